@@ -1,0 +1,14 @@
+/** Always-on assertions: a broken invariant is a bug, and a bug stops the process before it can lose data. */
+export class AssertionError extends Error {
+  override name = 'AssertionError';
+}
+
+/** States an invariant. Never used for a caller's mistake or an operating error (STYLE.md rule 5). */
+export function assert(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new AssertionError(message);
+}
+
+/** Marks a branch that the types say is unreachable. */
+export function unreachable(value: never): never {
+  throw new AssertionError(`unreachable: ${JSON.stringify(value)}`);
+}

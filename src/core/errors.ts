@@ -1,0 +1,208 @@
+/**
+ * The one table of errors that leave a module (STYLE.md rule 5). A caller's mistake is answered, an operating error is
+ * handled or passed on typed, a bug is an assertion. A miss is a value, never an error.
+ *
+ * Each row: whether a retry of the same request can help, S3 code and HTTP status, RESP prefix, errno for files, and a
+ * sentence that says what to do next.
+ */
+export interface ErrorRow {
+  readonly retry: boolean;
+  readonly s3: string;
+  readonly status: number;
+  readonly resp: string;
+  readonly errno: string;
+  readonly hint: string;
+}
+
+const row = (s3: string, status: number, errno: string, retry: boolean, hint: string, resp = 'ERR'): ErrorRow => ({
+  retry,
+  s3,
+  status,
+  resp,
+  errno,
+  hint,
+});
+
+export const ERRORS = {
+  // the caller's mistakes
+  invalidRequest: row('InvalidRequest', 400, 'EINVAL', false, 'Correct the request.'),
+  invalidArgument: row('InvalidArgument', 400, 'EINVAL', false, 'Correct the argument that the message names.'),
+  invalidUri: row('InvalidURI', 400, 'EINVAL', false, 'Percent-encode the key as UTF-8.'),
+  keyTooLong: row('KeyTooLongError', 400, 'ENAMETOOLONG', false, 'Keys have at most 1,024 bytes of UTF-8.'),
+  invalidDigest: row('InvalidDigest', 400, 'EINVAL', false, 'Send the checksum as base64 of the right length.'),
+  badDigest: row(
+    'BadDigest',
+    400,
+    'EIO',
+    true,
+    'The bytes that arrived do not have the checksum sent; send them again.',
+  ),
+  contentMismatch: row(
+    'XAmzContentSHA256Mismatch',
+    400,
+    'EIO',
+    true,
+    'The body does not have the signed SHA-256; send it again.',
+  ),
+  incompleteBody: row('IncompleteBody', 400, 'EIO', true, 'The body ended before its declared length; send it again.'),
+  missingLength: row(
+    'MissingContentLength',
+    411,
+    'EINVAL',
+    false,
+    'Send Content-Length, or x-amz-decoded-content-length.',
+  ),
+  tooLarge: row('EntityTooLarge', 400, 'EFBIG', false, 'Use a multipart upload.'),
+  tooSmall: row('EntityTooSmall', 400, 'EINVAL', false, 'All parts but the last have at least 5 MiB.'),
+  malformedXml: row('MalformedXML', 400, 'EINVAL', false, 'Correct the XML of the request.'),
+  invalidPart: row('InvalidPart', 400, 'EINVAL', false, 'List the parts (ListParts) and name those with their ETags.'),
+  invalidPartOrder: row('InvalidPartOrder', 400, 'EINVAL', false, 'List the parts in ascending order.'),
+  noSuchUpload: row('NoSuchUpload', 404, 'ENOENT', false, 'The upload was completed, aborted or never begun.'),
+  noSuchBucket: row(
+    'NoSuchBucket',
+    404,
+    'ENOENT',
+    false,
+    'Name a volume that the configuration has; `forebay status` lists them.',
+  ),
+  noSuchKey: row('NoSuchKey', 404, 'ENOENT', false, 'The origin has no object of this key.'),
+  invalidRange: row('InvalidRange', 416, 'EINVAL', false, 'Ask for bytes that lie in the object.'),
+  preconditionFailed: row(
+    'PreconditionFailed',
+    412,
+    'ESTALE',
+    false,
+    'The object is not the version that the condition names.',
+  ),
+  notModified: row('NotModified', 304, 'EEXIST', false, 'Use the copy that you have.'),
+  conflict: row(
+    'ConditionalRequestConflict',
+    409,
+    'EBUSY',
+    true,
+    'Another write to the key was under way; read it, then try again.',
+  ),
+  methodNotAllowed: row('MethodNotAllowed', 405, 'ENOTSUP', false, 'This method is not allowed on this resource.'),
+  notImplemented: row('NotImplemented', 501, 'ENOTSUP', false, 'Forebay does not serve this operation.'),
+  headersTooLarge: row('RequestHeaderSectionTooLarge', 400, 'E2BIG', false, 'Send smaller headers.'),
+  // who may do what
+  accessDenied: row(
+    'AccessDenied',
+    403,
+    'EACCES',
+    false,
+    'Give the key the right to the volume, or write = true to the volume.',
+    'NOPERM',
+  ),
+  invalidAccessKey: row(
+    'InvalidAccessKeyId',
+    403,
+    'EACCES',
+    false,
+    'Use a key of this node: `forebay env` prints one.',
+    'WRONGPASS',
+  ),
+  signatureMismatch: row(
+    'SignatureDoesNotMatch',
+    403,
+    'EACCES',
+    false,
+    'Check the secret, and that nothing on the way changes the request.',
+    'WRONGPASS',
+  ),
+  requestTimeSkewed: row(
+    'RequestTimeTooSkewed',
+    403,
+    'EACCES',
+    false,
+    'Set the clock: it differs from this node by more than 15 minutes.',
+  ),
+  requestExpired: row('AccessDenied', 403, 'EACCES', false, 'The presigned URL has expired; make a new one.'),
+  // the origin
+  originDenied: row(
+    'AccessDenied',
+    403,
+    'EACCES',
+    false,
+    'The origin refused the credentials of this node; see `forebay doctor`.',
+  ),
+  originThrottled: row('SlowDown', 503, 'EAGAIN', true, 'The origin is limiting requests; try again later.'),
+  originUnavailable: row(
+    'ServiceUnavailable',
+    503,
+    'EIO',
+    true,
+    'The origin cannot be reached or fails; try again later.',
+  ),
+  originTruncated: row(
+    'InternalError',
+    500,
+    'EIO',
+    true,
+    'The origin returned fewer bytes than it promised; try again.',
+  ),
+  versionChanged: row(
+    'InternalError',
+    500,
+    'ESTALE',
+    true,
+    'The object was replaced at the origin during the read; read it again.',
+  ),
+  // this node
+  corrupt: row('InternalError', 500, 'EIO', true, 'Stored bytes were wrong and have been dropped; read again.'),
+  diskFull: row(
+    'ServiceUnavailable',
+    503,
+    'ENOSPC',
+    true,
+    'The cache disk is full of bytes that cannot be evicted; see `forebay status`.',
+  ),
+  diskUnavailable: row('ServiceUnavailable', 503, 'EIO', true, 'The cache disk does not answer; see `forebay status`.'),
+  overloaded: row('SlowDown', 503, 'EAGAIN', true, 'A bound of this node is reached; try again later.'),
+  shuttingDown: row('ServiceUnavailable', 503, 'ESHUTDOWN', true, 'This node is stopping; use another or try again.'),
+  formatTooNew: row(
+    'InternalError',
+    500,
+    'EPROTO',
+    false,
+    'The cache directory was written by a newer Forebay; start that version.',
+  ),
+  locked: row(
+    'InternalError',
+    500,
+    'EBUSY',
+    false,
+    'Another daemon uses this cache directory; give each daemon its own.',
+  ),
+  config: row('InternalError', 500, 'EINVAL', false, 'Correct the configuration.'),
+  internal: row('InternalError', 500, 'EIO', true, 'This is a fault of Forebay; the log has the details.'),
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** An error with a stable code. `message` says what happened and to what; the table's hint says what to do. */
+export class ForebayError extends Error {
+  override name = 'ForebayError';
+  readonly code: ErrorCode;
+  /** After how long the other side asked to be tried again, where it did. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; retryAfterMs?: number } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+
+  get row(): ErrorRow {
+    return ERRORS[this.code];
+  }
+}
+
+export function isForebayError(error: unknown, ...codes: readonly ErrorCode[]): error is ForebayError {
+  return error instanceof ForebayError && (codes.length === 0 || codes.includes(error.code));
+}
+
+/** The reason of an aborted signal as an Error. */
+export function abortReason(signal: AbortSignal): Error {
+  return signal.reason instanceof Error ? signal.reason : new Error('aborted', { cause: signal.reason });
+}

@@ -1,0 +1,72 @@
+/**
+ * Every bound of the system by name, with its reason. A queue, cache, retry, timeout or buffer that is not here does not
+ * exist (STYLE.md rule 7).
+ */
+export const KiB = 1024;
+export const MiB = 1024 * KiB;
+export const GiB = 1024 * MiB;
+export const TiB = 1024 * GiB;
+
+/** S3's own bound on keys, in bytes of UTF-8. */
+export const keyMaxBytes = 1024;
+/** Contents below this are packed, not a file each: an inode and a block per object would cost more than the object. */
+export const smallContentMaxBytes = 32 * KiB;
+/** Objects up to this go to the origin in one request and are held whole, so that the request can be repeated. */
+export const putSingleMaxBytes = 16 * MiB;
+/** S3's bound on one PUT. */
+export const putMaxBytes = 5 * GiB;
+/** S3's least size of a part but the last. */
+export const partMinBytes = 5 * MiB;
+export const partMaxBytes = 5 * GiB;
+export const partsMax = 10_000;
+
+/** One request's headers, with its request line: twice AWS's own bound on signed headers and metadata. */
+export const requestHeadMaxBytes = 32 * KiB;
+/** A request's XML: 1,000 keys of 1,024 bytes, escaped, fit. */
+export const requestXmlMaxBytes = 4 * MiB;
+/** Keys in a batch delete, keys in a page of a listing: S3's own. */
+export const deleteKeysMax = 1000;
+export const listKeysMax = 1000;
+/** Ranges are answered one per request; several in one header answer the whole object, as S3 does. */
+export const connectionsMax = 16_384;
+/** A client that neither reads nor writes for this long is cut off. */
+export const clientIdleMs = 60_000;
+export const keepAliveIdleMs = 75_000;
+/** Signature times may differ from ours by this (AWS's own). */
+export const signatureSkewMs = 15 * 60_000;
+export const presignedMaxS = 7 * 24 * 3600;
+
+/** A disk operation that takes longer than this ejects the disk until an operation completes again. */
+export const diskDeadlineMs = 3000;
+/** Open data files kept per node. */
+export const openFilesMax = 1024;
+
+/** Origin attempts in all, with full-jitter backoff between them. */
+export const originAttemptsMax = 6;
+export const originBackoffBaseMs = 100;
+export const originBackoffMaxMs = 10_000;
+/** No byte for this long, and an origin request counts as failed. */
+export const originIdleMs = 30_000;
+/** With a remembered fact at hand, how long a revalidation may take before the fact is served as stale. */
+export const revalidateDeadlineMs = 2000;
+/** After a failed revalidation, how long the origin counts as away before it is asked again. */
+export const originAwayMs = 1000;
+/** Fills under way at once; each holds at most `fillBuffersMax` blocks in memory. */
+export const fillsInFlightMax = 16;
+export const fillBuffersMax = 2;
+/** Chunks that read-ahead may run in front of a sequential reader. */
+export const readAheadChunksMax = 8;
+/** Whole-version restarts of a read that has sent nothing yet, when the origin's version changes under it. */
+export const reopenMax = 3;
+
+/** Remembered absences, and how long one counts in a volume with `revalidate = "never"`. */
+export const absencesMax = 10_000;
+export const absenceNeverMs = 1000;
+/** Remembered pages of listings, and how long one counts in a volume with `revalidate = "never"`. */
+export const listingsMax = 256;
+export const listingNeverMs = 60_000;
+
+/** Idle multipart uploads are aborted after this. */
+export const uploadIdleMaxMs = 24 * 3600_000;
+/** Data without a journal record waits this long before it is deleted. */
+export const orphanKeepMs = 24 * 3600_000;

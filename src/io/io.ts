@@ -1,0 +1,164 @@
+/**
+ * The only way out of the process: time, randomness, disk, network, coordinator. Everything above takes these as
+ * arguments, so that the simulator runs the same code (DESIGN.md sections 1 and 13). Real adapters live in `io/real/`,
+ * simulated ones in `sim/`.
+ */
+import type { Socket } from 'node:net';
+import type { Range } from '../core/range.ts';
+
+export interface Clock {
+  /** CLOCK_BOOTTIME in milliseconds (fractions allowed): goes on during suspend, never set back. For durations and order. */
+  boottimeMs(): number;
+  /** Wall time in milliseconds since 1970. Display, TLS and signatures only. */
+  wallMs(): number;
+  /** Names this boot of the machine: unsynced bytes survive as long as it stays the same. */
+  readonly bootId: string;
+  /** Resolves after `ms`; rejects with the signal's reason when aborted, at once. Does not keep the process alive. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export interface Random {
+  bytes(length: number): Uint8Array;
+  /** Uniform in `[0, bound)`. */
+  integer(bound: number): number;
+  /** Uniform in `[0, 1)`. */
+  fraction(): number;
+}
+
+/** An operating error of a disk; `code` is the errno name, ETIMEDOUT when a deadline passed. */
+export class DiskError extends Error {
+  override name = 'DiskError';
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(`${code}: ${message}`);
+    this.code = code;
+  }
+}
+
+export interface FileStat {
+  readonly kind: 'file' | 'directory' | 'link' | 'other';
+  readonly sizeBytes: number;
+  /** Bytes allocated on the disk: fewer than `sizeBytes` where the file has holes. */
+  readonly allocatedBytes: number;
+  readonly device: bigint;
+  readonly inode: bigint;
+  readonly modifiedNs: bigint;
+  readonly changedNs: bigint;
+}
+
+export interface OpenOptions {
+  readonly write?: boolean;
+  readonly create?: boolean;
+  /** With `create`: fail with EEXIST when the name is taken. */
+  readonly exclusive?: boolean;
+}
+
+/**
+ * A disk, addressed by absolute paths. A disk made with a root takes paths relative to that root, never follows a
+ * symbolic link and never leaves the root (for the `file:` origin, whose keys come from strangers). Nothing here runs on the control thread or in libuv's pool. Every method throws
+ * `DiskError`; a missing name is ENOENT. A write, rename or unlink survives a killed process once its promise resolved;
+ * it survives a power cut only after `sync` of the file and `syncDirectory` of the name's directory.
+ */
+export interface Disk {
+  open(path: string, options?: OpenOptions): Promise<File>;
+  stat(path: string): Promise<FileStat | undefined>;
+  /** Names in a directory, unordered. */
+  list(path: string): Promise<readonly { readonly name: string; readonly kind: FileStat['kind'] }[]>;
+  makeDirectory(path: string, options?: { readonly mode?: number }): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  link(from: string, to: string): Promise<void>;
+  /** A copy-on-write clone; false when the file system has none. */
+  clone(from: string, to: string): Promise<boolean>;
+  unlink(path: string): Promise<void>;
+  removeDirectory(path: string): Promise<void>;
+  syncDirectory(path: string): Promise<void>;
+  space(path: string): Promise<{ readonly totalBytes: number; readonly freeBytes: number }>;
+  /** Holds `path` for this process alone until released or the process dies, also by kill -9; `undefined` when another process has it. */
+  lock(path: string): Promise<{ release(): Promise<void> } | undefined>;
+  /** A zeroed or dirty buffer of the kind that `File.write` takes without a copy. */
+  allocate(lengthBytes: number): Uint8Array;
+  /** True where `File.punch` frees space; else whole files are evicted. */
+  readonly canPunch: boolean;
+}
+
+export interface File {
+  readonly path: string;
+  /** Up to `lengthBytes` from `at`; shorter only at the end of the file. */
+  read(at: number, lengthBytes: number): Promise<Uint8Array>;
+  /** Writes all of `bytes` at `at`. The caller leaves `bytes` unchanged until the promise settles. */
+  write(at: number, bytes: Uint8Array): Promise<void>;
+  /** CRC32 (zlib) of each consecutive slice of `sliceBytes` of `range`, computed where the bytes are read. A slice cut short by the end of the file has no value. */
+  checksums(range: Range, sliceBytes: number): Promise<readonly number[]>;
+  sync(): Promise<void>;
+  /** Frees the space of `range`; it reads as zeros afterwards. */
+  punch(range: Range): Promise<void>;
+  truncate(sizeBytes: number): Promise<void>;
+  stat(): Promise<FileStat>;
+  close(): Promise<void>;
+}
+
+/** A client's connection, as doors hold it. */
+export type Connection = Socket;
+
+export interface Network {
+  /**
+   * Sends `range` of `file` down `connection`, after everything already written to it. Resolves when the kernel has
+   * taken all bytes; rejects when the peer is gone, does not read for `clientIdleMs`, the file is shorter than the range
+   * (DiskError EIO), the disk does not answer (DiskError ETIMEDOUT), or `signal` aborts. After a rejection the connection
+   * is unusable and has been destroyed.
+   */
+  sendFile(send: { connection: Connection; file: File; range: Range; signal?: AbortSignal }): Promise<void>;
+  /** How local hits leave: `sendfile` in pump threads, or Node streams. */
+  readonly path: 'sendfile' | 'portable';
+}
+
+export interface KeyValue {
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly createRevision: number;
+  readonly modifyRevision: number;
+}
+
+export type Compare =
+  | { readonly key: string; readonly target: 'createRevision' | 'modifyRevision'; readonly equals: number }
+  | { readonly key: string; readonly target: 'value'; readonly equals: Uint8Array };
+
+export type CoordinatorOperation =
+  | { readonly put: string; readonly value: Uint8Array; readonly session?: string }
+  | { readonly delete: string }
+  | { readonly read: string };
+
+/** Small linearizable state shared by the nodes: etcd for a cluster, an embedded store for one machine. */
+export interface Coordinator {
+  /** A lease of `ttlMs`, kept alive until closed; keys put under it vanish with it. */
+  session(options: {
+    ttlMs: number;
+  }): Promise<{ readonly id: string; readonly lost: AbortSignal; close(): Promise<void> }>;
+  range(
+    prefix: string,
+    options?: { limit?: number; after?: string },
+  ): Promise<{ readonly revision: number; readonly entries: readonly KeyValue[] }>;
+  /** Applies `then` when every compare holds, else `otherwise`, in one step. */
+  transaction(transaction: {
+    compares: readonly Compare[];
+    then: readonly CoordinatorOperation[];
+    otherwise?: readonly CoordinatorOperation[];
+  }): Promise<{ readonly succeeded: boolean; readonly revision: number; readonly reads: readonly KeyValue[] }>;
+  watch(
+    prefix: string,
+    options: { afterRevision: number; signal: AbortSignal },
+  ): AsyncIterable<{
+    readonly revision: number;
+    readonly changes: readonly (KeyValue | { readonly key: string; readonly deleted: true })[];
+  }>;
+}
+
+/** The io of one node. */
+export interface Io {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** The cache disk. */
+  readonly disk: Disk;
+  readonly network: Network;
+}

@@ -1,0 +1,2 @@
+/** The process's first file: hands over to the command line. */
+export {};

@@ -1,0 +1,102 @@
+/**
+ * What happens, as data. One call of `emit` per business event feeds both the log and the metrics (`observe/sinks.ts`),
+ * and the trace of the simulator. Sizes are bytes, durations milliseconds.
+ */
+import type { ErrorCode } from '../core/errors.ts';
+
+/** Why bytes that a holder had, or could have had, were read from the origin again. */
+export type RefillReason = 'evicted' | 'corrupt' | 'disk-full' | 'disk-unavailable';
+export type DropReason = 'stale' | 'corrupt' | 'evict' | 'caller';
+
+export type Event =
+  | {
+      readonly kind: 'object.opened';
+      readonly volume: string;
+      readonly key: string;
+      readonly source: 'fact' | 'origin' | 'stale';
+    }
+  | { readonly kind: 'object.changed'; readonly volume: string; readonly key: string; readonly content: string }
+  | {
+      readonly kind: 'read.done';
+      readonly volume: string;
+      readonly bytes: number;
+      readonly hitBytes: number;
+      readonly ms: number;
+    }
+  | {
+      readonly kind: 'fill.begun';
+      readonly volume: string;
+      readonly key: string;
+      readonly start: number;
+      readonly end: number;
+    }
+  | {
+      readonly kind: 'fill.done';
+      readonly volume: string;
+      readonly key: string;
+      readonly bytes: number;
+      readonly ms: number;
+    }
+  | {
+      readonly kind: 'fill.failed';
+      readonly volume: string;
+      readonly key: string;
+      readonly code: ErrorCode;
+      readonly message: string;
+    }
+  | { readonly kind: 'origin.refill'; readonly volume: string; readonly reason: RefillReason; readonly bytes: number }
+  | {
+      readonly kind: 'origin.request';
+      readonly origin: string;
+      readonly operation: string;
+      readonly ms: number;
+      readonly bytes: number;
+      readonly code: ErrorCode | 'ok' | 'aborted';
+    }
+  | {
+      readonly kind: 'origin.retry';
+      readonly origin: string;
+      readonly operation: string;
+      readonly attempt: number;
+      readonly code: ErrorCode;
+    }
+  | { readonly kind: 'origin.away'; readonly volume: string; readonly message: string }
+  | { readonly kind: 'origin.back'; readonly volume: string }
+  | {
+      readonly kind: 'store.opened';
+      readonly contents: number;
+      readonly bytes: number;
+      readonly ms: number;
+      readonly unclean: boolean;
+    }
+  | { readonly kind: 'store.dropped'; readonly content: string; readonly bytes: number; readonly reason: DropReason }
+  | {
+      readonly kind: 'store.corrupt';
+      readonly content: string;
+      readonly block: number;
+      readonly found: 'read' | 'first-use' | 'scrub' | 'check';
+    }
+  | { readonly kind: 'store.orphan'; readonly path: string }
+  | { readonly kind: 'journal.damaged'; readonly path: string; readonly offset: number; readonly lost: number }
+  | { readonly kind: 'disk.ejected'; readonly path: string; readonly message: string }
+  | { readonly kind: 'disk.readmitted'; readonly path: string }
+  | { readonly kind: 'disk.full'; readonly path: string; readonly message: string }
+  | {
+      readonly kind: 'write.done';
+      readonly volume: string;
+      readonly key: string;
+      readonly bytes: number;
+      readonly ms: number;
+    }
+  | { readonly kind: 'write.deleted'; readonly volume: string; readonly key: string }
+  | {
+      readonly kind: 'door.request';
+      readonly door: string;
+      readonly operation: string;
+      readonly status: number;
+      readonly bytes: number;
+      readonly ms: number;
+    }
+  | { readonly kind: 'door.refused'; readonly door: string; readonly reason: string };
+
+export type Emit = (event: Event) => void;
