@@ -10,7 +10,7 @@ import { type Disk, DiskError, type File } from '../../src/io/io.ts';
 export interface DiskUnderTest {
   readonly disk: Disk;
   /** The path, on this disk, of a name in the empty directory. `at('')` is the directory itself. */
-  at(name: string): string;
+  readonly at: (name: string) => string;
   close(): Promise<void>;
 }
 
@@ -43,8 +43,8 @@ async function fileOf(disk: Disk, path: string, bytes: Uint8Array): Promise<File
 }
 
 export function runDiskConformance(name: string, factory: DiskFactory): void {
-  const on = (title: string, body: (under: DiskUnderTest) => Promise<void>) =>
-    test(`${name}: ${title}`, async (t) => {
+  const on: On = (title, body) =>
+    void test(`${name}: ${title}`, async (t) => {
       const under = await factory(t);
       try {
         await body(under);
@@ -58,7 +58,7 @@ export function runDiskConformance(name: string, factory: DiskFactory): void {
   lockCases(on);
 }
 
-type On = (title: string, body: (under: DiskUnderTest) => Promise<void>) => Promise<void>;
+type On = (title: string, body: (under: DiskUnderTest) => Promise<void>) => void;
 
 function fileCases(on: On): void {
   on('bytes come back as they were written, at any position and length', async ({ disk, at }) => {

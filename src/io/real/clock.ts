@@ -17,7 +17,7 @@ const UPTIME_SLACK_MS = 50;
 export function createRealClock(options: { ffi?: FfiChoice } = {}): Clock {
   const libc = loadLibc(options.ffi);
   return {
-    boottimeMs: libc.available ? libc.boottimeMs : uptimeClock(),
+    boottimeMs: libc.available ? () => libc.boottimeMs() : uptimeClock(),
     wallMs: () => Date.now(),
     bootId: readBootId(),
     sleep,

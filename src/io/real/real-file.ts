@@ -11,6 +11,12 @@ import type { DiskWorkers } from './disk-workers.ts';
 /** One request checksums at most about this much, so that it does not look like a hung disk. */
 const CHECKSUM_PIECE_BYTES = 16 << 20;
 
+export interface HeldDescriptor {
+  readonly fd: number;
+  /** Call it once the descriptor is not used any more; further calls do nothing. */
+  readonly release: () => void;
+}
+
 export class RealFile implements File {
   readonly path: string;
   readonly #fd: number;
@@ -27,7 +33,7 @@ export class RealFile implements File {
   }
 
   /** The descriptor, which stays open until `release`. */
-  hold(): { readonly fd: number; release(): void } {
+  hold(): HeldDescriptor {
     if (this.#closed) throw new DiskError('EBADF', `${this.path} is closed`);
     this.#uses++;
     let held = true;
@@ -124,7 +130,7 @@ export class RealFile implements File {
 }
 
 /** The descriptor behind a file, through any wrappers, held open until released; `undefined` when it is not a real file. */
-export function fdOf(file: File): { readonly fd: number; release(): void } | undefined {
+export function fdOf(file: File): HeldDescriptor | undefined {
   const inner = unwrapFile(file);
   return inner instanceof RealFile ? inner.hold() : undefined;
 }
