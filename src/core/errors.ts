@@ -118,6 +118,22 @@ export const ERRORS = {
     'Set the clock: it differs from this node by more than 15 minutes.',
   ),
   requestExpired: row('AccessDenied', 403, 'EACCES', false, 'The presigned URL has expired; make a new one.'),
+  unauthenticated: row(
+    'AccessDenied',
+    401,
+    'EACCES',
+    false,
+    'Send "Authorization: Bearer ID:SECRET" with a key of this node: the credentials file has one.',
+    'NOAUTH',
+  ),
+  hostRefused: row(
+    'AccessDenied',
+    403,
+    'EACCES',
+    false,
+    'Reach the node by an IP address, as localhost, by its own name, or by a name listed in doors.hosts.',
+  ),
+  noSuchPath: row('NoSuchKey', 404, 'ENOENT', false, 'docs/OPERATIONS.md lists the paths of the admin door.'),
   // the origin
   originDenied: row(
     'AccessDenied',

@@ -70,3 +70,23 @@ export const listingNeverMs = 60_000;
 export const uploadIdleMaxMs = 24 * 3600_000;
 /** Data without a journal record waits this long before it is deleted. */
 export const orphanKeepMs = 24 * 3600_000;
+
+/** Request bodies at the admin door: a few names and a prefix. */
+export const adminBodyMaxBytes = 64 * KiB;
+/** Connections at the admin door: people, scripts, Prometheus. */
+export const adminConnectionsMax = 256;
+/** Listeners to the event stream at once, and events that one of them may be behind before it loses some. */
+export const eventListenersMax = 32;
+export const eventBacklogMax = 1000;
+/** A quiet event stream says something this often, so that both ends notice a dead connection. */
+export const eventHeartbeatMs = 15_000;
+/** Log lines of one kind per second; the rest are counted and told with the next. */
+export const logLinesPerSecondMax = 50;
+/** Unwritten log text; beyond it lines are dropped, so that a stalled reader of stderr costs no memory. */
+export const logBacklogMaxBytes = 4 * MiB;
+/** Label sets of one metric; beyond it values are counted under "other". */
+export const metricSeriesMax = 1000;
+/** How long a stopping daemon lets requests finish before it cuts them off. */
+export const shutdownGraceMs = 10_000;
+/** How long the first look at an origin may take before it counts as away. */
+export const originProbeMs = 10_000;
