@@ -56,6 +56,14 @@ export const fillsInFlightMax = 16;
 export const fillBuffersMax = 2;
 /** Chunks that read-ahead may run in front of a sequential reader. */
 export const readAheadChunksMax = 8;
+/** How often a block that was filled and evicted before it was read is filled again, until the reader goes round the store. */
+export const refillsPerBlockMax = 2;
+/** Reads round the store at once. */
+export const bypassesMax = 64;
+/** Objects that one warm brings at once. */
+export const warmObjectsMax = 4;
+/** How often a warm says how far it is. */
+export const warmProgressMs = 250;
 /** Whole-version restarts of a read that has sent nothing yet, when the origin's version changes under it. */
 export const reopenMax = 3;
 
