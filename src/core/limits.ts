@@ -38,6 +38,10 @@ export const presignedMaxS = 7 * 24 * 3600;
 
 /** A disk operation that takes longer than this ejects the disk until an operation completes again. */
 export const diskDeadlineMs = 3000;
+/** Threads of one disk: one may hang while others serve, and a disk gains little from more. */
+export const diskWorkersMax = 4;
+/** Requests that wait for a disk's threads; more fail with EAGAIN. */
+export const diskQueueMax = 4096;
 /** Open data files kept per node. */
 export const openFilesMax = 1024;
 
