@@ -45,6 +45,10 @@ export const ERRORS = {
     'The body does not have the signed SHA-256; send it again.',
   ),
   incompleteBody: row('IncompleteBody', 400, 'EIO', true, 'The body ended before its declared length; send it again.'),
+  malformedChunk: row('InvalidRequest', 400, 'EINVAL', false, 'Send an aws-chunked body as its headers announce it.'),
+  malformedTrailer: row('MalformedTrailerError', 400, 'EINVAL', false, 'Send each trailer that x-amz-trailer names.'),
+  metadataTooLarge: row('MetadataTooLarge', 400, 'E2BIG', false, 'Metadata has at most 2 KiB of names and values.'),
+  bucketExists: row('BucketAlreadyOwnedByYou', 409, 'EEXIST', false, 'The volume is there already: use it.'),
   missingLength: row(
     'MissingContentLength',
     411,
