@@ -36,7 +36,8 @@ class UsageError extends Error {
 function whole(text: string | undefined, name: string, otherwise: number): number {
   if (text === undefined) return otherwise;
   const value = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) throw new UsageError(`--${name} takes a whole number, not "${text}"`);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value))
+    throw new UsageError(`--${name} takes a whole number, not "${text}"`);
   return value;
 }
 
@@ -136,18 +137,25 @@ async function runOne(args: Arguments, seed: number): Promise<number> {
   const result = await runSeed(args.trace ? { ...request, print: say } : request);
   for (const { promise, message, atMs } of result.findings) say(`FAILED ${promise} at ${atMs} ms: ${message}`);
   say(`${result.events} events, ${(result.virtualMs / 1000).toFixed(1)} s of virtual time`);
-  if (result.findings.length > 0 && args.shrink) say(`repeat: ${reproduction(await shrink(request, result), args.sabotage)}`);
+  if (result.findings.length > 0 && args.shrink)
+    say(`repeat: ${reproduction(await shrink(request, result), args.sabotage)}`);
   say(`trace hash ${result.hash}`);
   return result.findings.length === 0 ? 0 : 1;
 }
 
-/** Runs seeds in `jobs` child processes, each taking the next seed when it is done with one. */
+/** Runs seeds in `jobs` child processes, or in this one where that is 1; each takes the next seed when it is done with one. */
 async function runMany(args: Arguments, each: (result: SeedResult) => void): Promise<void> {
   let next = args.from;
   const end = args.from + args.seeds;
+  if (args.jobs === 1) {
+    while (next < end) each(await runSeed(requestOf(args, next++)));
+    return;
+  }
   const work = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const child = fork(new URL('./seed-process.ts', import.meta.url).pathname, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+      const child = fork(new URL('./seed-process.ts', import.meta.url).pathname, {
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      });
       const give = () => {
         if (next < end) child.send(requestOf(args, next++));
         else child.disconnect();
@@ -165,7 +173,10 @@ async function runMany(args: Arguments, each: (result: SeedResult) => void): Pro
 
 async function runSeeds(args: Arguments): Promise<number> {
   const from = performance.now();
-  if (!args.json) say(`seeds ${args.from} to ${args.from + args.seeds - 1} commit ${commit()} scenario ${args.scenario} ${optionsText(args.overrides)}`);
+  if (!args.json)
+    say(
+      `seeds ${args.from} to ${args.from + args.seeds - 1} commit ${commit()} scenario ${args.scenario} ${optionsText(args.overrides)}`,
+    );
   const failures: SeedResult[] = [];
   let [done, events, virtualMs, saidMs] = [0, 0, 0, from];
   await runMany(args, (result) => {
@@ -180,10 +191,13 @@ async function runSeeds(args: Arguments): Promise<number> {
   });
   if (args.json) return failures.length === 0 ? 0 : 1;
   failures.sort((a, b) => a.seed - b.seed);
-  for (const failure of failures) await reportFailure({ ...args, shrink: args.shrink && failure === failures[0] }, failure);
+  for (const failure of failures)
+    await reportFailure({ ...args, shrink: args.shrink && failure === failures[0] }, failure);
   const seconds = (performance.now() - from) / 1000;
   const rate = `${(done / seconds).toFixed(1)} seeds/s, ${events} events, ${(virtualMs / 3600_000).toFixed(1)} h of virtual time`;
-  say(`${done} seeds, ${failures.length} failed${failures.length > 0 ? `: ${failures.map(({ seed }) => seed).join(' ')}` : ''} (${rate})`);
+  say(
+    `${done} seeds, ${failures.length} failed${failures.length > 0 ? `: ${failures.map(({ seed }) => seed).join(' ')}` : ''} (${rate})`,
+  );
   return failures.length === 0 ? 0 : 1;
 }
 

@@ -4,7 +4,7 @@
  */
 import { type Finding, Findings } from './checkers/checker.ts';
 import { readCache } from './scenarios/read-cache.ts';
-import type { Sabotage, Scenario, ScenarioOptions } from './scenarios/scenario.ts';
+import type { Sabotage, Scenario, ScenarioOptions, ScenarioRun } from './scenarios/scenario.ts';
 import { SimClock, StuckError } from './sim-clock.ts';
 import type { StartNode } from './sim-node.ts';
 import { SimRandom } from './sim-random.ts';
@@ -65,10 +65,12 @@ export async function runSeed(request: SeedRequest): Promise<SeedResult> {
   const findings = new Findings(() => clock.nowMs);
   const unhandled = (reason: unknown) => findings.add('errors', `a rejection that nobody handles: ${textOf(reason)}`);
   process.on('unhandledRejection', unhandled);
+  let run: ScenarioRun | undefined;
   try {
     const world = { random, clock, trace, findings, sabotage, startNode: request.startNode ?? startNode };
+    run = scenario.begin(world, options);
     let isDone = false;
-    const running = scenario.run(world, options).then(
+    const running = run.run().then(
       () => {
         isDone = true;
       },
@@ -84,6 +86,7 @@ export async function runSeed(request: SeedRequest): Promise<SeedResult> {
     findings.add('liveness', error.message);
   } finally {
     process.removeListener('unhandledRejection', unhandled);
+    run?.dispose();
   }
   for (const { promise, message } of findings.all) trace.note(`finding ${promise} ${message.split('\n')[0]}`);
   const { all } = findings;

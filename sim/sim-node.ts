@@ -15,6 +15,7 @@ export interface NodeStart {
   readonly directory: string;
   readonly capacityBytes: number;
   readonly hotBytes: number;
+  readonly scrubBytesPerS: number;
   readonly emit: Emit;
 }
 

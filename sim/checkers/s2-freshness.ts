@@ -92,9 +92,12 @@ export class Freshness implements Checker {
     const bytesOf = (text: string) => Buffer.from(text);
     for (const key of this.#origin.keys()) {
       if (!key.startsWith(request.prefix) || shown.has(key)) continue;
-      if (request.after !== undefined && Buffer.compare(bytesOf(key), bytesOf(request.after)) <= 0) continue;
-      if (listing.next !== undefined && Buffer.compare(bytesOf(key), bytesOf(listing.next)) > 0) continue;
-      if (listing.prefixes.some((prefix) => key.startsWith(prefix))) continue;
+      // a key counts by the common prefix that it is rolled up into
+      const cut = request.delimiter === undefined ? -1 : key.indexOf(request.delimiter, request.prefix.length);
+      const name = cut < 0 ? key : key.slice(0, cut + 1);
+      if (request.after !== undefined && Buffer.compare(bytesOf(name), bytesOf(request.after)) <= 0) continue;
+      if (listing.next !== undefined && Buffer.compare(bytesOf(name), bytesOf(listing.next)) > 0) continue;
+      if (listing.prefixes.includes(name)) continue;
       const since = this.#origin.versions(key).findLast((version) => version.untilMs > window.fromMs);
       const covered = this.#presentSince(key) < window.fromMs;
       if (since && covered) this.#findings.add('S-2', `the listing of "${request.prefix}" leaves out ${key}`);

@@ -179,8 +179,12 @@ export class ReadCacheClient {
     let at = range.start;
     let pieces = 0;
     for await (const piece of object.pieces(range, until.signal ?? new AbortController().signal)) {
+      let damaged = true;
       try {
-        if (pieces++ === until.piecesMax) return;
+        if (pieces++ === until.piecesMax) {
+          damaged = false;
+          return;
+        }
         const length = piece.kind === 'file' ? piece.range.end - piece.range.start : piece.bytes.length;
         const isInPlace = piece.kind === 'bytes' || piece.range.end > piece.range.start;
         if (!isInPlace || at + length > range.end || length === 0) {
@@ -188,8 +192,9 @@ export class ReadCacheClient {
         }
         await this.#consume(seen, at, piece);
         at += length;
+        damaged = false;
       } finally {
-        piece.release();
+        piece.release(damaged);
       }
     }
     if (at !== range.end) findings.add('S-1', `${seen.key}: ${range.start}-${range.end} ended at ${at}`);
@@ -215,6 +220,7 @@ export class ReadCacheClient {
       });
       if (bytes.length < length) {
         findings.add('S-9', `${seen.key}: the file of a piece ends ${length - bytes.length} bytes before it`);
+        throw new Gone('the file is too short');
       }
       checkers.tell('bytes', seen, at + from - range.start, bytes, 'file');
       from += length;

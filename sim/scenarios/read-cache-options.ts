@@ -13,6 +13,7 @@ export type ReadCacheOptions = {
   readonly sizeMaxMiB: number;
   readonly capacityMiB: number;
   readonly hotKiB: number;
+  readonly scrubMiBPerS: number;
   readonly chunkMiB: number;
   readonly revalidateMs: number;
   readonly staleIfErrorMs: number;
@@ -50,6 +51,7 @@ export function drawReadCache(random: SimRandom): ReadCacheOptions {
     sizeMaxMiB: random.pick([0.05, 1.5, 3, 5]),
     capacityMiB: random.pick([4, 6, 10, 40]),
     hotKiB: random.pick([0, 64, 1024]),
+    scrubMiBPerS: random.pick([0, 0.1, 10]),
     chunkMiB: random.pick([1, 2, 4]),
     revalidateMs,
     staleIfErrorMs: random.pick([0, 10_000, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]),
@@ -96,6 +98,7 @@ export const CALMER_READ_CACHE: readonly Partial<ReadCacheOptions>[] = [
   { operations: 20 },
   { capacityMiB: 40 },
   { hotKiB: 0 },
+  { scrubMiBPerS: 0 },
   { chunkMiB: 1 },
   { verify: 'arrival' },
   { canPunch: true },

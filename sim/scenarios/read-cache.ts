@@ -46,7 +46,7 @@ export const readCache: Scenario<ReadCacheOptions> = {
   name: 'read-cache',
   draw: drawReadCache,
   calmer: CALMER_READ_CACHE,
-  run: (world, options) => new ReadCacheRun(world, options).run(),
+  begin: (world, options) => new ReadCacheRun(world, options),
 };
 
 class ReadCacheRun {
@@ -69,6 +69,8 @@ class ReadCacheRun {
   /** Operations of clients of the current life that have not ended. */
   #underWay = 0;
   #isSafety = true;
+  /** Resolved when the clients have begun all their operations, or time is up. */
+  readonly #safetyOver = Promise.withResolvers<void>();
   #diskTroubleUntilMs = 0;
 
   constructor(world: World, options: ReadCacheOptions) {
@@ -122,6 +124,12 @@ class ReadCacheRun {
     });
   }
 
+  /** To be called when nothing runs any more. */
+  dispose(): void {
+    this.#disk.dispose();
+    assertContentUntouched();
+  }
+
   async run(): Promise<void> {
     const { clock } = this.#world;
     for (let index = 0; index < this.#options.objects; index++) this.#replace(index);
@@ -129,7 +137,9 @@ class ReadCacheRun {
     this.#startClients();
     const faults = this.#faults.run();
     void this.#changeObjects();
-    while (this.#operationsLeft > 0 && clock.nowMs < SAFETY_MAX_MS) await clock.sleep(10);
+    const limit = clock.schedule(SAFETY_MAX_MS, () => this.#safetyOver.resolve());
+    await this.#safetyOver.promise;
+    limit.run = undefined;
     this.#isSafety = false;
     this.#faults.stop();
     await faults;
@@ -188,6 +198,7 @@ class ReadCacheRun {
       directory: '/cache',
       capacityBytes: this.#options.capacityMiB * MiB,
       hotBytes: this.#options.hotKiB * KiB,
+      scrubBytesPerS: this.#options.scrubMiBPerS * MiB,
       emit: (event) => {
         trace.note(JSON.stringify(event));
         this.#checkers.tell('event', life, event);
@@ -220,10 +231,10 @@ class ReadCacheRun {
     const life = this.#life;
     const client = this.#client(name);
     const random = this.#world.random.fork(`${life.name} ${name} pauses`);
-    while (this.#isSafety && this.#operationsLeft > 0 && findings.isEmpty) {
+    while (findings.isEmpty) {
       await clock.sleep(random.exponential(this.#options.thinkMs), { life });
-      if (!this.#isSafety) return;
-      this.#operationsLeft--;
+      if (!this.#isSafety || this.#operationsLeft === 0) return;
+      if (--this.#operationsLeft === 0) this.#safetyOver.resolve();
       this.#underWay++;
       await client.operation();
       this.#underWay--;
@@ -285,7 +296,6 @@ class ReadCacheRun {
     await clock.sleep(RECOVERY_MAX_MS / 2);
     await this.#readAll();
     if (findings.isEmpty) await this.#empty();
-    assertContentUntouched();
   }
 
   /** Every object is readable at the first try, fresh and right. */

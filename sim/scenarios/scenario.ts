@@ -25,6 +25,12 @@ export interface Scenario<T extends ScenarioOptions = ScenarioOptions> {
   draw(random: SimRandom): T;
   /** Options that make a run smaller or calmer, tried one by one on a failing seed. */
   readonly calmer: readonly Partial<T>[];
+  begin(world: World, options: T): ScenarioRun;
+}
+
+export interface ScenarioRun {
   /** Resolves when the run is over; findings are in the world. */
-  run(world: World, options: T): Promise<void>;
+  run(): Promise<void>;
+  /** To be called when no event happens any more; the run may be over or stuck. */
+  dispose(): void;
 }

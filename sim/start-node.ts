@@ -1,0 +1,1 @@
+export { startReferenceNode as startNode } from './reference-node.ts';
