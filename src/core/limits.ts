@@ -38,6 +38,10 @@ export const presignedMaxS = 7 * 24 * 3600;
 
 /** A disk operation that takes longer than this ejects the disk until an operation completes again. */
 export const diskDeadlineMs = 3000;
+/** Threads of one disk: one may hang while others serve, and a disk gains little from more. */
+export const diskWorkersMax = 4;
+/** Requests that wait for a disk's threads; more fail with EAGAIN. */
+export const diskQueueMax = 4096;
 /** Open data files kept per node. */
 export const openFilesMax = 1024;
 
@@ -56,6 +60,14 @@ export const fillsInFlightMax = 16;
 export const fillBuffersMax = 2;
 /** Chunks that read-ahead may run in front of a sequential reader. */
 export const readAheadChunksMax = 8;
+/** How often a block that was filled and evicted before it was read is filled again, until the reader goes round the store. */
+export const refillsPerBlockMax = 2;
+/** Reads round the store at once. */
+export const bypassesMax = 64;
+/** Objects that one warm brings at once. */
+export const warmObjectsMax = 4;
+/** How often a warm says how far it is. */
+export const warmProgressMs = 250;
 /** Whole-version restarts of a read that has sent nothing yet, when the origin's version changes under it. */
 export const reopenMax = 3;
 
