@@ -51,6 +51,21 @@ export const originBackoffBaseMs = 100;
 export const originBackoffMaxMs = 10_000;
 /** No byte for this long, and an origin request counts as failed. */
 export const originIdleMs = 30_000;
+/** A connection to an origin that is not there after this counts as failed. */
+export const connectTimeoutMs = 10_000;
+/** Connections to one origin. */
+export const originSocketsMax = 128;
+/** Bytes of one origin answer that wait for their reader before the socket is paused. */
+export const receiveBufferMaxBytes = 512 * KiB;
+/** Bodies up to this that can be sent again go to an HTTP store in one buffer, whose checksum is signed. */
+export const sendWholeMaxBytes = 64 * MiB;
+/** Continuation markers kept per Azure origin, so that paging through a listing need not start over. */
+export const listMarkersMax = 1024;
+/** Blocks of one Azure part: with 10,000 parts they stay below Azure's 50,000 blocks. */
+export const azureBlocksPerPartMax = 5;
+export const azureBlockBytes = 64 * MiB;
+/** Azure's bound on one block. */
+export const azureBlockMaxBytes = 4000 * MiB;
 /** With a remembered fact at hand, how long a revalidation may take before the fact is served as stale. */
 export const revalidateDeadlineMs = 2000;
 /** After a failed revalidation, how long the origin counts as away before it is asked again. */
