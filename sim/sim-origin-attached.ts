@@ -1,5 +1,6 @@
 /** A simulated origin as one process sees it: `Origin` of src/origin/origin.ts. */
 import { abortReason, ForebayError } from '../src/core/errors.ts';
+import { originIdleMs } from '../src/core/limits.ts';
 import type { ObjectVersion } from '../src/core/object.ts';
 import type { Range } from '../src/core/range.ts';
 import type {
@@ -49,7 +50,7 @@ export class AttachedOrigin implements Origin {
       const half = random.exponential(faults.latencyMs) / 2;
       await clock.sleep(half, { signal, life });
       const failure = this.#origin.drawFailure();
-      if (failure === 'silent') await clock.sleep(Number.POSITIVE_INFINITY, { signal, life });
+      if (failure === 'silent') await this.#silence({ signal, life });
       const result = failure instanceof ForebayError ? failure : answer();
       await clock.sleep(half, { signal, life });
       if (result instanceof ForebayError) throw result;
@@ -58,6 +59,12 @@ export class AttachedOrigin implements Origin {
     } finally {
       requestsOpen.set(life, (requestsOpen.get(life) ?? 0) - 1);
     }
+  }
+
+  /** Adapters give up on an origin that sends nothing. */
+  async #silence(wait: { signal: AbortSignal | undefined; life: Life }): Promise<never> {
+    await this.#origin.clock.sleep(originIdleMs, wait);
+    throw new ForebayError('originUnavailable', `the simulated origin sent nothing for ${originIdleMs} ms`);
   }
 
   head(key: string, options: { signal?: AbortSignal } = {}): Promise<ObjectVersion | undefined> {
@@ -304,8 +311,9 @@ class SimBody implements AsyncIterator<Uint8Array> {
     const wait = { signal: this.#signal ?? this.#stopped.signal, life: served.life };
     const at = served.servedTo;
     if (at >= this.#endsAt) {
-      if (this.#ending === 'silent') await clock.sleep(Number.POSITIVE_INFINITY, wait);
-      if (this.#ending === 'reset') throw new ForebayError('originUnavailable', `${served.key}: connection reset`);
+      if (this.#ending === 'silent') await clock.sleep(originIdleMs, wait);
+      if (this.#ending === 'reset' || this.#ending === 'silent')
+        throw new ForebayError('originUnavailable', `${served.key}: connection reset`);
       if (this.#ending === 'truncated') throw new ForebayError('originTruncated', `${served.key} ended at ${at}`);
       return undefined;
     }

@@ -5,12 +5,12 @@ import type { SimDisk } from '../sim-disk.ts';
 import type { SimOrigin } from '../sim-origin.ts';
 import type { Findings } from './checker.ts';
 
-/** Nobody uses the node, faults are over, everything evictable was evicted. */
-export function checkIdle(findings: Findings, idle: { status: StoreStatus; kept: number; pinned: number }): void {
-  const { status, kept, pinned } = idle;
+/** Nobody uses the node, faults are over, nothing is pinned, everything was evicted. */
+export function checkIdle(findings: Findings, idle: { status: StoreStatus; keptBytes: number }): void {
+  const { status, keptBytes } = idle;
   if (status.reservedBytes !== 0) findings.add('leaks', `${status.reservedBytes} bytes are still reserved`);
-  if (kept > pinned) findings.add('leaks', `${kept} objects could not be evicted, ${pinned} are pinned`);
-  if (pinned === 0 && status.presentBytes !== 0) {
+  if (keptBytes > 0) findings.add('leaks', `${keptBytes} bytes could not be evicted though nobody uses them`);
+  if (status.presentBytes !== 0) {
     findings.add('leaks', `${status.presentBytes} bytes are present after everything was evicted`);
   }
 }

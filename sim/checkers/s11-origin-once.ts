@@ -1,10 +1,12 @@
 /**
- * S-11 on one node: while a process lives, each block is read from the origin once. What it reads again is counted as
- * an `origin.refill` with its reason, byte for byte.
+ * S-11 on one node: while a process lives, each block is read from the origin once. What it reads again it had dropped
+ * (`store.dropped`), or counts as an `origin.refill` with its reason, byte for byte.
  *
- * Counted are blocks that one GET delivered whole: a block cut off by a fault of the origin was not had.
+ * Counted are blocks that one GET delivered whole: a block cut off by a fault of the origin was not had. Lives whose
+ * disk failed are left out: what a disk did not take has to be read again.
  */
 import { BLOCK_SIZE_BYTES, blockRange } from '../../src/core/chunk.ts';
+import { originContentId } from '../../src/core/ids.ts';
 import type { Event } from '../../src/observe/events.ts';
 import type { Life } from '../sim-clock.ts';
 import type { ServedRange, SimOrigin } from '../sim-origin.ts';
@@ -13,41 +15,55 @@ import type { Checker, Findings } from './checker.ts';
 export class OriginOnce implements Checker {
   readonly #origin: SimOrigin;
   readonly #findings: Findings;
-  /** Bytes counted as read again, per life. */
+  /** Bytes counted as read again, per life; and bytes dropped, per life and content. */
   readonly #refills = new Map<Life, number>();
+  readonly #dropped = new Map<Life, Map<string, number>>();
+  readonly #failing = new Set<Life>();
+  readonly #volume: string;
 
-  constructor(origin: SimOrigin, findings: Findings) {
+  constructor(origin: SimOrigin, findings: Findings, volume: string) {
     this.#origin = origin;
     this.#findings = findings;
+    this.#volume = volume;
   }
 
   event(life: Life, event: Event): void {
     if (event.kind === 'origin.refill') this.#refills.set(life, (this.#refills.get(life) ?? 0) + event.bytes);
+    if (event.kind !== 'store.dropped') return;
+    const dropped = this.#dropped.get(life) ?? new Map<string, number>();
+    dropped.set(event.content, (dropped.get(event.content) ?? 0) + event.bytes);
+    this.#dropped.set(life, dropped);
+  }
+
+  diskFailed(life: Life): void {
+    this.#failing.add(life);
   }
 
   /** To be called when no GET of `life` is under way. */
   check(life: Life): void {
-    const times = new Map<string, number>();
-    let againBytes = 0;
-    const again: string[] = [];
+    if (this.#failing.has(life)) return;
+    const had = new Set<string>();
+    const again = new Map<string, number>();
     for (const served of this.#origin.served) {
       if (served.life !== life) continue;
+      const { key, etag } = served;
+      const content = originContentId({ volume: this.#volume, key, etag });
       for (const { block, bytes } of this.#wholeBlocks(served)) {
-        const name = `${served.key} ${served.etag} block ${block}`;
-        const count = (times.get(name) ?? 0) + 1;
-        times.set(name, count);
-        if (count === 1) continue;
-        againBytes += bytes;
-        again.push(name);
+        const name = `${content} ${block}`;
+        if (had.has(name)) again.set(content, (again.get(content) ?? 0) + bytes);
+        had.add(name);
       }
     }
-    const countedBytes = this.#refills.get(life) ?? 0;
-    if (againBytes > countedBytes) {
-      this.#findings.add(
-        'S-11',
-        `${life.name} read ${againBytes} bytes again but counted ${countedBytes}: ${again.slice(0, 5).join(', ')}`,
-      );
+    let uncounted = -(this.#refills.get(life) ?? 0);
+    const names: string[] = [];
+    for (const [content, bytes] of again) {
+      const over = bytes - (this.#dropped.get(life)?.get(content) ?? 0);
+      if (over <= 0) continue;
+      uncounted += over;
+      names.push(content);
     }
+    if (uncounted <= 0) return;
+    this.#findings.add('S-11', `${life.name} read ${uncounted} bytes again without counting them: ${names.join(', ')}`);
   }
 
   #wholeBlocks(served: ServedRange): { block: number; bytes: number }[] {

@@ -1,7 +1,7 @@
 /**
  * S-2: an open or listing shows what was current at the origin no longer ago than `revalidate` before it began; older
  * only when it says `stale`, and then no older than `staleIfError`. A write acknowledged by this node before an open
- * began is seen by it.
+ * began is seen by it, unless it says `stale`.
  */
 import { absenceNeverMs, listingNeverMs } from '../../src/core/limits.ts';
 import type { Volume } from '../../src/core/volume.ts';
@@ -53,7 +53,7 @@ export class Freshness implements Checker {
       );
     }
     const writtenMs = this.#written.get(seen.key);
-    if (writtenMs !== undefined && seen.askedMs > writtenMs && version.untilMs <= writtenMs) {
+    if (writtenMs !== undefined && !seen.stale && seen.askedMs > writtenMs && version.untilMs <= writtenMs) {
       this.#findings.add(
         'S-2',
         `${seen.key} opened as ${version.etag} after a write through this node at ${writtenMs} ms`,

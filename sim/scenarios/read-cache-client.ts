@@ -1,5 +1,5 @@
 /** A client of the read-cache scenario: opens, reads, lists, warms, evicts, pins, and tells the checkers all it sees. */
-import { type ErrorCode, ForebayError } from '../../src/core/errors.ts';
+import { type ErrorCode, ForebayError, isForebayError } from '../../src/core/errors.ts';
 import type { Range } from '../../src/core/range.ts';
 import { DiskError } from '../../src/io/io.ts';
 import type { OpenObject, Piece, Selection } from '../../src/read/reader.ts';
@@ -99,8 +99,21 @@ export class ReadCacheClient {
     }
   }
 
-  /** Reads all of an object; throws what the read path throws. */
-  async readWhole(key: string): Promise<OpenSeen> {
+  /**
+   * Reads all of an object; throws what the read path throws. A version that is no longer to be had is given up for the
+   * next one up to `reopens` times, as doors do that have sent nothing yet and clients that read again.
+   */
+  async readWhole(key: string, reopens = 0): Promise<OpenSeen> {
+    for (let left = reopens; ; left--) {
+      try {
+        return await this.#readOnce(key);
+      } catch (error) {
+        if (left === 0 || !isForebayError(error, 'versionChanged')) throw error;
+      }
+    }
+  }
+
+  async #readOnce(key: string): Promise<OpenSeen> {
     const { object, seen } = await this.#open(key);
     try {
       const range = { start: 0, end: object.fact.sizeBytes };

@@ -6,7 +6,7 @@
  * must be readable, at the first try, fresh and right, within a bound of virtual time. At last the node is emptied and
  * closed, and nothing may be left.
  */
-import { KiB, MiB } from '../../src/core/limits.ts';
+import { KiB, MiB, reopenMax } from '../../src/core/limits.ts';
 import type { Volume } from '../../src/core/volume.ts';
 import { Checkers } from '../checkers/checker.ts';
 import { checkClosed, checkIdle } from '../checkers/leaks.ts';
@@ -97,7 +97,7 @@ class ReadCacheRun {
     if (world.sabotage === 'drop-write') this.#disk.dropsWrite = dropsOneWrite();
     const origin = new SimOrigin({ ...shared, random: world.random.fork('origin'), faults: originFaults(options) });
     this.#origin = origin;
-    this.#once = new OriginOnce(origin, findings);
+    this.#once = new OriginOnce(origin, findings, VOLUME_NAME);
     this.#bounds = new Bounds(findings, { capacityBytes, clients: options.clients });
     this.#restart = new CrashRestart(clock, findings);
     this.#checkers = new Checkers([
@@ -115,7 +115,7 @@ class ReadCacheRun {
       options,
       diskTrouble: (untilMs) => {
         this.#diskTroubleUntilMs = Math.max(this.#diskTroubleUntilMs, untilMs);
-        this.#restart.diskFailed();
+        this.#diskFailed();
       },
       pause: (ms) => {
         this.#life.pausedUntilMs = clock.nowMs + ms;
@@ -146,6 +146,11 @@ class ReadCacheRun {
     await this.#liveness();
   }
 
+  #diskFailed(): void {
+    this.#restart.diskFailed();
+    this.#once.diskFailed(this.#life);
+  }
+
   #replace(index: number): void {
     this.#origin.replace(keyOf(index), { sizeBytes: drawSize(this.#random, this.#options) });
   }
@@ -170,6 +175,7 @@ class ReadCacheRun {
     for (;;) {
       const life = new Life(`life ${++this.#lives}`);
       this.#life = life;
+      if (clock.nowMs < this.#diskTroubleUntilMs) this.#diskFailed();
       try {
         this.#node = await this.#startNode(life);
         trace.note(`${life.name} serves`);
@@ -245,8 +251,8 @@ class ReadCacheRun {
     const { clock } = this.#world;
     const random = this.#random;
     const life = this.#life;
+    if (clock.nowMs < this.#diskTroubleUntilMs) this.#diskFailed();
     this.#once.check(life);
-    if (clock.nowMs < this.#diskTroubleUntilMs) this.#restart.diskFailed();
     this.#checkers.tell('crashed', life, kind);
     this.#disk.crash(life, kind);
     if (kind === 'machine') {
@@ -305,7 +311,7 @@ class ReadCacheRun {
     for (const key of this.#origin.keys()) {
       const fromMs = clock.nowMs;
       try {
-        const seen = await client.readWhole(key);
+        const seen = await client.readWhole(key, reopenMax);
         if (seen.stale) findings.add('liveness', `${key} is served as stale though the origin answers`);
       } catch (error) {
         const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -328,7 +334,7 @@ class ReadCacheRun {
     const { kept } = await node.reader.evict(everything);
     await clock.sleep(60_000);
     this.#once.check(this.#life);
-    checkIdle(findings, { status: node.status(), kept, pinned: 0 });
+    checkIdle(findings, { status: node.status(), keptBytes: kept });
     await node.close();
     checkClosed(findings, this.#life, { disk: this.#disk, origin: this.#origin });
     this.#bounds.disk(this.#disk);
