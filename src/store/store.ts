@@ -259,7 +259,9 @@ export class Store {
     let freed = 0;
     if (index.contents.isSmall(row)) {
       const chunk = index.chunks.find(row, 0);
-      if (chunk !== undefined && eviction.mayEvict(chunk)) freed = removal.removeSmall(row).bytes;
+      if (chunk === undefined || !eviction.mayEvict(chunk)) return 0;
+      freed = removal.removeSmall(row).bytes;
+      this.#options.emit({ kind: 'store.dropped', content: id, bytes: freed, reason: 'caller' });
       return freed;
     }
     const work: Promise<number>[] = [];
