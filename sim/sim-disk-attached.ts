@@ -245,6 +245,12 @@ export class AttachedDisk implements Disk {
     });
   }
 
+  setMode(path: string, _mode: number): Promise<void> {
+    return this.#operate('chmod', path, () => {
+      if (!this.#disk.names.find(path)) throw new DiskError('ENOENT', path);
+    });
+  }
+
   unlink(path: string): Promise<void> {
     return this.#operate('unlink', path, () => {
       const inode = this.#disk.names.unlink(path);
