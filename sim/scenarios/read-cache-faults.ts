@@ -115,6 +115,7 @@ export class ReadCacheFaults {
       case 'power':
         return this.#place.crash('machine');
       case 'rot':
+        this.#place.diskTrouble(clock.nowMs);
         disk.rot(isContent);
         return;
       case 'full':
