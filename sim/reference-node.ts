@@ -16,7 +16,7 @@ import type { NodeStart, SimNode } from './sim-node.ts';
 
 export async function startReferenceNode(start: NodeStart): Promise<SimNode> {
   const { disk, clock, random, directory, capacityBytes, hotBytes, emit } = start;
-  const scrubBytesPerS = start.scrubBytesPerS;
+  const { scrubBytesPerS } = start;
   const store = await openStore({
     disk,
     clock,

@@ -16,6 +16,7 @@ export interface NodeStart {
   readonly capacityBytes: number;
   readonly hotBytes: number;
   readonly scrubBytesPerS: number;
+  readonly snapshotAfterBytes: number;
   readonly emit: Emit;
 }
 

@@ -43,6 +43,7 @@ export class CrashRestart implements Checker {
   /** Bytes may have been served without being kept: the disk failed, was full or slow beyond its deadline. */
   diskFailed(): void {
     this.#whole.clear();
+    this.#expected = [];
   }
 
   crashed(_life: Life, kind: 'process' | 'machine'): void {

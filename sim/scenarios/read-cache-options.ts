@@ -14,6 +14,8 @@ export type ReadCacheOptions = {
   readonly capacityMiB: number;
   readonly hotKiB: number;
   readonly scrubMiBPerS: number;
+  /** Length of the journal from which a snapshot is taken. */
+  readonly snapshotKiB: number;
   readonly chunkMiB: number;
   readonly revalidateMs: number;
   readonly staleIfErrorMs: number;
@@ -52,6 +54,7 @@ export function drawReadCache(random: SimRandom): ReadCacheOptions {
     capacityMiB: random.pick([4, 6, 10, 40]),
     hotKiB: random.pick([0, 64, 1024]),
     scrubMiBPerS: random.pick([0, 0.1, 10]),
+    snapshotKiB: random.pick([0.1, 1, 4, 16_384]),
     chunkMiB: random.pick([1, 2, 4]),
     revalidateMs,
     staleIfErrorMs: random.pick([0, 10_000, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]),
@@ -99,6 +102,7 @@ export const CALMER_READ_CACHE: readonly Partial<ReadCacheOptions>[] = [
   { capacityMiB: 40 },
   { hotKiB: 0 },
   { scrubMiBPerS: 0 },
+  { snapshotKiB: 16_384 },
   { chunkMiB: 1 },
   { verify: 'arrival' },
   { canPunch: true },

@@ -177,7 +177,9 @@ class ReadCacheRun {
       this.#life = life;
       if (clock.nowMs < this.#diskTroubleUntilMs) this.#diskFailed();
       try {
-        this.#node = await this.#startNode(life);
+        const node = await this.#startOrDie(life);
+        if (!node) continue;
+        this.#node = node;
         trace.note(`${life.name} serves`);
         this.#checkers.tell('started', life);
         return;
@@ -193,6 +195,23 @@ class ReadCacheRun {
     }
   }
 
+  /** Starts a node that may be killed while it starts; `undefined` when it was. */
+  async #startOrDie(life: Life): Promise<SimNode | undefined> {
+    const starting = this.#startNode(life);
+    const mayDie = this.#isSafety && this.#lives > 1 && Number.isFinite(this.#options.faultMs);
+    if (!mayDie || !this.#random.chance(0.3)) return starting;
+    const death = Promise.withResolvers<undefined>();
+    const timer = this.#world.clock.schedule(this.#random.exponential(5), () => {
+      this.#kill(life, this.#options.powerWeight > 0 && this.#random.chance(0.3) ? 'machine' : 'process');
+      death.resolve(undefined);
+    });
+    try {
+      return await Promise.race([starting, death.promise]);
+    } finally {
+      timer.run = undefined;
+    }
+  }
+
   #startNode(life: Life): Promise<SimNode> {
     const { trace } = this.#world;
     return this.#world.startNode({
@@ -205,6 +224,7 @@ class ReadCacheRun {
       capacityBytes: this.#options.capacityMiB * MiB,
       hotBytes: this.#options.hotKiB * KiB,
       scrubBytesPerS: this.#options.scrubMiBPerS * MiB,
+      snapshotAfterBytes: this.#options.snapshotKiB * KiB,
       emit: (event) => {
         trace.note(JSON.stringify(event));
         this.#checkers.tell('event', life, event);
@@ -254,11 +274,7 @@ class ReadCacheRun {
     if (clock.nowMs < this.#diskTroubleUntilMs) this.#diskFailed();
     this.#once.check(life);
     this.#checkers.tell('crashed', life, kind);
-    this.#disk.crash(life, kind);
-    if (kind === 'machine') {
-      this.#machine.reboot();
-      for (let rots = random.between(0, 3); rots > 0 && this.#options.rotWeight > 0; rots--) this.#disk.rot(isContent);
-    }
+    this.#kill(life, kind);
     await clock.sleep(random.exponential(2000));
     const originIsAway = random.chance(0.5);
     if (originIsAway) this.#origin.awayUntilMs = clock.nowMs + 30_000 + random.exponential(10_000);
@@ -267,6 +283,16 @@ class ReadCacheRun {
     if (originIsAway && this.#volume.staleIfErrorMs === Number.POSITIVE_INFINITY) await this.#readKept();
     this.#startClients();
     this.#origin.awayUntilMs = clock.nowMs + random.exponential(1000);
+  }
+
+  #kill(life: Life, kind: 'process' | 'machine'): void {
+    this.#disk.crash(life, kind);
+    if (kind === 'process') return;
+    this.#restart.diskFailed();
+    this.#machine.reboot();
+    for (let rots = this.#random.between(0, 3); rots > 0 && this.#options.rotWeight > 0; rots--) {
+      this.#disk.rot(isContent);
+    }
   }
 
   /** S-14: with the origin away, what was whole before is served. */
