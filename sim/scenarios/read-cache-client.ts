@@ -60,7 +60,7 @@ export class ReadCacheClient {
     else if (draw < 91) await this.#attempt(key, () => this.#evict(this.#selection(key)));
     else if (draw < 95) await this.#attempt(key, () => this.#pin({ volume: VOLUME_NAME, key }, random.chance(0.5)));
     else if (draw < 97) await this.#attempt(key, () => this.#explain(key));
-    else this.#write(key);
+    else if (this.#place.options.write) this.#write(key);
   }
 
   async #attempt(key: string, work: () => Promise<unknown>): Promise<void> {

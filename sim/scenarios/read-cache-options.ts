@@ -20,6 +20,8 @@ export type ReadCacheOptions = {
   readonly revalidateMs: number;
   readonly staleIfErrorMs: number;
   readonly verify: 'arrival' | 'always';
+  /** Clients write through this node, too. */
+  readonly write: boolean;
   readonly canPunch: boolean;
   readonly canClone: boolean;
   /** Mean time between changes of objects at the origin; infinity for none. */
@@ -59,6 +61,7 @@ export function drawReadCache(random: SimRandom): ReadCacheOptions {
     revalidateMs,
     staleIfErrorMs: random.pick([0, 10_000, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]),
     verify: random.chance(0.3) ? 'always' : 'arrival',
+    write: random.chance(0.5),
     canPunch: random.chance(0.8),
     canClone: random.chance(0.5),
     changeMs: random.pick([50, 1000, 10_000, Number.POSITIVE_INFINITY]),
@@ -105,6 +108,7 @@ export const CALMER_READ_CACHE: readonly Partial<ReadCacheOptions>[] = [
   { snapshotKiB: 16_384 },
   { chunkMiB: 1 },
   { verify: 'arrival' },
+  { write: false },
   { canPunch: true },
   { canClone: false },
 ];
@@ -115,7 +119,7 @@ export function volumeOf(options: ReadCacheOptions): Volume {
   return {
     name: VOLUME_NAME,
     origin: 'memory:',
-    write: true,
+    write: options.write,
     revalidateMs: options.revalidateMs,
     staleIfErrorMs: options.staleIfErrorMs,
     chunkSizeBytes: options.chunkMiB * MiB,
