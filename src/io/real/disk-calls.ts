@@ -82,6 +82,12 @@ function runOnNames(request: Exclude<OnNames, { op: 'open' | 'lock' }>, paths: P
       return paths.at(request.from, (from) => paths.at(request.to, (to) => fs.linkSync(from, to)));
     case 'clone':
       return clone(request.from, request.to, paths);
+    case 'setMode':
+      return paths.at(request.path, (path) => {
+        if (fs.lstatSync(path).isSymbolicLink())
+          throw Object.assign(new Error('a link has no mode'), { code: 'ELOOP' });
+        fs.chmodSync(path, request.mode);
+      });
     case 'unlink':
       return paths.at(request.path, (path) => fs.unlinkSync(path));
     case 'removeDirectory':

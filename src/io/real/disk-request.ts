@@ -18,6 +18,7 @@ export type DiskRequest =
   | { readonly op: 'punch'; readonly fd: number; readonly at: number; readonly length: number }
   | { readonly op: 'truncate'; readonly fd: number; readonly size: number }
   | { readonly op: 'makeDirectory'; readonly path: string; readonly mode: number | undefined }
+  | { readonly op: 'setMode'; readonly path: string; readonly mode: number }
   | { readonly op: 'rename' | 'link' | 'clone'; readonly from: string; readonly to: string }
   | {
       readonly op: 'stat' | 'list' | 'unlink' | 'removeDirectory' | 'syncDirectory' | 'space' | 'lock';

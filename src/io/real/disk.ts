@@ -95,6 +95,10 @@ class ThreadedDisk implements RealDisk {
     return (await this.#ask({ op: 'clone', from, to })) as boolean;
   }
 
+  async setMode(path: string, mode: number): Promise<void> {
+    await this.#ask({ op: 'setMode', path, mode });
+  }
+
   async unlink(path: string): Promise<void> {
     await this.#ask({ op: 'unlink', path });
   }
