@@ -87,7 +87,7 @@ function handClock() {
       asleep = resolve;
     });
     nowMs += ms;
-    for (const wake of [...sleepers]) wake();
+    for (const wake of Array.from(sleepers)) wake();
     await again;
   };
   return { clock, advance };
