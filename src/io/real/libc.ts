@@ -57,6 +57,9 @@ const FALLOC_PUNCH_HOLE_KEEP_SIZE = 3;
 const SYS_OPENAT2 = 437n;
 const RESOLVE_BENEATH_NO_SYMLINKS = 0x08n | 0x04n;
 const O_CLOEXEC = 0o2000000;
+/** PATH_MAX of Linux, the closing NUL counted. */
+const PATH_MAX_BYTES = 4096;
+const ENAMETOOLONG = 36;
 /** Events fetched by one `pollWait`. */
 const EVENTS_MAX = 256;
 
@@ -110,6 +113,8 @@ function bind(ffi: Ffi): LibcCalls {
   const numbers = new BigInt64Array(scratch);
   const view = new DataView(scratch);
   const scratchPointer = ffi.getRawPointer(scratch);
+  const names = Buffer.from(new ArrayBuffer(PATH_MAX_BYTES));
+  const namesPointer = ffi.getRawPointer(names.buffer);
   const events = new DataView(new ArrayBuffer(EVENTS_MAX * 16));
   const eventsPointer = ffi.getRawPointer(events.buffer as ArrayBuffer);
   // struct epoll_event is packed on x86-64 only.
@@ -157,12 +162,13 @@ function bind(ffi: Ffi): LibcCalls {
     punchHole: (fd, position, length) =>
       result(c.fallocate(fd, FALLOC_PUNCH_HOLE_KEEP_SIZE, BigInt(position), BigInt(length))),
     openBeneath: (directoryFd, path, how) => {
-      const name = Buffer.allocUnsafeSlow(Buffer.byteLength(path) + 1);
-      name[name.write(path)] = 0;
+      // a small Buffer of its own would be moved or freed by the garbage collector between here and the call
+      if (Buffer.byteLength(path) >= PATH_MAX_BYTES) return -ENAMETOOLONG;
+      names[names.write(path)] = 0;
       numbers[0] = BigInt(how.flags | O_CLOEXEC);
       numbers[1] = BigInt(how.mode);
       numbers[2] = RESOLVE_BENEATH_NO_SYMLINKS;
-      return result64(c.syscall(SYS_OPENAT2, BigInt(directoryFd), ffi.getRawPointer(name), scratchPointer, 24n));
+      return result64(c.syscall(SYS_OPENAT2, BigInt(directoryFd), namesPointer, scratchPointer, 24n));
     },
   };
 }
