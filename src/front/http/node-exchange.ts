@@ -47,6 +47,18 @@ export class NodeExchange implements Exchange {
     request.on('error', () => {});
   }
 
+  /** HTTP/1.0 or 1.1 with one host: node:http lets more through. */
+  get isProper(): boolean {
+    const { httpVersion } = this.#request;
+    const hosts = this.headers.filter((name, index) => index % 2 === 0 && name === 'host').length;
+    return httpVersion === '1.1' ? hosts === 1 : httpVersion === '1.0' && hosts <= 1;
+  }
+
+  /** The body has come to its end. */
+  get isWhole(): boolean {
+    return this.#request.complete;
+  }
+
   header(name: string): string | undefined {
     return headerOf(this.headers, name);
   }
