@@ -8,7 +8,7 @@ import type { Network } from '../../io/io.ts';
 import type { Piece } from '../../read/reader.ts';
 import { clientGone } from './client-gone.ts';
 import type { Exchange } from './exchange.ts';
-import { headerOf } from './exchange.ts';
+import { headerOf, trimBlanks } from './exchange.ts';
 import { isBodiless } from './response-head.ts';
 import { EMPTY, WRITE_MAX_BYTES, written } from './socket-write.ts';
 
@@ -187,8 +187,4 @@ export class NodeExchange implements Exchange {
     this.onOver?.();
     this.onDone?.();
   }
-}
-
-function trimBlanks(text: string): string {
-  return text.replace(/^[ \t]+|[ \t]+$/g, '');
 }
