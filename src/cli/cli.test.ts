@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect, createServer, type Server } from 'node:net';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { Home } from './node-process.ts';
@@ -353,12 +352,8 @@ test('a daemon that is told to stop takes no new connections and finishes the an
   assert.equal(response.statusCode, 200);
   const [first] = (await once(response, 'data')) as [Buffer];
   response.pause();
-  const log = createInterface({ input: node.process.stderr as NodeJS.ReadableStream });
-  const stopping = new Promise<void>((resolve) => {
-    log.on('line', (line) => line.includes('node.stopping') && resolve());
-  });
   const ended = node.stop('SIGTERM');
-  await stopping;
+  await node.logged(/node\.stopping/);
   const refused = connect(Number(port), host);
   const [error] = (await once(refused, 'error')) as [NodeJS.ErrnoException];
   assert.equal(error.code, 'ECONNREFUSED');
