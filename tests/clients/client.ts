@@ -82,7 +82,11 @@ export function run(
       },
       (error, stdout, stderr) => {
         if (error)
-          reject(new Error(`${command} ${args.join(' ')}: ${error.code ?? error.signal}\n${stderr}\n${stdout}`));
+          reject(
+            new Error(
+              `${command} ${args.join(' ')}: ${error.code ?? error.signal ?? 'failed'}\n${stderr.toString()}\n${stdout.toString()}`,
+            ),
+          );
         else resolve(stdout);
       },
     );

@@ -37,9 +37,9 @@ interface Case {
   readonly prefix: string;
   readonly directory: string;
   /** A file of these bytes. */
-  file(name: string, bytes: Buffer): string;
+  readonly file: (name: string, bytes: Buffer) => string;
   /** Downloads and compares. */
-  expectBytes(key: string, bytes: Buffer): Promise<void>;
+  readonly expectBytes: (key: string, bytes: Buffer) => Promise<void>;
 }
 
 const sample = (seed: number, sizeBytes: number) => Buffer.concat([...patternSlices(seed, sizeBytes)]);
