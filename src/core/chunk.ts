@@ -35,3 +35,11 @@ export function chunkRange(chunk: number, content: { sizeBytes: number; chunkSiz
   const start = chunk * content.chunkSizeBytes;
   return { start, end: Math.min(start + content.chunkSizeBytes, content.sizeBytes) };
 }
+
+/** The bytes of blocks `[first, first + count)` of a content. */
+export function blocksRange(blocks: { first: number; count: number }, sizeBytes: number): Range {
+  return {
+    start: blocks.first * BLOCK_SIZE_BYTES,
+    end: Math.min((blocks.first + blocks.count) * BLOCK_SIZE_BYTES, sizeBytes),
+  };
+}

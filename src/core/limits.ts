@@ -38,6 +38,10 @@ export const presignedMaxS = 7 * 24 * 3600;
 
 /** A disk operation that takes longer than this ejects the disk until an operation completes again. */
 export const diskDeadlineMs = 3000;
+/** Threads of one disk: one may hang while others serve, and a disk gains little from more. */
+export const diskWorkersMax = 4;
+/** Requests that wait for a disk's threads; more fail with EAGAIN. */
+export const diskQueueMax = 4096;
 /** Open data files kept per node. */
 export const openFilesMax = 1024;
 
@@ -47,6 +51,21 @@ export const originBackoffBaseMs = 100;
 export const originBackoffMaxMs = 10_000;
 /** No byte for this long, and an origin request counts as failed. */
 export const originIdleMs = 30_000;
+/** A connection to an origin that is not there after this counts as failed. */
+export const connectTimeoutMs = 10_000;
+/** Connections to one origin. */
+export const originSocketsMax = 128;
+/** Bytes of one origin answer that wait for their reader before the socket is paused. */
+export const receiveBufferMaxBytes = 512 * KiB;
+/** Bodies up to this that can be sent again go to an HTTP store in one buffer, whose checksum is signed. */
+export const sendWholeMaxBytes = 64 * MiB;
+/** Continuation markers kept per Azure origin, so that paging through a listing need not start over. */
+export const listMarkersMax = 1024;
+/** Blocks of one Azure part: with 10,000 parts they stay below Azure's 50,000 blocks. */
+export const azureBlocksPerPartMax = 5;
+export const azureBlockBytes = 64 * MiB;
+/** Azure's bound on one block. */
+export const azureBlockMaxBytes = 4000 * MiB;
 /** With a remembered fact at hand, how long a revalidation may take before the fact is served as stale. */
 export const revalidateDeadlineMs = 2000;
 /** After a failed revalidation, how long the origin counts as away before it is asked again. */
@@ -56,6 +75,14 @@ export const fillsInFlightMax = 16;
 export const fillBuffersMax = 2;
 /** Chunks that read-ahead may run in front of a sequential reader. */
 export const readAheadChunksMax = 8;
+/** How often a block that was filled and evicted before it was read is filled again, until the reader goes round the store. */
+export const refillsPerBlockMax = 2;
+/** Reads round the store at once. */
+export const bypassesMax = 64;
+/** Objects that one warm brings at once. */
+export const warmObjectsMax = 4;
+/** How often a warm says how far it is. */
+export const warmProgressMs = 250;
 /** Whole-version restarts of a read that has sent nothing yet, when the origin's version changes under it. */
 export const reopenMax = 3;
 

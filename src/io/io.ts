@@ -70,6 +70,8 @@ export interface Disk {
   link(from: string, to: string): Promise<void>;
   /** A copy-on-write clone; false when the file system has none. */
   clone(from: string, to: string): Promise<boolean>;
+  /** Sets the permission bits of a file. */
+  setMode(path: string, mode: number): Promise<void>;
   unlink(path: string): Promise<void>;
   removeDirectory(path: string): Promise<void>;
   syncDirectory(path: string): Promise<void>;

@@ -3,15 +3,9 @@
  */
 import type { ObjectFact } from '../core/object.ts';
 import type { Range } from '../core/range.ts';
-import type { File } from '../io/io.ts';
+import type { Piece } from '../store/piece.ts';
 
-/**
- * Consecutive bytes of an object. `file`: they lie in a local file and may leave by `Network.sendFile`; their space is
- * held until `release()` (call it exactly once, whatever happened). `bytes`: they are in memory.
- */
-export type Piece =
-  | { readonly kind: 'file'; readonly file: File; readonly range: Range; release(): void }
-  | { readonly kind: 'bytes'; readonly bytes: Uint8Array; release(): void };
+export type { Piece } from '../store/piece.ts';
 
 /** One version of an object, opened. Everything read through it is of that version (S-1). Close it exactly once. */
 export interface OpenObject {

@@ -1,7 +1,27 @@
-/** The bytes that this node holds: files, index, journal (DESIGN.md section 4). */
-
-import type { Clock, Disk, Random } from '../io/io.ts';
-import type { Emit } from '../observe/events.ts';
+/**
+ * The bytes that this node holds (DESIGN.md section 4): one sparse file per content, small contents in packs, an index in
+ * memory, and a journal that rebuilds it.
+ *
+ * Promises: a block is given out only after its checksum was verified, when it arrived (S-9) or, after the machine started
+ * anew, before its first use. What is pinned, leased, lent or being read is not removed (S-4). Space never passes the
+ * capacity (S-12). `kill -9` loses at most what was not yet journalled; nothing half-written counts as present (S-14).
+ */
+import { crc32 } from 'node:zlib';
+import { assert } from '../core/assert.ts';
+import { BLOCK_SIZE_BYTES, blockCount, blockRange } from '../core/chunk.ts';
+import type { ContentId } from '../core/ids.ts';
+import { MiB, smallContentMaxBytes } from '../core/limits.ts';
+import type { ObjectFact } from '../core/object.ts';
+import type { Range } from '../core/range.ts';
+import { type Clock, type Disk, DiskError, type Random } from '../io/io.ts';
+import type { DropReason, Emit } from '../observe/events.ts';
+import { CHUNK_UNVERIFIED, CHUNK_VISITED, type ChunkRow } from './chunk-table.ts';
+import { type ContentRow, FLAG_DOOMED, FLAG_LENT, FLAG_PINNED } from './content-table.ts';
+import type { Piece } from './piece.ts';
+import type { Reservation } from './space.ts';
+import { PACK_HEADER_BYTES } from './store-index.ts';
+import type { StoreParts } from './store-parts.ts';
+import { missingIsUndefined } from './verification.ts';
 
 export interface StoreOptions {
   readonly disk: Disk;
@@ -12,6 +32,10 @@ export interface StoreOptions {
   readonly capacityBytes: number;
   /** Budget for small contents kept in memory. */
   readonly hotBytes: number;
+  /** Budget for what is known of keys. */
+  readonly factBytes: number;
+  /** Rate of the scrubber; 0 switches it off. */
+  readonly scrubBytesPerS: number;
   readonly emit: Emit;
 }
 
@@ -31,4 +55,448 @@ export interface StoreStatus {
   readonly corruptBlocks: number;
   /** Memory of the index, in bytes. */
   readonly indexBytes: number;
+}
+
+export interface ContentShape {
+  readonly id: ContentId;
+  readonly sizeBytes: number;
+  readonly chunkSizeBytes: number;
+}
+
+/** Bytes of one piece at most: long enough that handing over costs nothing, short enough that eviction is not held up. */
+const pieceMaxBytes = 128 * MiB;
+const closeDeadlineMs = 5000;
+
+/** What a small content takes on the disk. */
+export function smallFootprintBytes(sizeBytes: number): number {
+  return sizeBytes + PACK_HEADER_BYTES;
+}
+
+/** Holds a content: its row stays, and its file is not unlinked. */
+export interface Hold {
+  release(): void;
+}
+
+export class Store {
+  readonly #parts: StoreParts;
+  readonly #options: StoreOptions;
+  #snapshotting = false;
+  readonly #stop = new AbortController();
+  #background: Promise<unknown> = Promise.resolve();
+
+  /** Use `openStore`. */
+  constructor(parts: StoreParts, options: StoreOptions) {
+    this.#parts = parts;
+    this.#options = options;
+  }
+
+  // ---- facts -------------------------------------------------------------------------------------------------------
+
+  fact(volume: string, key: string): ObjectFact | undefined {
+    return this.#parts.index.facts.get(volume, key);
+  }
+
+  setFact(fact: ObjectFact): void {
+    this.#append({ type: 'fact', fact: this.#parts.index.facts.set(fact) });
+  }
+
+  /** The origin was asked at `checkedMs` and has the same version. Kept in memory only: after a restart it is asked again. */
+  touchFact(fact: ObjectFact, checkedMs: number): ObjectFact {
+    return this.#parts.index.facts.touch(fact, checkedMs);
+  }
+
+  dropFact(volume: string, key: string): void {
+    if (this.#parts.index.facts.delete(volume, key)) this.#append({ type: 'forgotten', volume, key });
+  }
+
+  /** All facts, in no order; those that change meanwhile may be seen twice. */
+  facts(): Generator<ObjectFact> {
+    return this.#parts.index.facts.all();
+  }
+
+  // ---- what is here ------------------------------------------------------------------------------------------------
+
+  hasBlock(id: ContentId, block: number): boolean {
+    const row = this.#parts.index.contents.find(id);
+    return row !== undefined && this.#parts.index.hasBlock(row, block);
+  }
+
+  /** Bytes of a content that are here. */
+  presentBytes(content: { id: ContentId; sizeBytes: number }): number {
+    const row = this.#parts.index.contents.find(content.id);
+    if (row === undefined) return 0;
+    const blocks = this.#parts.index.contents.presentBlocks(row);
+    const last = blockCount(content.sizeBytes) - 1;
+    const short =
+      last >= 0 && this.#parts.index.hasBlock(row, last) ? (last + 1) * BLOCK_SIZE_BYTES - content.sizeBytes : 0;
+    return blocks * BLOCK_SIZE_BYTES - short;
+  }
+
+  isPinned(id: ContentId): boolean {
+    const row = this.#parts.index.contents.find(id);
+    return row !== undefined && this.#parts.index.contents.has(row, FLAG_PINNED);
+  }
+
+  /** A small content's bytes, where they are in memory. */
+  hot(id: ContentId): Uint8Array | undefined {
+    return this.#parts.hot.get(id);
+  }
+
+  /** Keeps the content's row and file until released. A content that was doomed is wanted again. */
+  hold(content: ContentShape): Hold {
+    const { index } = this.#parts;
+    const row = index.ensureContent(content.id, content);
+    index.contents.set(row, FLAG_DOOMED, false);
+    index.contents.addHolds(row, 1);
+    let held = true;
+    return {
+      release: () => {
+        assert(held, 'a hold is released once');
+        held = false;
+        if (index.contents.addHolds(row, -1) === 0) this.released(row);
+      },
+    };
+  }
+
+  /**
+   * The present bytes from `range.start` on, at most to `range.end`; `undefined` when the first block is absent. The caller
+   * holds the content. With `verify` each block is read and checked, and bytes are returned.
+   */
+  async acquire(id: ContentId, range: Range, options: { verify: boolean }): Promise<Piece | undefined> {
+    const { index } = this.#parts;
+    const row = index.contents.find(id);
+    if (row === undefined || range.end <= range.start) return undefined;
+    const block = Math.floor(range.start / BLOCK_SIZE_BYTES);
+    if (!index.hasBlock(row, block)) return undefined;
+    if (index.contents.isSmall(row)) return this.#acquireSmall(row, range);
+    if (index.contents.has(row, FLAG_LENT)) await this.#parts.verification.lent(row);
+    const first = index.chunkOf(row, block);
+    if (first !== undefined && index.chunks.has(first, CHUNK_UNVERIFIED))
+      await this.#parts.verification.chunk(first, 'first-use');
+    return options.verify ? this.#acquireChecked(row, range) : this.#acquireRun(row, range);
+  }
+
+  // ---- filling -----------------------------------------------------------------------------------------------------
+
+  /** Promises space for a fill, making room where it must; `undefined` when nothing may be evicted for it. */
+  async reserve(bytes: number): Promise<Reservation | undefined> {
+    const { space, eviction } = this.#parts;
+    await this.#parts.health.askSpace();
+    for (let lacking = space.lacking(bytes); lacking > 0; lacking = space.lacking(bytes)) {
+      if (bytes > space.capacityBytes || (await eviction.pass(lacking)) === 0) {
+        if (space.lacking(bytes) > 0) return undefined;
+      }
+    }
+    const reservation = space.reserve(bytes);
+    const surplus = space.surplus();
+    if (surplus > 0) void eviction.pass(surplus);
+    return reservation;
+  }
+
+  /** Takes one block of a held content that is not small. Throws DiskError, or diskFull. The block counts as present when the promise resolves. */
+  async putBlock(content: ContentShape, block: number, bytes: Uint8Array, reservation: Reservation): Promise<void> {
+    const { index, files, removal } = this.#parts;
+    const { start, end } = blockRange(block, content.sizeBytes);
+    assert(bytes.length === end - start, 'a block is whole');
+    const row = index.contents.find(content.id);
+    assert(row !== undefined && index.contents.holds(row) > 0, 'a content that is filled is held');
+    const chunk = index.ensureChunk(row, index.place(row, block).chunk);
+    index.chunks.addUses(chunk, 1);
+    try {
+      const checksum = crc32(bytes);
+      await removal.settled(content.id);
+      const opened = await files.acquire(this.#parts.dataPath(content.id), 'write');
+      try {
+        await this.#parts.health.run(() => opened.file.write(start, bytes));
+      } finally {
+        opened.release();
+      }
+      if (index.hasBlock(row, block)) return;
+      reservation.use(bytes.length);
+      index.setBlock(row, block, checksum);
+      this.#append({ type: 'blocks', ...content, firstBlock: block, checksums: [checksum] });
+    } finally {
+      index.chunks.addUses(chunk, -1);
+      index.dropEmptyChunk(chunk);
+    }
+  }
+
+  /** Takes a whole small content, held. Throws as `putBlock`. */
+  async putSmall(content: ContentShape, bytes: Uint8Array, reservation: Reservation): Promise<void> {
+    const { index, packs, hot } = this.#parts;
+    assert(bytes.length === content.sizeBytes && bytes.length < smallContentMaxBytes, 'a small content is whole');
+    const checksum = crc32(bytes);
+    const place = await this.#parts.health.run(() => packs.append(content.id, bytes, checksum));
+    try {
+      reservation.use(smallFootprintBytes(content.sizeBytes));
+      const row = index.contents.find(content.id);
+      if (row === undefined || index.contents.holds(row) === 0 || index.hasBlock(row, 0)) return;
+      const chunk = index.setSmall(row, checksum, place);
+      this.#append(index.smallRecord(row, chunk));
+      hot.put(content.id, bytes);
+    } finally {
+      place.settle();
+    }
+  }
+
+  // ---- removing ----------------------------------------------------------------------------------------------------
+
+  /** Removes a content that is wrong, stale or unwanted: at once, or when its last holder lets go. */
+  drop(id: ContentId, reason: DropReason): void {
+    const { index } = this.#parts;
+    const row = index.contents.find(id);
+    if (row === undefined) return;
+    index.contents.set(row, FLAG_PINNED, false);
+    if (index.contents.holds(row) > 0) index.contents.set(row, FLAG_DOOMED, true);
+    else this.#removeAll(row, reason);
+  }
+
+  /** Frees what nothing forbids to free of a content; returns the bytes freed. */
+  async evict(id: ContentId): Promise<number> {
+    const { index, eviction, removal } = this.#parts;
+    const row = index.contents.find(id);
+    if (row === undefined) return 0;
+    let freed = 0;
+    if (index.contents.isSmall(row)) {
+      const chunk = index.chunks.find(row, 0);
+      if (chunk !== undefined && eviction.mayEvict(chunk)) freed = removal.removeSmall(row).bytes;
+      return freed;
+    }
+    const work: Promise<number>[] = [];
+    for (const chunk of [...index.chunksOf(row)]) {
+      if (!index.chunks.isLive(chunk) || !index.contents.isLive(row) || !eviction.mayEvict(chunk)) continue;
+      const removed = eviction.evictChunk(chunk);
+      freed += removed.bytes;
+      work.push(removed.done);
+    }
+    await Promise.all(work);
+    return freed;
+  }
+
+  /** Forbids or allows eviction of a content, also of what is filled later. */
+  pin(content: ContentShape, pinned: boolean): void {
+    const { index } = this.#parts;
+    if (!pinned && index.contents.find(content.id) === undefined) return;
+    const row = index.ensureContent(content.id, content);
+    index.contents.set(row, FLAG_PINNED, pinned);
+    this.#append(index.flagsRecord(row));
+    if (!pinned && index.contents.holds(row) === 0) this.released(row);
+  }
+
+  /** Forbids eviction of what is here of a content for `ms` from now; later ends win. False when it is not here. */
+  lease(id: ContentId, ms: number): boolean {
+    const { index } = this.#parts;
+    const row = index.contents.find(id);
+    if (row === undefined) return false;
+    index.contents.extendLease(row, this.#options.clock.boottimeMs() + ms);
+    return true;
+  }
+
+  /** Marks a whole content as lent before its file is handed out; false when it is not whole or is small. */
+  async lend(id: ContentId): Promise<boolean> {
+    const { index, journal } = this.#parts;
+    const row = index.contents.find(id);
+    if (row === undefined || index.contents.isSmall(row) || !index.isWhole(row)) return false;
+    index.contents.set(row, FLAG_LENT, true);
+    await journal.writtenThrough(this.#append(index.flagsRecord(row)));
+    return true;
+  }
+
+  // ---- checking ----------------------------------------------------------------------------------------------------
+
+  /** Re-reads and checks every present block of a held content; wrong ones are dropped. Returns how many were wrong. */
+  async verify(id: ContentId, found: 'check' | 'scrub'): Promise<number> {
+    const { index, hot } = this.#parts;
+    const row = index.contents.find(id);
+    if (row === undefined) return 0;
+    const before = this.#parts.verification.corruptBlocks;
+    hot.delete(id);
+    for (const chunk of [...index.chunksOf(row)])
+      if (index.chunks.isLive(chunk)) await this.#parts.verification.chunk(chunk, found);
+    return this.#parts.verification.corruptBlocks - before;
+  }
+
+  get status(): StoreStatus {
+    const { index, space, removal } = this.#parts;
+    let pinnedBytes = 0;
+    for (const row of index.contents.rows()) {
+      if (!index.contents.has(row, FLAG_PINNED)) continue;
+      pinnedBytes += this.presentBytes({ id: index.contents.id(row), sizeBytes: index.contents.sizeBytes(row) });
+    }
+    return {
+      directory: this.#options.directory,
+      disk: this.#parts.health.state,
+      capacityBytes: space.capacityBytes,
+      usedBytes: space.usedBytes,
+      reservedBytes: space.reservedBytes,
+      presentBytes: index.presentBytes,
+      pinnedBytes,
+      contents: index.contents.count,
+      smallContents: index.smallContents,
+      facts: index.facts.count,
+      orphans: removal.orphans.size,
+      corruptBlocks: this.#parts.verification.corruptBlocks,
+      indexBytes: index.bytes,
+    };
+  }
+
+  /** Where a content's file is, for `warm --to` and `inspect`. */
+  dataPath(id: ContentId): string {
+    return this.#parts.dataPath(id);
+  }
+
+  get disk(): Disk {
+    return this.#options.disk;
+  }
+
+  /** Starts the work that goes on beside requests. */
+  start(background: (signal: AbortSignal) => Promise<unknown>): void {
+    this.#background = background(this.#stop.signal).catch(() => undefined);
+  }
+
+  /** Stops, writes what waits and lets go of the directory. Whatever is still used fails from here on. */
+  async close(): Promise<void> {
+    const { journal, packs, files, lock } = this.#parts;
+    this.#stop.abort();
+    await Promise.race([this.#background, this.#options.clock.sleep(closeDeadlineMs)]);
+    await journal.close(closeDeadlineMs);
+    await packs.close();
+    await files.close();
+    await lock.release();
+  }
+
+  // ---- inside ------------------------------------------------------------------------------------------------------
+
+  #append(record: Parameters<StoreParts['journal']['append']>[0]): number {
+    const { journal, index } = this.#parts;
+    const number = journal.append(record);
+    if (!this.#snapshotting && journal.logBytes > Math.max(16 * MiB, journal.snapshotBytes)) {
+      this.#snapshotting = true;
+      const boot = { bootId: this.#options.clock.bootId, wallMs: this.#options.clock.wallMs() };
+      void journal
+        .snapshot(() => index.records(boot))
+        .catch(() => undefined)
+        .finally(() => {
+          this.#snapshotting = false;
+        });
+    }
+    return number;
+  }
+
+  /** The last holder of a content let go. For `verification.ts`. */
+  released(row: ContentRow): void {
+    const { index, removal } = this.#parts;
+    if (index.contents.has(row, FLAG_DOOMED)) {
+      this.#removeAll(row, 'stale');
+    } else if (index.contents.presentBlocks(row) === 0 && !index.contents.has(row, FLAG_PINNED)) {
+      const id = index.contents.id(row);
+      const small = index.contents.isSmall(row);
+      index.removeContent(row);
+      if (!small) void removal.removeFile(id);
+    }
+  }
+
+  #removeAll(row: ContentRow, reason: DropReason): void {
+    const { index, removal } = this.#parts;
+    const id = index.contents.id(row);
+    const removed = index.contents.isSmall(row)
+      ? removal.removeSmall(row)
+      : removal.removeBlocks(row, { first: 0, count: blockCount(index.contents.sizeBytes(row)) });
+    if (removed.bytes > 0) this.#options.emit({ kind: 'store.dropped', content: id, bytes: removed.bytes, reason });
+  }
+
+  async #acquireSmall(row: ContentRow, range: Range): Promise<Piece | undefined> {
+    const { index, hot, packs } = this.#parts;
+    const id = index.contents.id(row);
+    const chunk = index.chunks.find(row, 0) as ChunkRow;
+    index.chunks.set(chunk, CHUNK_VISITED, true);
+    let bytes = hot.get(id);
+    if (bytes === undefined) {
+      const expected = { sizeBytes: index.contents.sizeBytes(row), checksum: index.chunks.checksum(chunk, 0) };
+      const place = index.chunks.place(chunk);
+      bytes = await this.#parts.health.run(() => packs.read(place, expected).catch(missingIsUndefined));
+      const moved = index.chunks.find(row, 0);
+      const same =
+        moved !== undefined && index.chunks.hasBlock(moved, 0) && index.chunks.place(moved).offset === place.offset;
+      if (bytes === undefined) {
+        if (same) this.#parts.verification.dropBlock(row, 0, 'read');
+        return undefined;
+      }
+      hot.put(id, bytes);
+    }
+    return { kind: 'bytes', bytes: bytes.subarray(range.start, range.end), release: () => undefined };
+  }
+
+  async #acquireRun(row: ContentRow, range: Range): Promise<Piece | undefined> {
+    const { index, files } = this.#parts;
+    const used: ChunkRow[] = [];
+    const limit = Math.min(range.end, range.start + pieceMaxBytes);
+    let end = range.start;
+    while (end < limit) {
+      const block = Math.floor(end / BLOCK_SIZE_BYTES);
+      const chunk = index.chunkOf(row, block);
+      if (chunk === undefined || !index.hasBlock(row, block) || index.chunks.has(chunk, CHUNK_UNVERIFIED)) break;
+      if (used.at(-1) !== chunk) {
+        index.chunks.addUses(chunk, 1);
+        index.chunks.set(chunk, CHUNK_VISITED, true);
+        used.push(chunk);
+      }
+      end = Math.min((block + 1) * BLOCK_SIZE_BYTES, limit);
+    }
+    if (used.length === 0) return undefined;
+    try {
+      const opened = await this.#parts.health.run(() =>
+        files.acquire(this.#parts.dataPath(index.contents.id(row)), 'read'),
+      );
+      return {
+        kind: 'file',
+        file: opened.file,
+        range: { start: range.start, end },
+        release: (damaged = false) => {
+          opened.release();
+          this.#unuse(used, damaged);
+        },
+      };
+    } catch (error) {
+      this.#unuse(used, true);
+      if (!(error instanceof DiskError) || error.code !== 'ENOENT') throw error;
+      // The file is gone: the check finds every block missing and drops it.
+      for (const chunk of used) if (index.chunks.isLive(chunk)) await this.#parts.verification.chunk(chunk, 'read');
+      return undefined;
+    }
+  }
+
+  /** Reads one block, checks it and returns what lies in `range`; `undefined` after dropping a wrong one. */
+  async #acquireChecked(row: ContentRow, range: Range): Promise<Piece | undefined> {
+    const { index } = this.#parts;
+    const block = Math.floor(range.start / BLOCK_SIZE_BYTES);
+    const chunk = index.chunkOf(row, block);
+    if (chunk === undefined || !index.hasBlock(row, block)) return undefined;
+    const checksum = index.chunks.checksum(chunk, index.place(row, block).block);
+    const blockBytes = blockRange(block, index.contents.sizeBytes(row));
+    const piece = await this.#acquireRun(row, blockBytes);
+    if (piece === undefined || piece.kind !== 'file') return piece;
+    const bytes = await this.#parts.health
+      .run(() => piece.file.read(blockBytes.start, blockBytes.end - blockBytes.start))
+      .finally(() => piece.release());
+    if (bytes.length !== blockBytes.end - blockBytes.start || crc32(bytes) !== checksum) {
+      this.#parts.verification.dropBlock(row, block, 'read');
+      return undefined;
+    }
+    const end = Math.min(range.end, blockBytes.end);
+    return {
+      kind: 'bytes',
+      bytes: bytes.subarray(range.start - blockBytes.start, end - blockBytes.start),
+      release: () => undefined,
+    };
+  }
+
+  #unuse(used: readonly ChunkRow[], damaged: boolean): void {
+    const { chunks } = this.#parts.index;
+    for (const chunk of used) {
+      if (damaged) chunks.set(chunk, CHUNK_UNVERIFIED, true);
+      chunks.addUses(chunk, -1);
+      this.#parts.index.dropEmptyChunk(chunk);
+    }
+  }
 }

@@ -1,0 +1,223 @@
+/**
+ * The read path: lookup → coalesce → fill → answer (DESIGN.md section 7).
+ *
+ * A GET in three steps: which version is current (`versions.ts`), which of its blocks are here (`store/`), and the origin for
+ * those that are not, each once (`fills.ts`). What is opened stays the version that it was opened as (S-1).
+ */
+import { blockCount } from '../core/chunk.ts';
+import { ForebayError } from '../core/errors.ts';
+import { bypassesMax } from '../core/limits.ts';
+import type { ObjectFact } from '../core/object.ts';
+import type { Clock } from '../io/io.ts';
+import type { Emit } from '../observe/events.ts';
+import type { Store } from '../store/store.ts';
+import { Fills } from './fills.ts';
+import { Listings } from './listings.ts';
+import { Opened, type OpenedParts } from './opened.ts';
+import type {
+  ExplainStep,
+  Listing,
+  ListRequest,
+  ObjectState,
+  OpenObject,
+  Reader,
+  Selection,
+  WarmProgress,
+} from './reader.ts';
+import { selectedFacts, selectedKeys } from './selection.ts';
+import { Sequences } from './sequences.ts';
+import { Slots } from './slots.ts';
+import { Versions } from './versions.ts';
+import type { VolumeSource } from './volume-source.ts';
+import { warm } from './warm.ts';
+
+export interface ReaderOptions {
+  readonly store: Store;
+  readonly volumes: ReadonlyMap<string, VolumeSource>;
+  readonly clock: Clock;
+  readonly emit: Emit;
+  /** Fills under way at once; each takes up to `fillBuffersMax` MiB and what the origin's client buffers. */
+  readonly fillsMax: number;
+}
+
+export function createReader(options: ReaderOptions): ReadThrough {
+  return new ReadThrough(options);
+}
+
+export class ReadThrough implements Reader {
+  readonly #options: ReaderOptions;
+  readonly #versions: Versions;
+  readonly #listings: Listings;
+  readonly #fills: Fills;
+  readonly #parts: OpenedParts;
+
+  constructor(options: ReaderOptions) {
+    const { store, clock, emit } = options;
+    this.#options = options;
+    this.#versions = new Versions({ store, clock, emit });
+    this.#listings = new Listings({ clock });
+    this.#fills = new Fills({ store, clock, emit, flightsMax: options.fillsMax });
+    this.#parts = {
+      store,
+      fills: this.#fills,
+      sequences: new Sequences(),
+      bypasses: new Slots(bypassesMax),
+      clock,
+      emit,
+      changed: (fact) => this.#changed(fact),
+    };
+  }
+
+  /** Fills under way. */
+  get fillsInFlight(): number {
+    return this.#fills.inFlight;
+  }
+
+  async open(volume: string, key: string, signal?: AbortSignal): Promise<Opened> {
+    const source = this.#source(volume);
+    return new Opened(this.#parts, source, await this.#versions.current(source, key, signal));
+  }
+
+  openHot(volume: string, key: string): OpenObject | undefined {
+    const source = this.#options.volumes.get(volume);
+    const fact = source === undefined ? undefined : this.#versions.fresh(source, key);
+    if (source === undefined || fact === undefined) return undefined;
+    if (fact.sizeBytes > 0 && this.#options.store.hot(fact.content) === undefined) return undefined;
+    return new Opened(this.#parts, source, { fact, stale: false });
+  }
+
+  async list(request: ListRequest, signal?: AbortSignal): Promise<Listing> {
+    return this.#listings.list(this.#source(request.volume), request, signal);
+  }
+
+  /** A write through this node to a key took effect. */
+  written(volume: string, key: string): void {
+    this.#versions.written(volume, key);
+    this.#listings.written(volume);
+  }
+
+  async *warm(selection: Selection, options: { to?: string; signal: AbortSignal }): AsyncGenerator<WarmProgress> {
+    const source = this.#source(selection.volume);
+    const { store, clock } = this.#options;
+    const open = (key: string, signal: AbortSignal) => this.open(selection.volume, key, signal);
+    yield* warm({ store, clock, open }, selectedKeys({ listings: this.#listings, store }, source, selection), options);
+  }
+
+  async *check(selection: Selection, options: { verify: boolean; signal: AbortSignal }): AsyncGenerator<ObjectState> {
+    const source = this.#source(selection.volume);
+    const { store } = this.#options;
+    for await (const { key } of selectedKeys({ listings: this.#listings, store }, source, selection)) {
+      options.signal.throwIfAborted();
+      const state = await this.#checkOne(selection.volume, key, options);
+      if (state !== undefined) yield state;
+    }
+  }
+
+  async evict(selection: Selection): Promise<{ bytes: number; kept: number }> {
+    this.#source(selection.volume);
+    const { store } = this.#options;
+    let bytes = 0;
+    let kept = 0;
+    for (const fact of selectedFacts(store, selection)) {
+      bytes += await store.evict(fact.content);
+      kept += store.presentBytes({ id: fact.content, sizeBytes: fact.sizeBytes });
+    }
+    return { bytes, kept };
+  }
+
+  async pin(selection: Selection, pinned: boolean): Promise<{ objects: number }> {
+    const source = this.#source(selection.volume);
+    const { store } = this.#options;
+    let objects = 0;
+    for await (const { key } of selectedKeys({ listings: this.#listings, store }, source, selection)) {
+      const opened = await this.open(selection.volume, key);
+      if (opened.fact.sizeBytes > 0) store.pin(opened.target, pinned);
+      opened.close();
+      objects += 1;
+    }
+    return { objects };
+  }
+
+  async explain(
+    volume: string,
+    key: string,
+  ): Promise<{ steps: readonly ExplainStep[]; state: ObjectState | undefined }> {
+    const source = this.#source(volume);
+    const { clock, store } = this.#options;
+    const steps: ExplainStep[] = [];
+    const remembered = store.fact(volume, key);
+    const fresh = this.#versions.fresh(source, key);
+    const ageMs = remembered === undefined ? 0 : clock.boottimeMs() - remembered.checkedMs;
+    const known =
+      remembered === undefined
+        ? 'nothing is remembered'
+        : Number.isFinite(ageMs)
+          ? `checked ${Math.round(ageMs)} ms ago`
+          : 'checked before the machine started';
+    steps.push({
+      source: 'fact',
+      result: fresh === undefined ? `${known}: the origin is asked` : `${known}: fresh`,
+      bytes: 0,
+      ms: 0,
+    });
+    const begunMs = clock.boottimeMs();
+    const opened = await this.open(volume, key);
+    try {
+      if (fresh === undefined) {
+        const result = opened.stale ? 'the origin is away: stale' : `version ${opened.fact.etag}`;
+        steps.push({ source: 'origin-head', result, bytes: 0, ms: clock.boottimeMs() - begunMs });
+      }
+      const state = this.#stateOf(opened.fact);
+      const { sizeBytes } = opened.fact;
+      const inMemory = store.hot(opened.fact.content) !== undefined;
+      steps.push({ source: 'memory', result: inMemory ? 'whole' : 'absent', bytes: inMemory ? sizeBytes : 0, ms: 0 });
+      const blocks = blockCount(sizeBytes);
+      steps.push({ source: 'file', result: `${state.state} (${blocks} blocks)`, bytes: state.presentBytes, ms: 0 });
+      const missing = sizeBytes - state.presentBytes;
+      steps.push({
+        source: 'origin-get',
+        result: missing === 0 ? 'not needed' : 'for what is absent',
+        bytes: missing,
+        ms: 0,
+      });
+      return { steps, state };
+    } finally {
+      opened.close();
+    }
+  }
+
+  /** Stops fills; openings that wait for one fail with shuttingDown. */
+  async close(): Promise<void> {
+    this.#fills.close();
+  }
+
+  #source(volume: string): VolumeSource {
+    const source = this.#options.volumes.get(volume);
+    if (source === undefined) throw new ForebayError('noSuchBucket', `there is no volume ${JSON.stringify(volume)}`);
+    return source;
+  }
+
+  /** The origin refused the version: another is current. */
+  #changed(fact: ObjectFact): void {
+    const known = this.#options.store.fact(fact.volume, fact.key);
+    if (known?.content === fact.content) this.#versions.forget(fact.volume, fact.key);
+  }
+
+  async #checkOne(volume: string, key: string, options: { verify: boolean }): Promise<ObjectState | undefined> {
+    const { store } = this.#options;
+    const fact = store.fact(volume, key);
+    if (fact === undefined) {
+      return { volume, key, sizeBytes: 0, etag: '', content: '', presentBytes: 0, pinned: false, state: 'absent' };
+    }
+    if (options.verify) await store.verify(fact.content, 'check');
+    return this.#stateOf(fact);
+  }
+
+  #stateOf(fact: ObjectFact): ObjectState {
+    const { store } = this.#options;
+    const { volume, key, sizeBytes, etag, content } = fact;
+    const presentBytes = store.presentBytes({ id: content, sizeBytes });
+    const state = presentBytes === sizeBytes ? 'whole' : presentBytes === 0 ? 'absent' : 'partial';
+    return { volume, key, sizeBytes, etag, content, presentBytes, pinned: store.isPinned(content), state };
+  }
+}

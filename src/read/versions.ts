@@ -1,0 +1,211 @@
+/**
+ * Which version of an object is current (S-2). A remembered fact counts for as long as the volume's `revalidate` says; then
+ * the origin is asked once for all who wait. Without the origin a remembered fact is served as stale within `staleIfError`.
+ *
+ * A fact's time is that at which the question was sent, so an answer that took long is not taken for newer than it is.
+ * An opening may share a question that was sent no longer ago than `revalidate` allows, and none that was sent before a
+ * write through this node: the answer may be of before the write.
+ */
+import { ForebayError, isForebayError } from '../core/errors.ts';
+import { originContentId } from '../core/ids.ts';
+import { absenceNeverMs, absencesMax, originAwayMs, revalidateDeadlineMs } from '../core/limits.ts';
+import type { ObjectFact, ObjectVersion } from '../core/object.ts';
+import type { Clock } from '../io/io.ts';
+import type { Emit } from '../observe/events.ts';
+import { contentDoorEtag } from '../store/fact-record.ts';
+import type { Store } from '../store/store.ts';
+import { abortable } from './abortable.ts';
+import { Recent } from './recent.ts';
+import type { VolumeSource } from './volume-source.ts';
+
+interface Ask {
+  readonly sentMs: number;
+  readonly answer: Promise<ObjectFact | undefined>;
+  /** A write came after it was sent: its answer is not kept, and nobody joins it. */
+  outdated: boolean;
+}
+
+export class Versions {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #emit: Emit;
+  readonly #asks = new Map<string, Ask>();
+  /** Keys that the origin does not have → when it was asked. */
+  readonly #absences = new Recent<string, number>(absencesMax);
+  /** Volumes whose origin failed lately → until when it is not asked while facts can serve. */
+  readonly #away = new Map<string, number>();
+
+  constructor(options: { store: Store; clock: Clock; emit: Emit }) {
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#emit = options.emit;
+  }
+
+  /** The remembered fact, where it is fresh. */
+  fresh(source: VolumeSource, key: string): ObjectFact | undefined {
+    const fact = this.#store.fact(source.volume.name, key);
+    if (fact === undefined) return undefined;
+    const { revalidateMs } = source.volume;
+    if (revalidateMs === Number.POSITIVE_INFINITY) return fact;
+    return this.#clock.boottimeMs() - fact.checkedMs <= revalidateMs ? fact : undefined;
+  }
+
+  /** The current version. Throws noSuchKey, the origin's errors, or the signal's reason. */
+  async current(
+    source: VolumeSource,
+    key: string,
+    signal?: AbortSignal,
+  ): Promise<{ fact: ObjectFact; stale: boolean }> {
+    const { volume } = source;
+    const begunMs = this.#clock.boottimeMs();
+    const fresh = this.fresh(source, key);
+    if (fresh !== undefined) {
+      this.#emit({ kind: 'object.opened', volume: volume.name, key, source: 'fact' });
+      return { fact: fresh, stale: false };
+    }
+    if (this.#isKnownAbsent(source, key, begunMs)) throw noSuchKey(volume.name, key);
+    const stale = this.#staleFact(source, key);
+    if (stale !== undefined && (this.#away.get(volume.name) ?? 0) > begunMs) return this.#serveStale(stale);
+    try {
+      const asked = this.#ask(source, key, begunMs);
+      const fact = await abortable(stale === undefined ? asked : this.#orDeadline(asked), signal);
+      if (fact === undefined) throw noSuchKey(volume.name, key);
+      this.#emit({ kind: 'object.opened', volume: volume.name, key, source: 'origin' });
+      return { fact, stale: false };
+    } catch (error) {
+      const again = this.#staleFact(source, key);
+      if (again === undefined || !isForebayError(error, 'originUnavailable', 'originThrottled')) throw error;
+      return this.#serveStale(again);
+    }
+  }
+
+  /** A write through this node took effect: what was remembered or is being asked is of before it. */
+  written(volume: string, key: string): void {
+    const name = askName(volume, key);
+    const ask = this.#asks.get(name);
+    if (ask !== undefined) ask.outdated = true;
+    this.#asks.delete(name);
+    this.#absences.delete(name);
+    this.forget(volume, key);
+  }
+
+  /** The remembered version turned out not to be current: the next opening asks. */
+  forget(volume: string, key: string): void {
+    const fact = this.#store.fact(volume, key);
+    if (fact === undefined) return;
+    this.#store.dropFact(volume, key);
+    this.#store.drop(fact.content, 'stale');
+  }
+
+  #serveStale(fact: ObjectFact): { fact: ObjectFact; stale: true } {
+    this.#emit({ kind: 'object.opened', volume: fact.volume, key: fact.key, source: 'stale' });
+    return { fact, stale: true };
+  }
+
+  #staleFact(source: VolumeSource, key: string): ObjectFact | undefined {
+    const { name, staleIfErrorMs } = source.volume;
+    const fact = this.#store.fact(name, key);
+    if (fact === undefined || staleIfErrorMs === Number.POSITIVE_INFINITY) return fact;
+    return this.#clock.boottimeMs() - fact.checkedMs <= staleIfErrorMs ? fact : undefined;
+  }
+
+  #isKnownAbsent(source: VolumeSource, key: string, nowMs: number): boolean {
+    const askedMs = this.#absences.get(askName(source.volume.name, key));
+    const { revalidateMs } = source.volume;
+    const countsMs = revalidateMs === Number.POSITIVE_INFINITY ? absenceNeverMs : revalidateMs;
+    return askedMs !== undefined && nowMs - askedMs <= countsMs;
+  }
+
+  /** Shares the question under way where it is young enough, else asks when that one is done. */
+  async #ask(source: VolumeSource, key: string, begunMs: number): Promise<ObjectFact | undefined> {
+    const name = askName(source.volume.name, key);
+    for (let ask = this.#asks.get(name); ask !== undefined; ask = this.#asks.get(name)) {
+      if (begunMs - ask.sentMs <= source.volume.revalidateMs) return ask.answer;
+      await ask.answer.catch(() => undefined);
+    }
+    const ask: Ask = { sentMs: this.#clock.boottimeMs(), outdated: false, answer: this.#head(source, key, () => ask) };
+    this.#asks.set(name, ask);
+    const done = () => {
+      if (this.#asks.get(name) === ask) this.#asks.delete(name);
+    };
+    ask.answer.then(done, done);
+    return ask.answer;
+  }
+
+  async #head(source: VolumeSource, key: string, self: () => Ask): Promise<ObjectFact | undefined> {
+    const { volume, origin } = source;
+    let version: ObjectVersion | undefined;
+    try {
+      version = await origin.head(key);
+    } catch (error) {
+      this.#failed(volume.name, error);
+      throw error;
+    }
+    if (this.#away.delete(volume.name)) this.#emit({ kind: 'origin.back', volume: volume.name });
+    const { sentMs, outdated } = self();
+    return outdated ? version && factOf(source, version, sentMs) : this.#learn(source, key, version, sentMs);
+  }
+
+  #failed(volume: string, error: unknown): void {
+    if (!isForebayError(error, 'originUnavailable', 'originThrottled')) return;
+    if (!this.#away.has(volume)) this.#emit({ kind: 'origin.away', volume, message: error.message });
+    this.#away.set(volume, this.#clock.boottimeMs() + originAwayMs);
+  }
+
+  #learn(
+    source: VolumeSource,
+    key: string,
+    version: ObjectVersion | undefined,
+    sentMs: number,
+  ): ObjectFact | undefined {
+    const { name } = source.volume;
+    const known = this.#store.fact(name, key);
+    if (version === undefined) {
+      this.forget(name, key);
+      this.#absences.set(askName(name, key), sentMs);
+      return undefined;
+    }
+    if (known !== undefined && known.etag === version.etag) {
+      if (known.sizeBytes === version.sizeBytes) return this.#store.touchFact(known, sentMs);
+      this.forget(name, key);
+      throw new ForebayError('originUnavailable', `the origin gives one ETag to versions of ${key} of different sizes`);
+    }
+    const fact = factOf(source, version, sentMs);
+    this.#store.setFact(fact);
+    if (known !== undefined && known.content !== fact.content) {
+      this.#emit({ kind: 'object.changed', volume: name, key, content: fact.content });
+      this.#store.drop(known.content, 'stale');
+    }
+    return fact;
+  }
+
+  /** With a fact at hand, a slow origin is as good as one that is away. The question goes on, and its answer is kept. */
+  async #orDeadline(asked: Promise<ObjectFact | undefined>): Promise<ObjectFact | undefined> {
+    const stop = new AbortController();
+    const deadline = this.#clock.sleep(revalidateDeadlineMs, stop.signal).then(() => {
+      throw new ForebayError('originUnavailable', `the origin did not answer within ${revalidateDeadlineMs} ms`);
+    });
+    deadline.catch(() => undefined);
+    asked.catch(() => undefined);
+    try {
+      return await Promise.race([asked, deadline]);
+    } finally {
+      stop.abort();
+    }
+  }
+}
+
+function factOf(source: VolumeSource, version: ObjectVersion, checkedMs: number): ObjectFact {
+  const volume = source.volume.name;
+  const content = originContentId({ volume, key: version.key, etag: version.etag });
+  const doorEtag = source.origin.kind === 's3' ? version.etag : contentDoorEtag(content);
+  return { ...version, volume, content, doorEtag, checkedMs };
+}
+
+function noSuchKey(volume: string, key: string): ForebayError {
+  return new ForebayError('noSuchKey', `there is no object ${JSON.stringify(key)} in ${volume}`);
+}
+
+function askName(volume: string, key: string): string {
+  return `${volume}\0${key}`;
+}

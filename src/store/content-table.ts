@@ -1,0 +1,204 @@
+/**
+ * Which contents are here: one row of typed-array columns per content, found by the 16 bytes of its id. About 60 bytes a
+ * row with its share of the hash table; no object per content.
+ */
+import { assert } from '../core/assert.ts';
+import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
+import type { ContentId } from '../core/ids.ts';
+import { smallContentMaxBytes } from '../core/limits.ts';
+
+declare const brand: unique symbol;
+/** A row of the content table; reused after `remove`. */
+export type ContentRow = number & { readonly [brand]: 'ContentRow' };
+
+export const FLAG_PINNED = 1;
+/** Open by the kernel, or hard-linked elsewhere: never punched or rewritten, evicted only whole. */
+export const FLAG_LENT = 2;
+/** Replaced at the origin: goes as soon as its last holder closes it. */
+export const FLAG_DOOMED = 4;
+
+const NONE = 0;
+
+export class ContentTable {
+  #ids = new Uint32Array(4 * 1024);
+  #sizes = new Float64Array(1024);
+  #chunkBlocks = new Uint8Array(1024);
+  #flags = new Uint8Array(1024);
+  #holds = new Uint32Array(1024);
+  #presentBlocks = new Uint32Array(1024);
+  #leases = new Float64Array(1024);
+  #hash = new Uint32Array(4096);
+  #free: number[] = [];
+  /** Row 0 is never used, so that 0 can mean "none" in the hash table. */
+  #rows = 1;
+  #count = 0;
+
+  get count(): number {
+    return this.#count;
+  }
+
+  get bytes(): number {
+    const columns = [
+      this.#ids,
+      this.#sizes,
+      this.#chunkBlocks,
+      this.#flags,
+      this.#holds,
+      this.#presentBlocks,
+      this.#leases,
+    ];
+    return columns.reduce((sum, column) => sum + column.byteLength, this.#hash.byteLength);
+  }
+
+  find(id: ContentId): ContentRow | undefined {
+    const word0 = wordOf(id, 0);
+    const mask = this.#hash.length - 1;
+    for (let at = word0 & mask; ; at = (at + 1) & mask) {
+      const row = this.#hash[at] as number;
+      if (row === NONE) return undefined;
+      if (this.#ids[4 * row] === word0 && this.#matches(row, id)) return row as ContentRow;
+    }
+  }
+
+  add(id: ContentId, content: { sizeBytes: number; chunkSizeBytes: number }): ContentRow {
+    assert(this.find(id) === undefined, `content ${id} is in the table already`);
+    if (this.#rows >= this.#sizes.length && this.#free.length === 0) this.#grow();
+    if ((this.#count + 1) * 3 > this.#hash.length * 2) this.#rehash(this.#hash.length * 2);
+    const row = this.#free.pop() ?? this.#rows++;
+    for (let word = 0; word < 4; word += 1) this.#ids[4 * row + word] = wordOf(id, word);
+    this.#sizes[row] = content.sizeBytes;
+    this.#chunkBlocks[row] = content.chunkSizeBytes / BLOCK_SIZE_BYTES;
+    this.#flags[row] = 0;
+    this.#holds[row] = 0;
+    this.#presentBlocks[row] = 0;
+    this.#leases[row] = 0;
+    this.#insert(row);
+    this.#count += 1;
+    return row as ContentRow;
+  }
+
+  remove(row: ContentRow): void {
+    const mask = this.#hash.length - 1;
+    let hole = (this.#ids[4 * row] as number) & mask;
+    while (this.#hash[hole] !== row) {
+      assert(this.#hash[hole] !== NONE, 'a removed content is in the table');
+      hole = (hole + 1) & mask;
+    }
+    // Backward-shift deletion keeps every probe sequence free of holes without tombstones.
+    for (let at = (hole + 1) & mask; this.#hash[at] !== NONE; at = (at + 1) & mask) {
+      const home = (this.#ids[4 * (this.#hash[at] as number)] as number) & mask;
+      if (((at - home) & mask) >= ((at - hole) & mask)) {
+        this.#hash[hole] = this.#hash[at] as number;
+        hole = at;
+      }
+    }
+    this.#hash[hole] = NONE;
+    this.#sizes[row] = -1;
+    this.#free.push(row);
+    this.#count -= 1;
+  }
+
+  /** Rows in use, in table order. Rows added or removed while iterating may or may not be seen. */
+  *rows(): Generator<ContentRow> {
+    for (let row = 1; row < this.#rows; row += 1) if ((this.#sizes[row] as number) >= 0) yield row as ContentRow;
+  }
+
+  isLive(row: ContentRow): boolean {
+    return row < this.#rows && (this.#sizes[row] as number) >= 0;
+  }
+
+  id(row: ContentRow): ContentId {
+    let text = '';
+    for (let word = 0; word < 4; word += 1) text += (this.#ids[4 * row + word] as number).toString(16).padStart(8, '0');
+    return text as ContentId;
+  }
+
+  sizeBytes(row: ContentRow): number {
+    return this.#sizes[row] as number;
+  }
+
+  isSmall(row: ContentRow): boolean {
+    return (this.#sizes[row] as number) < smallContentMaxBytes;
+  }
+
+  chunkBlocks(row: ContentRow): number {
+    return this.#chunkBlocks[row] as number;
+  }
+
+  has(row: ContentRow, flag: number): boolean {
+    return ((this.#flags[row] as number) & flag) !== 0;
+  }
+
+  set(row: ContentRow, flag: number, on: boolean): void {
+    this.#flags[row] = on ? (this.#flags[row] as number) | flag : (this.#flags[row] as number) & ~flag;
+  }
+
+  holds(row: ContentRow): number {
+    return this.#holds[row] as number;
+  }
+
+  addHolds(row: ContentRow, delta: 1 | -1): number {
+    const holds = (this.#holds[row] as number) + delta;
+    assert(holds >= 0, 'a content is released no more often than it is held');
+    this.#holds[row] = holds;
+    return holds;
+  }
+
+  presentBlocks(row: ContentRow): number {
+    return this.#presentBlocks[row] as number;
+  }
+
+  addPresentBlocks(row: ContentRow, delta: number): void {
+    this.#presentBlocks[row] = (this.#presentBlocks[row] as number) + delta;
+  }
+
+  /** CLOCK_BOOTTIME milliseconds until which eviction is forbidden. */
+  leaseUntilMs(row: ContentRow): number {
+    return this.#leases[row] as number;
+  }
+
+  extendLease(row: ContentRow, untilMs: number): void {
+    if (untilMs > (this.#leases[row] as number)) this.#leases[row] = untilMs;
+  }
+
+  #matches(row: number, id: ContentId): boolean {
+    for (let word = 1; word < 4; word += 1) if (this.#ids[4 * row + word] !== wordOf(id, word)) return false;
+    return true;
+  }
+
+  #insert(row: number): void {
+    const mask = this.#hash.length - 1;
+    let at = (this.#ids[4 * row] as number) & mask;
+    while (this.#hash[at] !== NONE) at = (at + 1) & mask;
+    this.#hash[at] = row;
+  }
+
+  #rehash(length: number): void {
+    this.#hash = new Uint32Array(length);
+    for (const row of this.rows()) this.#insert(row);
+  }
+
+  #grow(): void {
+    const rows = this.#sizes.length * 2;
+    this.#ids = grown(this.#ids, 4 * rows);
+    this.#sizes = grown(this.#sizes, rows);
+    this.#chunkBlocks = grown(this.#chunkBlocks, rows);
+    this.#flags = grown(this.#flags, rows);
+    this.#holds = grown(this.#holds, rows);
+    this.#presentBlocks = grown(this.#presentBlocks, rows);
+    this.#leases = grown(this.#leases, rows);
+  }
+}
+
+function wordOf(id: ContentId, word: number): number {
+  return Number.parseInt(id.slice(8 * word, 8 * word + 8), 16);
+}
+
+type Column = Uint8Array | Uint16Array | Uint32Array | Float64Array;
+
+/** A longer copy of a column. */
+export function grown<C extends Column>(column: C, length: number): C {
+  const longer = new (column.constructor as new (length: number) => C)(length);
+  longer.set(column);
+  return longer;
+}

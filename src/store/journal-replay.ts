@@ -1,0 +1,105 @@
+/** Reads a journal back: the newest whole snapshot, then the segments from its number on. */
+import { MiB } from '../core/limits.ts';
+import type { Disk, File } from '../io/io.ts';
+import type { Emit } from '../observe/events.ts';
+import { JOURNAL_MAGIC, segmentName, segmentNumber } from './journal.ts';
+import { type JournalRecord, RecordReader } from './journal-record.ts';
+
+const sliceBytes = 4 * MiB;
+
+export interface Replayed {
+  /** Number for the next life's first segment. */
+  readonly nextSegment: number;
+  readonly records: number;
+  /** Bytes that were not records. After damage nothing that the journal says is taken without a check. */
+  readonly lostBytes: number;
+  readonly bytes: number;
+}
+
+/** Applies the records in order. A torn or damaged place ends its segment; the following segments are still read. */
+export async function replayJournal(
+  disk: Disk,
+  directory: string,
+  apply: (record: JournalRecord) => void,
+  emit: Emit,
+): Promise<Replayed> {
+  const names = (await disk.list(directory)).map((entry) => entry.name);
+  const numbersOf = (ending: string) =>
+    names
+      .filter((name) => name.endsWith(ending) && segmentNumber(name) >= 0)
+      .map(segmentNumber)
+      .sort((a, b) => a - b);
+  const logs = numbersOf('.log');
+  const snapshots = numbersOf('.snap').reverse();
+  const totals = { records: 0, lostBytes: 0, bytes: 0 };
+  const read = async (path: string, into: (record: JournalRecord) => void) => {
+    const result = await readRecords(disk, path, into);
+    totals.records += result.records;
+    totals.bytes += result.bytes;
+    if (result.lostBytes === 0) return;
+    totals.lostBytes += result.lostBytes;
+    emit({ kind: 'journal.damaged', path, offset: result.bytes - result.lostBytes, lost: result.lostBytes });
+  };
+
+  let from = 0;
+  for (const number of snapshots) {
+    const path = `${directory}/${segmentName(number)}.snap`;
+    if (!(await isWholeSnapshot(disk, path))) {
+      emit({ kind: 'journal.damaged', path, offset: 0, lost: 0 });
+      totals.lostBytes += 1;
+      continue;
+    }
+    await read(path, apply);
+    from = number;
+    break;
+  }
+  for (const number of logs) if (number >= from) await read(`${directory}/${segmentName(number)}.log`, apply);
+  return { ...totals, nextSegment: Math.max(0, ...logs, ...snapshots) + 1 };
+}
+
+/** A snapshot counts only with its closing record, which says how many came before it. */
+async function isWholeSnapshot(disk: Disk, path: string): Promise<boolean> {
+  let records = 0;
+  let end = -1;
+  const result = await readRecords(disk, path, (record) => {
+    if (record.type === 'end') end = record.records;
+    else records += 1;
+  });
+  return result.lostBytes === 0 && end === records;
+}
+
+/** Reads the records of one file in slices. */
+export async function readRecords(
+  disk: Disk,
+  path: string,
+  apply: (record: JournalRecord) => void,
+): Promise<{ records: number; lostBytes: number; bytes: number }> {
+  const file = await disk.open(path);
+  try {
+    const { sizeBytes } = await file.stat();
+    const magic = await file.read(0, JOURNAL_MAGIC.length);
+    if (!JOURNAL_MAGIC.equals(magic)) return { records: 0, lostBytes: sizeBytes, bytes: sizeBytes };
+    return await readSlices(file, sizeBytes, apply);
+  } finally {
+    await file.close();
+  }
+}
+
+async function readSlices(file: File, sizeBytes: number, apply: (record: JournalRecord) => void) {
+  let at: number = JOURNAL_MAGIC.length;
+  let records = 0;
+  const length = sliceBytes;
+  while (at < sizeBytes) {
+    const slice = await file.read(at, Math.min(length, sizeBytes - at));
+    const reader = new RecordReader(slice);
+    for (let record = reader.next(); record !== undefined; record = reader.next()) {
+      apply(record);
+      records += 1;
+    }
+    at += reader.offset;
+    // A record cut by the end of the slice begins the next one; one that does not fit a whole slice is damage.
+    const cut = reader.damaged && reader.offset > 0 && slice.length === length;
+    if (reader.damaged && !cut) return { records, lostBytes: sizeBytes - at, bytes: sizeBytes };
+  }
+  return { records, lostBytes: 0, bytes: sizeBytes };
+}

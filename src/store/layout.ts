@@ -1,0 +1,106 @@
+/** Where things lie below a cache directory (DESIGN.md section 4), and the version of that layout. */
+import { ForebayError } from '../core/errors.ts';
+import { type ContentId, parseContentId } from '../core/ids.ts';
+import { type Disk, DiskError } from '../io/io.ts';
+
+const FORMAT_VERSION = 1;
+
+export class Layout {
+  readonly directory: string;
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  get format(): string {
+    return `${this.directory}/FORMAT`;
+  }
+  get lock(): string {
+    return `${this.directory}/LOCK`;
+  }
+  get journal(): string {
+    return `${this.directory}/journal`;
+  }
+  /** Space kept back, so that a full disk can still be told what to evict. */
+  get reserve(): string {
+    return `${this.directory}/journal/reserve`;
+  }
+  get objects(): string {
+    return `${this.directory}/objects`;
+  }
+  get small(): string {
+    return `${this.directory}/small`;
+  }
+  get orphans(): string {
+    return `${this.directory}/orphans`;
+  }
+
+  /** `objects/ab/<content>.data`, ab = the id's last two digits. */
+  data(id: ContentId): string {
+    return `${this.objects}/${id.slice(-2)}/${id}.data`;
+  }
+
+  /** The content whose data a file name names. */
+  static contentOf(name: string): ContentId | undefined {
+    return name.endsWith('.data') ? parseContentId(name.slice(0, -'.data'.length)) : undefined;
+  }
+}
+
+/** Makes the directories of a new cache directory. */
+export async function makeLayout(disk: Disk, layout: Layout): Promise<void> {
+  for (const path of [layout.directory, layout.journal, layout.objects, layout.small, layout.orphans]) {
+    await makeIfMissing(disk, path);
+  }
+  const present = new Set((await disk.list(layout.objects)).map((entry) => entry.name));
+  for (let fan = 0; fan < 256; fan += 1) {
+    const name = fan.toString(16).padStart(2, '0');
+    if (!present.has(name)) await makeIfMissing(disk, `${layout.objects}/${name}`);
+  }
+}
+
+async function makeIfMissing(disk: Disk, path: string): Promise<void> {
+  await disk.makeDirectory(path, { mode: 0o700 }).catch((error: unknown) => {
+    if (!(error instanceof DiskError) || error.code !== 'EEXIST') throw error;
+  });
+}
+
+/** Reads the layout's version, or writes it into a new directory. Throws formatTooNew, or config for something that is not ours. */
+export async function checkFormat(disk: Disk, layout: Layout): Promise<void> {
+  const text = await readText(disk, layout.format);
+  if (text === undefined || text === '') return writeFormat(disk, layout);
+  const match = /^forebay-store (\d+)\n$/.exec(text);
+  if (match === null)
+    throw new ForebayError('config', `${layout.format} is not a Forebay cache directory's; name another cacheDir`);
+  const version = Number.parseInt(match[1] as string, 10);
+  if (version > FORMAT_VERSION) {
+    throw new ForebayError(
+      'formatTooNew',
+      `${layout.directory} has layout ${version}, and this Forebay knows layouts up to ${FORMAT_VERSION}`,
+    );
+  }
+}
+
+async function writeFormat(disk: Disk, layout: Layout): Promise<void> {
+  const file = await disk.open(layout.format, { write: true, create: true });
+  try {
+    await file.write(0, Buffer.from(`forebay-store ${FORMAT_VERSION}\n`, 'utf8'));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await disk.syncDirectory(layout.directory);
+}
+
+async function readText(disk: Disk, path: string): Promise<string | undefined> {
+  try {
+    const file = await disk.open(path);
+    try {
+      return Buffer.from(await file.read(0, 4096)).toString('utf8');
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof DiskError && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,289 @@
+/**
+ * The index of the store: contents, chunks and facts, rebuilt from journal records and written out as such. Pure: it
+ * touches no disk and no clock. Every change that must outlive the process has its record, made here or applied here.
+ */
+import { assert } from '../core/assert.ts';
+import { BLOCK_SIZE_BYTES, blockCount, blockRange, CHUNK_SIZE_DEFAULT_BYTES } from '../core/chunk.ts';
+import type { ContentId } from '../core/ids.ts';
+import { rangeLength } from '../core/range.ts';
+import { CHUNK_UNVERIFIED, type ChunkRow, ChunkTable } from './chunk-table.ts';
+import { type ContentRow, ContentTable, FLAG_LENT, FLAG_PINNED } from './content-table.ts';
+import { setFactChecked } from './fact-record.ts';
+import { FactTable } from './fact-table.ts';
+import type { JournalRecord } from './journal-record.ts';
+
+/** Bytes in front of a small content in its pack. */
+export const PACK_HEADER_BYTES = 28;
+
+/** Blocks stated by one record at most. */
+const BLOCKS_PER_RECORD_MAX = 32;
+
+export interface BlockPlace {
+  readonly chunk: number;
+  readonly block: number;
+}
+
+export class StoreIndex {
+  readonly contents = new ContentTable();
+  readonly chunks = new ChunkTable();
+  readonly facts: FactTable;
+  /** Bytes present, by block lengths. */
+  presentBytes = 0;
+  smallContents = 0;
+  /** Bytes that live in each pack, headers counted. */
+  readonly packLive = new Map<number, number>();
+  readonly #bootId: string;
+  #replayedBootId = '';
+
+  constructor(options: { bootId: string; factBytesMax: number }) {
+    this.#bootId = options.bootId;
+    this.facts = new FactTable({
+      bytesMax: options.factBytesMax,
+      isHere: (id) => this.contents.find(id) !== undefined,
+    });
+  }
+
+  /** Memory in bytes. */
+  get bytes(): number {
+    return this.contents.bytes + this.chunks.bytes + this.facts.bytes;
+  }
+
+  /** The boot that the journal's last life ran in; empty for a new directory. */
+  get replayedBootId(): string {
+    return this.#replayedBootId;
+  }
+
+  place(row: ContentRow, block: number): BlockPlace {
+    const blocks = this.contents.chunkBlocks(row);
+    return { chunk: Math.floor(block / blocks), block: block % blocks };
+  }
+
+  chunkOf(row: ContentRow, block: number): ChunkRow | undefined {
+    return this.chunks.find(row, this.place(row, block).chunk);
+  }
+
+  hasBlock(row: ContentRow, block: number): boolean {
+    const at = this.place(row, block);
+    const chunk = this.chunks.find(row, at.chunk);
+    return chunk !== undefined && this.chunks.hasBlock(chunk, at.block);
+  }
+
+  isWhole(row: ContentRow): boolean {
+    return this.contents.presentBlocks(row) === blockCount(this.contents.sizeBytes(row));
+  }
+
+  /** The content's row, added when missing. */
+  ensureContent(id: ContentId, content: { sizeBytes: number; chunkSizeBytes: number }): ContentRow {
+    return this.contents.find(id) ?? this.contents.add(id, content);
+  }
+
+  /** The chunk's row, added when missing. */
+  ensureChunk(row: ContentRow, chunk: number): ChunkRow {
+    const found = this.chunks.find(row, chunk);
+    if (found !== undefined) return found;
+    const blocks = Math.min(
+      this.contents.chunkBlocks(row),
+      blockCount(this.contents.sizeBytes(row)) - chunk * this.contents.chunkBlocks(row),
+    );
+    return this.chunks.add(row, chunk, blocks);
+  }
+
+  blockLength(row: ContentRow, block: number): number {
+    return rangeLength(blockRange(block, this.contents.sizeBytes(row)));
+  }
+
+  /** States that a block is present. */
+  setBlock(row: ContentRow, block: number, checksum: number): ChunkRow {
+    const at = this.place(row, block);
+    const chunk = this.ensureChunk(row, at.chunk);
+    if (!this.chunks.hasBlock(chunk, at.block)) {
+      this.contents.addPresentBlocks(row, 1);
+      this.presentBytes += this.blockLength(row, block);
+    }
+    this.chunks.setBlock(chunk, at.block, checksum);
+    return chunk;
+  }
+
+  /** States that a block is not present; its chunk's row goes with its last block when nobody uses it. */
+  clearBlock(row: ContentRow, block: number): void {
+    const at = this.place(row, block);
+    const chunk = this.chunks.find(row, at.chunk);
+    if (chunk === undefined || !this.chunks.hasBlock(chunk, at.block)) return;
+    if (this.contents.isSmall(row)) this.#removePlace(row, chunk);
+    this.chunks.clearBlock(chunk, at.block);
+    this.contents.addPresentBlocks(row, -1);
+    this.presentBytes -= this.blockLength(row, block);
+    this.dropEmptyChunk(chunk);
+  }
+
+  dropEmptyChunk(chunk: ChunkRow): void {
+    if (this.chunks.present(chunk) === 0 && this.chunks.uses(chunk) === 0) this.chunks.remove(chunk);
+  }
+
+  /** States where a small content lies. */
+  setSmall(row: ContentRow, checksum: number, place: { pack: number; offset: number }): ChunkRow {
+    const had = this.chunks.find(row, 0);
+    if (had !== undefined && this.chunks.hasBlock(had, 0)) this.#removePlace(row, had);
+    const chunk = this.setBlock(row, 0, checksum);
+    this.chunks.setPlace(chunk, place);
+    this.smallContents += 1;
+    const length = this.contents.sizeBytes(row) + PACK_HEADER_BYTES;
+    this.packLive.set(place.pack, (this.packLive.get(place.pack) ?? 0) + length);
+    return chunk;
+  }
+
+  /** Removes a content whose blocks are all absent and which nobody holds. */
+  removeContent(row: ContentRow): void {
+    assert(this.contents.presentBlocks(row) === 0, 'a removed content has no blocks');
+    this.contents.remove(row);
+  }
+
+  /** Chunk rows of a content. */
+  *chunksOf(row: ContentRow): Generator<ChunkRow> {
+    const blocks = this.contents.chunkBlocks(row);
+    const count = Math.ceil(blockCount(this.contents.sizeBytes(row)) / blocks);
+    for (let index = 0; index < count; index += 1) {
+      const chunk = this.chunks.find(row, index);
+      if (chunk !== undefined) yield chunk;
+    }
+  }
+
+  /** Applies a journal record. */
+  apply(record: JournalRecord): void {
+    switch (record.type) {
+      case 'boot':
+        this.#replayedBootId = record.bootId;
+        break;
+      case 'blocks':
+        this.#applyBlocks(record);
+        break;
+      case 'absent':
+        this.#applyAbsent(record.id, record.firstBlock, record.count);
+        break;
+      case 'gone': {
+        const row = this.contents.find(record.id);
+        if (row !== undefined) this.#applyAbsent(record.id, 0, blockCount(this.contents.sizeBytes(row)));
+        break;
+      }
+      case 'small': {
+        const row = this.ensureContent(record.id, {
+          sizeBytes: record.sizeBytes,
+          chunkSizeBytes: CHUNK_SIZE_DEFAULT_BYTES,
+        });
+        this.setSmall(row, record.checksum, record);
+        break;
+      }
+      case 'fact': {
+        const fact = Buffer.from(record.fact);
+        if (this.#replayedBootId !== this.#bootId) setFactChecked(fact, 0, Number.NEGATIVE_INFINITY);
+        this.facts.setEncoded(fact);
+        break;
+      }
+      case 'forgotten':
+        this.facts.delete(record.volume, record.key);
+        break;
+      case 'flags': {
+        const row = this.ensureContent(record.id, record);
+        this.contents.set(row, FLAG_PINNED, record.pinned);
+        this.contents.set(row, FLAG_LENT, record.lent);
+        break;
+      }
+      case 'end':
+        break;
+    }
+  }
+
+  /** Ends replay: contents without a block or flag go; with `unverified`, every chunk is checked before its first use. */
+  settle(options: { unverified: boolean }): void {
+    for (const row of this.contents.rows()) {
+      const kept = this.contents.presentBlocks(row) > 0 || this.contents.has(row, FLAG_PINNED);
+      if (!kept) this.contents.remove(row);
+    }
+    if (options.unverified) for (const chunk of this.chunks.rows()) this.chunks.set(chunk, CHUNK_UNVERIFIED, true);
+  }
+
+  /** The state as records. May be read slowly while the state changes (see `Journal.snapshot`). */
+  *records(boot: { bootId: string; wallMs: number }): Generator<JournalRecord> {
+    yield { type: 'boot', ...boot };
+    for (const row of this.contents.rows()) {
+      if (this.contents.isLive(row)) yield* this.#contentRecords(row);
+    }
+    for (const fact of this.facts.encoded()) yield { type: 'fact', fact };
+  }
+
+  *#contentRecords(row: ContentRow): Generator<JournalRecord> {
+    const content = {
+      id: this.contents.id(row),
+      sizeBytes: this.contents.sizeBytes(row),
+      chunkSizeBytes: this.contents.chunkBlocks(row) * BLOCK_SIZE_BYTES,
+    };
+    const flags = this.flagsRecord(row);
+    if (flags.pinned || flags.lent) yield flags;
+    // The rows are read at once and yielded afterwards: between two yields anything may change.
+    const records: JournalRecord[] = [];
+    for (const chunk of this.chunksOf(row)) {
+      if (this.chunks.present(chunk) === 0) continue;
+      if (this.contents.isSmall(row)) records.push(this.smallRecord(row, chunk));
+      else records.push(...this.#blockRecords(chunk, content, this.contents.chunkBlocks(row)));
+    }
+    yield* records;
+  }
+
+  flagsRecord(row: ContentRow): Extract<JournalRecord, { type: 'flags' }> {
+    return {
+      type: 'flags',
+      id: this.contents.id(row),
+      sizeBytes: this.contents.sizeBytes(row),
+      chunkSizeBytes: this.contents.chunkBlocks(row) * BLOCK_SIZE_BYTES,
+      pinned: this.contents.has(row, FLAG_PINNED),
+      lent: this.contents.has(row, FLAG_LENT),
+    };
+  }
+
+  smallRecord(row: ContentRow, chunk: ChunkRow): JournalRecord {
+    return {
+      type: 'small',
+      id: this.contents.id(row),
+      sizeBytes: this.contents.sizeBytes(row),
+      ...this.chunks.place(chunk),
+      checksum: this.chunks.checksum(chunk, 0),
+    };
+  }
+
+  *#blockRecords(
+    chunk: ChunkRow,
+    content: { id: ContentId; sizeBytes: number; chunkSizeBytes: number },
+    chunkBlocks: number,
+  ): Generator<JournalRecord> {
+    const base = this.chunks.index(chunk) * chunkBlocks;
+    let checksums: number[] = [];
+    for (let block = 0; block <= chunkBlocks; block += 1) {
+      const present = block < chunkBlocks && this.chunks.hasBlock(chunk, block);
+      if (present) checksums.push(this.chunks.checksum(chunk, block));
+      if (checksums.length > 0 && (!present || checksums.length === BLOCKS_PER_RECORD_MAX)) {
+        const end = present ? block + 1 : block;
+        yield { type: 'blocks', ...content, firstBlock: base + end - checksums.length, checksums };
+        checksums = [];
+      }
+    }
+  }
+
+  #applyBlocks(record: Extract<JournalRecord, { type: 'blocks' }>): void {
+    const row = this.ensureContent(record.id, record);
+    for (const [index, checksum] of record.checksums.entries()) this.setBlock(row, record.firstBlock + index, checksum);
+  }
+
+  #applyAbsent(id: ContentId, firstBlock: number, count: number): void {
+    const row = this.contents.find(id);
+    if (row === undefined) return;
+    for (let block = firstBlock; block < firstBlock + count; block += 1) this.clearBlock(row, block);
+    if (this.contents.presentBlocks(row) === 0 && !this.contents.has(row, FLAG_PINNED)) this.contents.remove(row);
+  }
+
+  #removePlace(row: ContentRow, chunk: ChunkRow): void {
+    const { pack } = this.chunks.place(chunk);
+    const length = this.contents.sizeBytes(row) + PACK_HEADER_BYTES;
+    this.packLive.set(pack, (this.packLive.get(pack) ?? 0) - length);
+    this.smallContents -= 1;
+  }
+}
