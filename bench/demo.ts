@@ -15,19 +15,19 @@ import { HashingReader } from './hashing-reader.ts';
 import { countRequests, type OriginCounts } from './origin-log.ts';
 import { OriginProcess } from './origin-process.ts';
 
-const USAGE = `forebay demo [--input PATH] [--readers N] [--json]
+const USAGE = `forebay demo [--input PATH] [--readers N] [--seconds N] [--json]
 
   Reads a file, or the files of a folder, from a slow origin: directly, through
   Forebay cold and warm, and after a restart. About half a minute.
 
   --input PATH   your own file or folder (default: the Node executable)
   --readers N    readers at once, 1 to 32 (default: 4)
+  --seconds N    how slow the origin is: reading directly takes about this long
+                 (default: 12)
   --json         one line of JSON instead of the table
 `;
 
 const BUCKET = 'lake';
-/** The direct read takes about this long: the origin's bandwidth is chosen by it. */
-const DIRECT_S = 12;
 const MB = 1e6;
 const FILES_MAX = 10_000;
 
@@ -160,8 +160,26 @@ function conclusion(phases: readonly Phase[]): string {
   ].join('\n');
 }
 
-async function runDemo(options: { path: string; readers: number; json: boolean }): Promise<readonly Phase[]> {
+interface DemoOptions {
+  readonly path: string;
+  readonly readers: number;
+  readonly directSeconds: number;
+  readonly json: boolean;
+}
+
+/** On Ctrl-C everything is stopped and removed before the process ends. */
+function cleanUpOnInterrupt(stack: AsyncDisposableStack): void {
+  const stop = () => {
+    status('');
+    void stack.disposeAsync().finally(() => process.exit(130));
+  };
+  process.once('SIGINT', stop).once('SIGTERM', stop);
+  stack.defer(() => void process.off('SIGINT', stop).off('SIGTERM', stop));
+}
+
+async function runDemo(options: DemoOptions): Promise<readonly Phase[]> {
   await using stack = new AsyncDisposableStack();
+  cleanUpOnInterrupt(stack);
   const say = (text: string) => {
     if (!options.json) process.stdout.write(`${text}\n`);
   };
@@ -169,7 +187,7 @@ async function runDemo(options: { path: string; readers: number; json: boolean }
   const inputs = await inputsOf(options.path);
   status('');
   const sizeBytes = inputs.reduce((sum, input) => sum + input.sizeBytes, 0);
-  const bytesPerS = Math.max(MB, Math.round((options.readers * sizeBytes) / DIRECT_S / MB) * MB);
+  const bytesPerS = Math.max(MB, Math.round((options.readers * sizeBytes) / options.directSeconds / MB) * MB);
   const directory = mkdtempSync(join(tmpdir(), 'forebay-demo-'));
   stack.defer(() => rmSync(directory, { recursive: true, force: true }));
   const files = Object.fromEntries(inputs.map((input) => [input.key, input.path]));
@@ -212,6 +230,7 @@ export async function demoMain(argv: readonly string[]): Promise<number> {
       options: {
         input: { type: 'string', default: process.execPath },
         readers: { type: 'string', default: '4' },
+        seconds: { type: 'string', default: '12' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -222,7 +241,9 @@ export async function demoMain(argv: readonly string[]): Promise<number> {
     }
     const readers = Number(values.readers);
     if (!(Number.isInteger(readers) && readers >= 1 && readers <= 32)) throw new WrongUse('--readers is 1 to 32');
-    const phases = await runDemo({ path: resolve(values.input), readers, json: values.json });
+    const directSeconds = Number(values.seconds);
+    if (!(directSeconds > 0 && directSeconds <= 600)) throw new WrongUse('--seconds is above 0, up to 600');
+    const phases = await runDemo({ path: resolve(values.input), readers, directSeconds, json: values.json });
     if (values.json) process.stdout.write(`${JSON.stringify({ phases })}\n`);
     return 0;
   } catch (error) {

@@ -10,9 +10,10 @@ import { hit } from './hit.ts';
 import { idle, idleConnections } from './idle.ts';
 import type { Measured, Measurement } from './measurement.ts';
 import { memory } from './memory.ts';
+import { million } from './million.ts';
 import { small } from './small.ts';
 
-const MEASUREMENTS: readonly Measurement[] = [hit, small, fill, coldReaders, memory, idle, idleConnections];
+const MEASUREMENTS: readonly Measurement[] = [hit, small, fill, coldReaders, memory, idle, idleConnections, million];
 /** Those that compare two sides, and can therefore compare Forebay with itself. */
 const COMPARED: readonly Measurement[] = [hit, small];
 
