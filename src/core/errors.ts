@@ -45,6 +45,10 @@ export const ERRORS = {
     'The body does not have the signed SHA-256; send it again.',
   ),
   incompleteBody: row('IncompleteBody', 400, 'EIO', true, 'The body ended before its declared length; send it again.'),
+  malformedChunk: row('InvalidRequest', 400, 'EINVAL', false, 'Send an aws-chunked body as its headers announce it.'),
+  malformedTrailer: row('MalformedTrailerError', 400, 'EINVAL', false, 'Send each trailer that x-amz-trailer names.'),
+  metadataTooLarge: row('MetadataTooLarge', 400, 'E2BIG', false, 'Metadata has at most 2 KiB of names and values.'),
+  bucketExists: row('BucketAlreadyOwnedByYou', 409, 'EEXIST', false, 'The volume is there already: use it.'),
   missingLength: row(
     'MissingContentLength',
     411,
@@ -118,6 +122,22 @@ export const ERRORS = {
     'Set the clock: it differs from this node by more than 15 minutes.',
   ),
   requestExpired: row('AccessDenied', 403, 'EACCES', false, 'The presigned URL has expired; make a new one.'),
+  unauthenticated: row(
+    'AccessDenied',
+    401,
+    'EACCES',
+    false,
+    'Send "Authorization: Bearer ID:SECRET" with a key of this node: the credentials file has one.',
+    'NOAUTH',
+  ),
+  hostRefused: row(
+    'AccessDenied',
+    403,
+    'EACCES',
+    false,
+    'Reach the node by an IP address, as localhost, by its own name, or by a name listed in doors.hosts.',
+  ),
+  noSuchPath: row('NoSuchKey', 404, 'ENOENT', false, 'docs/OPERATIONS.md lists the paths of the admin door.'),
   // the origin
   originDenied: row(
     'AccessDenied',

@@ -24,6 +24,15 @@ export const partsMax = 10_000;
 export const requestHeadMaxBytes = 32 * KiB;
 /** A request's XML: 1,000 keys of 1,024 bytes, escaped, fit. */
 export const requestXmlMaxBytes = 4 * MiB;
+/** The line that begins a chunk of an aws-chunked body, and the headers that trail such a body. */
+export const chunkLineMaxBytes = 256;
+export const trailerMaxBytes = 8 * KiB;
+/** S3's bound on the names and values of a user's metadata. */
+export const metadataMaxBytes = 2 * KiB;
+/** Deletes of one batch under way at once. */
+export const deletesInFlightMax = 16;
+/** An answer that takes longer than this begins with blanks, one more each time, so that nobody hangs up. */
+export const slowAnswerMs = 10_000;
 /** Keys in a batch delete, keys in a page of a listing: S3's own. */
 export const deleteKeysMax = 1000;
 export const listKeysMax = 1000;
@@ -32,9 +41,17 @@ export const connectionsMax = 16_384;
 /** A client that neither reads nor writes for this long is cut off. */
 export const clientIdleMs = 60_000;
 export const keepAliveIdleMs = 75_000;
+/** How often doors look for clients past these. */
+export const sweepEveryMs = 5000;
+/** Of a body that nobody wants, this much is read and thrown away, so that its sender gets to see the answer. */
+export const discardMaxBytes = 1 * MiB;
+/** A door that closes lets requests under way finish for this long. */
+export const doorCloseMs = 5000;
 /** Signature times may differ from ours by this (AWS's own). */
 export const signatureSkewMs = 15 * 60_000;
 export const presignedMaxS = 7 * 24 * 3600;
+/** Derived signing keys kept: one per access key, day and region in use. */
+export const signingKeysMax = 256;
 
 /** A disk operation that takes longer than this ejects the disk until an operation completes again. */
 export const diskDeadlineMs = 3000;
@@ -97,3 +114,23 @@ export const listingNeverMs = 60_000;
 export const uploadIdleMaxMs = 24 * 3600_000;
 /** Data without a journal record waits this long before it is deleted. */
 export const orphanKeepMs = 24 * 3600_000;
+
+/** Request bodies at the admin door: a few names and a prefix. */
+export const adminBodyMaxBytes = 64 * KiB;
+/** Connections at the admin door: people, scripts, Prometheus. */
+export const adminConnectionsMax = 256;
+/** Listeners to the event stream at once, and events that one of them may be behind before it loses some. */
+export const eventListenersMax = 32;
+export const eventBacklogMax = 1000;
+/** A quiet event stream says something this often, so that both ends notice a dead connection. */
+export const eventHeartbeatMs = 15_000;
+/** Log lines of one kind per second; the rest are counted and told with the next. */
+export const logLinesPerSecondMax = 50;
+/** Unwritten log text; beyond it lines are dropped, so that a stalled reader of stderr costs no memory. */
+export const logBacklogMaxBytes = 4 * MiB;
+/** Label sets of one metric; beyond it values are counted under "other". */
+export const metricSeriesMax = 1000;
+/** How long a stopping daemon lets requests finish before it cuts them off. */
+export const shutdownGraceMs = 10_000;
+/** How long the first look at an origin may take before it counts as away. */
+export const originProbeMs = 10_000;

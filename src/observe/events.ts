@@ -10,6 +10,17 @@ export type DropReason = 'stale' | 'corrupt' | 'evict' | 'caller';
 
 export type Event =
   | {
+      readonly kind: 'node.ready';
+      readonly name: string;
+      readonly version: string;
+      /** `s3=127.0.0.1:7070 admin=127.0.0.1:7073`. */
+      readonly doors: string;
+      readonly ms: number;
+    }
+  | { readonly kind: 'node.warning'; readonly message: string }
+  | { readonly kind: 'node.stopping'; readonly reason: string }
+  | { readonly kind: 'node.stopped'; readonly ms: number; readonly cutOff: number }
+  | {
       readonly kind: 'object.opened';
       readonly volume: string;
       readonly key: string;

@@ -1,0 +1,162 @@
+/**
+ * The command line (DESIGN.md section 11). Each command's code is loaded when it runs, so that a daemon carries only
+ * what it needs. Exit: 0 done, 1 failed, 2 wrong use.
+ */
+import { Command, CommanderError } from 'commander';
+import { VERSION } from '../core/version.ts';
+import { DONE, failureOf, WRONG_USE, wrongUse } from './failure.ts';
+import { Output } from './output.ts';
+import type { ClientOptions, CommonOptions } from './session.ts';
+
+type OutsideMain = (argv: readonly string[]) => unknown;
+export type Outside = Readonly<Record<'bench' | 'demo' | 'sim', () => Promise<OutsideMain>>>;
+
+/** A command's work; resolves with its exit code. */
+type Run<O> = (operands: readonly string[], options: O, output: Output) => Promise<number>;
+
+/** Runs one command line and resolves with its exit code, when everything it started has ended. */
+export async function main(argv: readonly string[], outside: Outside): Promise<number> {
+  let exitCode = DONE;
+  const program = new Command('forebay')
+    .description('One distributed cache between GPUs and object storage.')
+    .enablePositionalOptions()
+    .exitOverride()
+    .version(VERSION, '--version');
+
+  const add = <O extends CommonOptions>(usage: string, description: string, load: () => Promise<Run<O>>): Command =>
+    program
+      .command(usage)
+      .description(description)
+      .option('--json', 'print JSON')
+      .action(async (...given: unknown[]) => {
+        const command = given.at(-1) as Command;
+        const options = command.opts<O>();
+        const output = new Output({ json: options.json ?? false });
+        try {
+          exitCode = await (await load())(command.args, options, output);
+        } catch (error) {
+          const failure = failureOf(error);
+          output.fail(failure);
+          exitCode = failure.exitCode;
+        }
+      });
+
+  addNodeCommands(add);
+  addClientCommands(add);
+  addOutside(program, outside, (code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Commander has printed what is wrong, or the help that was asked for.
+    return error.exitCode === 0 ? DONE : WRONG_USE;
+  }
+  return exitCode;
+}
+
+type Add = <O extends CommonOptions>(usage: string, description: string, load: () => Promise<Run<O>>) => Command;
+
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+
+function withConfig(command: Command): Command {
+  return command
+    .option('--config <file>', 'configuration (else ./forebay.toml, /etc/forebay/forebay.toml)')
+    .option('--set <key=value>', 'override a configuration key; repeatable', collect)
+    .option('--volume <name=origin>', 'add a volume, or give it another origin; repeatable', collect);
+}
+
+function withClient(command: Command): Command {
+  return withConfig(command)
+    .option('--admin <host:port>', "the node's admin door (default: the configuration's)")
+    .option('--credentials <file>', "the key to use (default: this user's credentials file)");
+}
+
+function addNodeCommands(add: Add): void {
+  withConfig(add('up', 'run one node', async () => (await import('./up-command.ts')).up));
+  withConfig(
+    add(
+      'dev',
+      'run a node for development: loopback doors that ask for no key',
+      async () => (await import('./up-command.ts')).dev,
+    ),
+  ).option('--nodes <count>', 'nodes to run', '1');
+  withConfig(
+    add(
+      'doctor',
+      'check this machine, the configuration and the origins',
+      async () => (await import('./doctor-command.ts')).doctor,
+    ),
+  );
+  withConfig(
+    add(
+      'inspect [directory]',
+      'tell what a cache directory holds, without a daemon',
+      async () => (await import('./inspect-command.ts')).inspect,
+    ),
+  );
+}
+
+function addClientCommands(add: Add): void {
+  const client = (usage: string, description: string, load: () => Promise<Run<ClientOptions>>) =>
+    withClient(add(usage, description, load));
+  const objects = () => import('./object-commands.ts');
+  client('status', 'tell how a node is', async () => (await import('./status-command.ts')).status);
+  client(
+    'env',
+    'print shell exports that point the AWS tools at a node',
+    async () => (await import('./env-command.ts')).env,
+  );
+  client('ls [target]', 'list volumes, or the objects of one', async () => (await objects()).ls)
+    .option('-r, --recursive', 'list everything below, without rolling up at "/"')
+    .option('--limit <count>', 'stop after this many entries');
+  client('warm [targets...]', 'bring objects here whole', async () => (await objects()).warm)
+    .option('--to <dir>', 'also lay the objects out as plain read-only files below this directory')
+    .option('--list <file>', 'read targets from a file, one per line ("-": standard input)');
+  client('check <targets...>', 'tell what of objects is here', async () => (await objects()).check).option(
+    '--verify',
+    'read every block that is here and check it',
+  );
+  client('evict <targets...>', "free objects' space here", async () => (await objects()).evict);
+  client('pin <targets...>', 'keep objects here', async () => (await objects()).pin).option(
+    '--off',
+    'let them be evicted again',
+  );
+  client('explain <target>', 'tell where an object would come from, and why', async () => (await objects()).explain);
+}
+
+function addOutside(program: Command, outside: Outside, done: (exitCode: number) => void): void {
+  const descriptions = {
+    bench: 'measure: local, and others as they come',
+    demo: 'show before and after on a real file, in about half a minute',
+    sim: 'run seeded simulations of the store and its faults',
+  };
+  for (const name of ['bench', 'demo', 'sim'] as const) {
+    program
+      .command(name)
+      .description(descriptions[name])
+      .argument('[arguments...]')
+      .helpOption(false)
+      .allowUnknownOption()
+      .passThroughOptions()
+      .action(async (_, __, command: Command) => {
+        done(await runOutside(name, outside[name], command.args));
+      });
+  }
+}
+
+async function runOutside(name: string, load: () => Promise<OutsideMain>, argv: readonly string[]): Promise<number> {
+  try {
+    const run = await load().catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+      throw wrongUse(`\`forebay ${name}\` needs the repository: ${(error as Error).message}`);
+    });
+    const code = await run(argv);
+    return typeof code === 'number' ? code : Number(process.exitCode ?? DONE);
+  } catch (error) {
+    const failure = failureOf(error);
+    new Output({ json: false }).fail(failure);
+    return failure.exitCode;
+  }
+}

@@ -1,0 +1,51 @@
+/** `forebay status`. */
+import { formatDuration, formatSize } from '../core/quantity.ts';
+import type { NodeStatus, VolumeStatus } from '../front/admin/node-status.ts';
+import { DONE } from './failure.ts';
+import { type Output, printable } from './output.ts';
+import { type ClientOptions, clientOf } from './session.ts';
+
+export async function status(_: readonly string[], options: ClientOptions, output: Output): Promise<number> {
+  const found = await (await clientOf(options)).get<NodeStatus>('/v1/status');
+  if (output.json) {
+    output.object(found);
+    return DONE;
+  }
+  const { store, memory } = found;
+  const doors = Object.entries(found.doors).map(([name, address]) => `${name} ${address}`);
+  output.line(
+    `node     ${printable(found.name)}${found.zone === null ? '' : ` in ${printable(found.zone)}`}, forebay ${found.version}, pid ${found.pid}, up ${formatDuration(found.uptimeMs)}, ${found.ready ? 'ready' : 'NOT READY'}`,
+  );
+  output.line(
+    `doors    ${doors.join(', ')} (hits leave by ${found.network === 'sendfile' ? 'sendfile' : 'Node streams'})`,
+  );
+  output.line(
+    `memory   ${formatSize(memory.rssBytes)} of which ${formatSize(memory.heapBytes)} heap; budget ${formatSize(memory.budgetBytes)}`,
+  );
+  const share = store.capacityBytes > 0 ? Math.round((100 * store.usedBytes) / store.capacityBytes) : 0;
+  output.line(
+    `store    ${printable(store.directory)}: ${formatSize(store.usedBytes)} of ${formatSize(store.capacityBytes)} used (${share} %), disk ${store.disk}`,
+  );
+  output.line(
+    `         ${store.contents} contents and ${store.smallContents} small ones, ${store.facts} facts, ${formatSize(store.pinnedBytes)} pinned, ${store.orphans} orphans, ${store.corruptBlocks} corrupt blocks`,
+  );
+  output.line('');
+  printVolumes(found.volumes, output);
+  return DONE;
+}
+
+export function printVolumes(volumes: readonly VolumeStatus[], output: Output): void {
+  const rows = volumes.map((volume) => [
+    volume.name,
+    volume.origin,
+    volume.write ? 'read, write' : 'read',
+    revalidation(volume.revalidateMs),
+    `${volume.reach}${volume.message === undefined ? '' : `: ${printable(volume.message)}`}`,
+  ]);
+  output.table(['VOLUME', 'ORIGIN', 'MAY', 'REVALIDATE', 'ORIGIN IS'], rows);
+}
+
+function revalidation(ms: number | null): string {
+  if (ms === null) return 'never';
+  return ms === 0 ? 'always' : formatDuration(ms);
+}

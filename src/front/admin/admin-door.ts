@@ -1,0 +1,259 @@
+/**
+ * The admin door: JSON for people, scripts and the console, metrics for Prometheus, health for orchestrators.
+ *
+ * `/healthz` and `/readyz` are open and touch no disk: they answer as long as the process turns. Everything else takes
+ * `Authorization: Bearer ID:SECRET`; reading needs the right `read` on the volume, changing what is kept needs `admin`.
+ * Errors are JSON `{code, message, hint}`. Long work streams JSON lines and stops when the client goes away.
+ *
+ * Bounds: adminBodyMaxBytes, adminConnectionsMax, requestHeadMaxBytes, eventListenersMax.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { ForebayError } from '../../core/errors.ts';
+import {
+  adminConnectionsMax,
+  clientIdleMs,
+  eventHeartbeatMs,
+  keepAliveIdleMs,
+  requestHeadMaxBytes,
+} from '../../core/limits.ts';
+import type { Clock } from '../../io/io.ts';
+import type { EventFeed } from '../../observe/event-feed.ts';
+import type { Emit } from '../../observe/events.ts';
+import type { Reader } from '../../read/reader.ts';
+import { type AccessKey, type Credentials, mayAccess, type Right } from '../credentials.ts';
+import { sendError, sendEvents, sendJson, sendLines, sendText } from './answer.ts';
+import { authenticate, checkHost } from './guard.ts';
+import {
+  bodyOf,
+  CHECK,
+  checked,
+  EVENTS,
+  EVICT,
+  EXPLAIN,
+  NOTHING,
+  OBJECTS,
+  PIN,
+  queryOf,
+  selectionOf,
+  WARM,
+} from './inputs.ts';
+import type { NodeStatus, Readiness } from './node-status.ts';
+
+export interface AdminDoorOptions {
+  readonly reader: Reader;
+  readonly credentials: Credentials;
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly feed: EventFeed;
+  /** Names, in lower case, under which this node may be reached besides `localhost` and IP addresses. */
+  readonly hosts: readonly string[];
+  readonly status: () => NodeStatus;
+  readonly readiness: () => Readiness;
+  /** Prometheus's text format. */
+  readonly metrics: () => Promise<string>;
+}
+
+interface Call {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly url: URL;
+  readonly key: AccessKey;
+  /** Aborts when the client goes away. */
+  readonly signal: AbortSignal;
+}
+
+/** Answers the call and returns the bytes sent. */
+type Operation = (call: Call) => Promise<number> | number;
+
+/** The server does not listen yet. `close` stops accepting, ends event streams, and resolves when the last request is done. */
+export function createAdminDoor(options: AdminDoorOptions): { readonly server: Server; close(): Promise<void> } {
+  const closing = new AbortController();
+  const door = new AdminDoor(options, closing.signal);
+  const server = createServer(
+    {
+      maxHeaderSize: requestHeadMaxBytes,
+      headersTimeout: clientIdleMs,
+      requestTimeout: clientIdleMs,
+      keepAliveTimeout: keepAliveIdleMs,
+    },
+    (request, response) => void door.answer(request, response),
+  );
+  server.maxConnections = adminConnectionsMax;
+  return {
+    server,
+    async close() {
+      closing.abort(new ForebayError('shuttingDown', 'the node is stopping'));
+      if (!server.listening) return;
+      await new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeIdleConnections();
+      });
+    },
+  };
+}
+
+class AdminDoor {
+  readonly #options: AdminDoorOptions;
+  readonly #hosts: ReadonlySet<string>;
+  readonly #closing: AbortSignal;
+  readonly #operations: ReadonlyMap<
+    string,
+    { readonly method: string; readonly name: string; readonly run: Operation }
+  >;
+
+  constructor(options: AdminDoorOptions, closing: AbortSignal) {
+    this.#options = options;
+    this.#hosts = new Set(options.hosts.map((name) => name.toLowerCase()));
+    this.#closing = closing;
+    const get = (name: string, run: Operation) => ({ method: 'GET', name, run });
+    const post = (name: string, run: Operation) => ({ method: 'POST', name, run });
+    this.#operations = new Map([
+      ['/metrics', get('metrics', (call) => this.#metrics(call))],
+      ['/v1/status', get('status', (call) => this.#status(call))],
+      ['/v1/volumes', get('volumes', (call) => this.#volumes(call))],
+      ['/v1/objects', get('objects', (call) => this.#objects(call))],
+      ['/v1/events', get('events', (call) => this.#events(call))],
+      ['/v1/warm', post('warm', (call) => this.#warm(call))],
+      ['/v1/check', post('check', (call) => this.#check(call))],
+      ['/v1/evict', post('evict', (call) => this.#evict(call))],
+      ['/v1/pin', post('pin', (call) => this.#pin(call))],
+      ['/v1/explain', post('explain', (call) => this.#explain(call))],
+    ]);
+  }
+
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { clock, emit } = this.#options;
+    const fromMs = clock.boottimeMs();
+    let name = 'unknown';
+    let bytes = 0;
+    const gone = new AbortController();
+    response.on('close', () => gone.abort(new Error('the client went away')));
+    response.on('error', () => gone.abort(new Error('the connection failed')));
+    try {
+      const url = URL.parse(request.url ?? '', 'http://forebay');
+      if (!url) throw new ForebayError('invalidRequest', 'the request line names no path');
+      if (url.pathname === '/healthz' || url.pathname === '/readyz') {
+        name = url.pathname.slice(1);
+        bytes = this.#health(request, response, name);
+      } else {
+        const operation = this.#operations.get(url.pathname);
+        if (operation) name = operation.name;
+        const key = this.#admit(request);
+        if (!operation) throw new ForebayError('noSuchPath', `there is no ${url.pathname.slice(0, 200)}`);
+        if (operation.method !== request.method) {
+          response.setHeader('allow', operation.method);
+          throw new ForebayError('methodNotAllowed', `${url.pathname} takes ${operation.method}`);
+        }
+        bytes = await operation.run({ request, response, url, key, signal: gone.signal });
+      }
+    } catch (error) {
+      if (!gone.signal.aborted && !(error instanceof ForebayError))
+        emit({
+          kind: 'node.warning',
+          message: `admin ${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+        });
+      if (!gone.signal.aborted) bytes = sendError(response, error);
+    }
+    const status = gone.signal.aborted && !response.writableFinished ? 499 : response.statusCode;
+    emit({ kind: 'door.request', door: 'admin', operation: name, status, bytes, ms: clock.boottimeMs() - fromMs });
+  }
+
+  #admit(request: IncomingMessage): AccessKey {
+    try {
+      checkHost(request, this.#hosts);
+      return authenticate(request, this.#options.credentials);
+    } catch (error) {
+      if (error instanceof ForebayError)
+        this.#options.emit({ kind: 'door.refused', door: 'admin', reason: error.code });
+      throw error;
+    }
+  }
+
+  #health(request: IncomingMessage, response: ServerResponse, name: string): number {
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.setHeader('allow', 'GET, HEAD');
+      throw new ForebayError('methodNotAllowed', `/${name} takes GET`);
+    }
+    if (name === 'healthz') return sendJson(response, 200, { ok: true });
+    const readiness = this.#closing.aborted ? { ready: false, reasons: ['stopping'] } : this.#options.readiness();
+    return sendJson(response, readiness.ready ? 200 : 503, readiness);
+  }
+
+  async #metrics({ response }: Call): Promise<number> {
+    return sendText(response, 200, 'text/plain; version=0.0.4; charset=utf-8', await this.#options.metrics());
+  }
+
+  #status({ url, response, key }: Call): number {
+    checked(NOTHING, queryOf(url));
+    const status = this.#options.status();
+    return sendJson(response, 200, { ...status, volumes: visible(status, key) });
+  }
+
+  #volumes({ url, response, key }: Call): number {
+    checked(NOTHING, queryOf(url));
+    return sendJson(response, 200, { volumes: visible(this.#options.status(), key) });
+  }
+
+  async #objects({ url, response, key, signal }: Call): Promise<number> {
+    const { delimiter, after, ...rest } = checked(OBJECTS, queryOf(url));
+    demand(key, rest.volume, 'read');
+    const request = { ...rest, ...(delimiter !== undefined && { delimiter }), ...(after !== undefined && { after }) };
+    return sendJson(response, 200, await this.#options.reader.list(request, signal));
+  }
+
+  async #events({ url, response, key, signal }: Call): Promise<number> {
+    const { kinds } = checked(EVENTS, queryOf(url));
+    // Events name keys of every volume.
+    demand(key, '*', 'admin');
+    const either = AbortSignal.any([signal, this.#closing]);
+    const batches = this.#options.feed.listen({
+      signal: either,
+      pause: (until) => this.#options.clock.sleep(eventHeartbeatMs, until),
+      ...(kinds && { kinds: new Set(kinds.split(',')) }),
+    });
+    if (!batches) throw new ForebayError('overloaded', 'there are too many listeners to events');
+    return sendEvents(response, batches, either);
+  }
+
+  async #warm({ request, response, key, signal }: Call): Promise<number> {
+    const { to, ...given } = checked(WARM, await bodyOf(request));
+    // `to` writes to the node's own file system.
+    demand(key, given.volume, to === undefined ? 'read' : 'admin');
+    const options = { signal, ...(to !== undefined && { to }) };
+    return sendLines(response, this.#options.reader.warm(selectionOf(given), options), signal);
+  }
+
+  async #check({ request, response, key, signal }: Call): Promise<number> {
+    const { verify, ...given } = checked(CHECK, await bodyOf(request));
+    demand(key, given.volume, 'read');
+    return sendLines(response, this.#options.reader.check(selectionOf(given), { verify, signal }), signal);
+  }
+
+  async #evict({ request, response, key }: Call): Promise<number> {
+    const given = checked(EVICT, await bodyOf(request));
+    demand(key, given.volume, 'admin');
+    return sendJson(response, 200, await this.#options.reader.evict(selectionOf(given)));
+  }
+
+  async #pin({ request, response, key }: Call): Promise<number> {
+    const { pinned, ...given } = checked(PIN, await bodyOf(request));
+    demand(key, given.volume, 'admin');
+    return sendJson(response, 200, await this.#options.reader.pin(selectionOf(given), pinned));
+  }
+
+  async #explain({ request, response, key }: Call): Promise<number> {
+    const given = checked(EXPLAIN, await bodyOf(request));
+    demand(key, given.volume, 'read');
+    return sendJson(response, 200, await this.#options.reader.explain(given.volume, given.key));
+  }
+}
+
+function demand(key: AccessKey, volume: string, right: Right): void {
+  if (mayAccess(key, volume, right)) return;
+  const where = volume === '*' ? 'every volume' : `the volume ${volume}`;
+  throw new ForebayError('accessDenied', `the key ${key.id} lacks the right "${right}" on ${where}`);
+}
+
+function visible(status: NodeStatus, key: AccessKey) {
+  return status.volumes.filter((volume) => key.volumes.includes('*') || key.volumes.includes(volume.name));
+}

@@ -1,0 +1,138 @@
+/**
+ * The strict parser of the fast path: takes the heads of plain GET and HEAD requests, and nothing else.
+ *
+ * Whatever is unusual, incomplete beyond the bound, or could be read in two ways (a body, folded lines, bare line feeds,
+ * odd characters, several Host lines) is `odd`, and the connection goes to node:http for good. So this parser never has
+ * to refuse anything, and what it takes node:http reads in the same way (the tests compare them).
+ */
+import { requestHeadMaxBytes } from '../../core/limits.ts';
+
+export interface Head {
+  readonly method: 'GET' | 'HEAD';
+  readonly target: string;
+  /** Name, value … with lower-case names. */
+  readonly headers: readonly string[];
+  readonly keepAlive: boolean;
+  /** Position after the head. */
+  readonly end: number;
+}
+
+type Role = 'plain' | 'odd' | 'host' | 'connection';
+
+interface Name {
+  readonly lower: string;
+  readonly role: Role;
+}
+
+/** Headers that announce a body, another protocol or hop-by-hop business. */
+const ODD_NAMES: ReadonlySet<string> = new Set([
+  'content-length',
+  'transfer-encoding',
+  'expect',
+  'upgrade',
+  'trailer',
+  'te',
+  'http2-settings',
+  'proxy-connection',
+  'keep-alive',
+]);
+/** Spellings remembered, so that a header's name costs one look-up; strangers' spellings are not, past this. */
+const NAMES_MAX = 512;
+const names = new Map<string, Name>();
+
+function nameOf(spelling: string): Name {
+  const known = names.get(spelling);
+  if (known !== undefined) return known;
+  const lower = spelling.toLowerCase();
+  const role: Role = ODD_NAMES.has(lower) ? 'odd' : lower === 'host' || lower === 'connection' ? lower : 'plain';
+  const name = { lower, role };
+  if (names.size < NAMES_MAX && spelling.length <= 64) names.set(spelling, name);
+  return name;
+}
+
+const TOKEN = 1;
+const TARGET = 2;
+const VALUE = 4;
+const classes = new Uint8Array(256);
+for (let code = 0x21; code < 0x7f; code++) classes[code] = TARGET | VALUE;
+for (const character of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+  classes[character.charCodeAt(0)]! |= TOKEN;
+classes[0x20] = VALUE;
+classes[0x09] = VALUE;
+/** node:http reads a fragment in its own way. */
+classes[0x23]! &= ~TARGET;
+
+/** The end of the run of characters of `kind` that begins at `at`. */
+function runEnd(text: string, at: number, kind: number): number {
+  let index = at;
+  while ((classes[text.charCodeAt(index)]! & kind) !== 0) index++;
+  return index;
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
+/**
+ * Reads one head from `text` (one character per byte), at `at`. `incomplete` asks for more bytes; that never happens
+ * past `requestHeadMaxBytes`.
+ */
+export function parseHead(text: string, at: number): Head | 'incomplete' | 'odd' {
+  const isGet = text.startsWith('GET /', at);
+  if (!isGet && !text.startsWith('HEAD /', at)) return mayBecomeHead(text, at) ? 'incomplete' : 'odd';
+  const close = text.indexOf('\r\n\r\n', at);
+  if (close < 0) return text.length - at > requestHeadMaxBytes || hasBareLineFeed(text, at) ? 'odd' : 'incomplete';
+  if (close + 4 - at > requestHeadMaxBytes) return 'odd';
+  const targetAt = at + (isGet ? 4 : 5);
+  const targetEnd = runEnd(text, targetAt, TARGET);
+  if (!text.startsWith(' HTTP/1.1\r\n', targetEnd)) return 'odd';
+  const headers: string[] = [];
+  let hosts = 0;
+  let keepAlive = true;
+  let line = targetEnd + 11;
+  while (line < close + 2) {
+    const colon = runEnd(text, line, TOKEN);
+    if (colon === line || text.charCodeAt(colon) !== 0x3a) return 'odd';
+    const name = nameOf(text.slice(line, colon));
+    let from = colon + 1;
+    while (isBlank(text.charCodeAt(from))) from++;
+    const lineEnd = runEnd(text, from, VALUE);
+    if (text.charCodeAt(lineEnd) !== 0x0d || text.charCodeAt(lineEnd + 1) !== 0x0a) return 'odd';
+    let to = lineEnd;
+    while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
+    const value = text.slice(from, to);
+    if (name.role !== 'plain') {
+      if (name.role === 'odd') return 'odd';
+      if (name.role === 'host') {
+        if (value === '') return 'odd';
+        hosts++;
+      } else {
+        const connection = value.toLowerCase();
+        if (connection === 'close') keepAlive = false;
+        else if (connection !== 'keep-alive') return 'odd';
+      }
+    }
+    headers.push(name.lower, value);
+    line = lineEnd + 2;
+  }
+  if (hosts !== 1) return 'odd';
+  return {
+    method: isGet ? 'GET' : 'HEAD',
+    target: text.slice(targetAt, targetEnd),
+    headers,
+    keepAlive,
+    end: close + 4,
+  };
+}
+
+/** Whether the few characters from `at` are the beginning of a method and target that the parser takes. */
+function mayBecomeHead(text: string, at: number): boolean {
+  const rest = text.slice(at, at + 6);
+  return 'GET /'.startsWith(rest) || 'HEAD /'.startsWith(rest);
+}
+
+function hasBareLineFeed(text: string, at: number): boolean {
+  for (let index = text.indexOf('\n', at); index >= 0; index = text.indexOf('\n', index + 1))
+    if (index === at || text.charCodeAt(index - 1) !== 0x0d) return true;
+  return false;
+}

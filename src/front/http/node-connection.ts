@@ -1,0 +1,98 @@
+/** A connection that node:http holds. Pipelined requests are handled one at a time, so that each owns the socket. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { clientIdleMs, keepAliveIdleMs } from '../../core/limits.ts';
+import type { Handler } from './exchange.ts';
+import { NodeExchange } from './node-exchange.ts';
+import { responseHead } from './response-head.ts';
+
+export interface NodeConnectionOptions {
+  readonly socket: Socket;
+  readonly handler: Handler;
+  nowMs(): number;
+}
+
+export class NodeConnection {
+  readonly #options: NodeConnectionOptions;
+  readonly #waiting: NodeExchange[] = [];
+  #exchange: NodeExchange | undefined = undefined;
+  #closing = false;
+  #sinceMs: number;
+  #moved = 0;
+
+  constructor(options: NodeConnectionOptions) {
+    this.#options = options;
+    this.#sinceMs = options.nowMs();
+  }
+
+  get isBusy(): boolean {
+    return this.#exchange !== undefined;
+  }
+
+  take(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
+    const exchange = new NodeExchange(request, response, expectsContinue);
+    exchange.onOver = () => this.#over(exchange);
+    if (this.#closing) response.shouldKeepAlive = false;
+    if (this.#exchange === undefined) this.#handle(exchange);
+    else this.#waiting.push(exchange);
+  }
+
+  /** As `RawConnection.finish`. */
+  finish(): void {
+    this.#closing = true;
+    if (this.#exchange === undefined) this.#options.socket.destroySoon();
+  }
+
+  /** As `RawConnection.isExpired`. */
+  isExpired(nowMs: number): boolean {
+    const { socket } = this.#options;
+    const moved = socket.bytesRead + socket.bytesWritten;
+    const isClientsTurn =
+      this.#exchange === undefined || this.#exchange.isAwaitingClient || socket.writableLength !== 0;
+    if (moved !== this.#moved || !isClientsTurn) {
+      // Between requests only whole heads count as a sign of life: one that trickles in is as good as none.
+      if (this.#exchange !== undefined) this.#sinceMs = nowMs;
+      this.#moved = moved;
+    }
+    return nowMs - this.#sinceMs > (this.#exchange === undefined ? keepAliveIdleMs : clientIdleMs);
+  }
+
+  closed(): void {
+    this.#closing = true;
+  }
+
+  /** Says why the bytes that came cannot be served, if nothing was said yet, and closes. */
+  refuse(
+    refusal: { readonly status: number; readonly headers: readonly string[]; readonly body: Uint8Array },
+    wallMs: number,
+  ): void {
+    const { socket } = this.#options;
+    const isMidAnswer = this.#exchange?.begun === true || this.#waiting.length > 0;
+    if (isMidAnswer || !socket.writable || socket.writableLength !== 0) {
+      socket.destroy();
+      return;
+    }
+    const { status, headers, body } = refusal;
+    const head = responseHead({ status, headers, lengthBytes: body.length, wallMs, keepAlive: false });
+    socket.write(Buffer.concat([Buffer.from(head, 'latin1'), body]));
+    socket.destroySoon();
+  }
+
+  #over(exchange: NodeExchange): void {
+    this.#sinceMs = this.#options.nowMs();
+    if (exchange !== this.#exchange) {
+      this.#waiting.splice(this.#waiting.indexOf(exchange), 1);
+      return;
+    }
+    this.#exchange = undefined;
+    const next = this.#waiting.shift();
+    if (next !== undefined) this.#handle(next);
+    else if (this.#closing) this.#options.socket.destroySoon();
+  }
+
+  #handle(exchange: NodeExchange): void {
+    this.#exchange = exchange;
+    this.#sinceMs = this.#options.nowMs();
+    this.#options.handler(exchange);
+  }
+}

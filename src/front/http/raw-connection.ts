@@ -1,0 +1,147 @@
+/**
+ * A connection as the fast path holds it: heads are parsed here and answered in order, one at a time. The first head
+ * that `parseHead` finds odd makes it hand over the connection, with every byte not yet used, for good.
+ *
+ * Bounds: `requestHeadMaxBytes` of input are kept while a request is under way, then reading stops; no further request
+ * is begun while the client does not take the answers it has.
+ */
+import type { Socket } from 'node:net';
+import { clientIdleMs, keepAliveIdleMs, requestHeadMaxBytes } from '../../core/limits.ts';
+import type { Handler } from './exchange.ts';
+import { parseHead } from './head.ts';
+import type { RawHost } from './raw-exchange.ts';
+import { RawExchange } from './raw-exchange.ts';
+
+export interface RawConnectionOptions {
+  readonly socket: Socket;
+  readonly handler: Handler;
+  wallMs(): number;
+  /** The door's coarse clock. */
+  nowMs(): number;
+  handOver(socket: Socket, unused: Buffer): void;
+}
+
+export class RawConnection implements RawHost {
+  readonly socket: Socket;
+  readonly #options: RawConnectionOptions;
+  #input = '';
+  #at = 0;
+  #exchange: RawExchange | undefined = undefined;
+  #working = false;
+  #closing = false;
+  /** When the connection last became idle, began a head, or made progress, on the door's coarse clock. */
+  #sinceMs: number;
+  #written = 0;
+
+  constructor(options: RawConnectionOptions) {
+    this.#options = options;
+    this.socket = options.socket;
+    this.#sinceMs = options.nowMs();
+    this.socket.on('data', this.#onData);
+    this.socket.on('end', this.#onEnd);
+    this.socket.on('drain', this.#onDrain);
+  }
+
+  wallMs(): number {
+    return this.#options.wallMs();
+  }
+
+  get isBusy(): boolean {
+    return this.#exchange !== undefined;
+  }
+
+  /** No further request is taken; an idle connection closes now, a busy one after its answer. */
+  finish(): void {
+    this.#closing = true;
+    if (this.#exchange === undefined) this.socket.destroySoon();
+  }
+
+  /** Whether the client has done nothing for too long: an idle connection, a head that does not end, an answer not read. */
+  isExpired(nowMs: number): boolean {
+    if (this.socket.bytesWritten !== this.#written) {
+      this.#written = this.socket.bytesWritten;
+      this.#sinceMs = nowMs;
+    }
+    if (this.#exchange !== undefined && this.socket.writableLength === 0) {
+      this.#sinceMs = nowMs;
+      return false;
+    }
+    const isIdle = this.#exchange === undefined && this.#input === '';
+    return nowMs - this.#sinceMs > (isIdle ? keepAliveIdleMs : clientIdleMs);
+  }
+
+  done(keepAlive: boolean): void {
+    this.#exchange = undefined;
+    this.#sinceMs = this.#options.nowMs();
+    if (!keepAlive || this.#closing) {
+      this.#closing = true;
+      this.#input = '';
+      this.socket.end();
+    } else if (!this.#working) this.#work();
+  }
+
+  /** The socket is closed. */
+  closed(): void {
+    this.#closing = true;
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    exchange?.gone();
+  }
+
+  readonly #onData = (data: Buffer): void => {
+    if (this.#closing) return;
+    if (this.#input === '') this.#sinceMs = this.#options.nowMs();
+    this.#input = this.#input === '' ? data.toString('latin1') : this.#input + data.toString('latin1');
+    if (this.#exchange !== undefined || this.socket.writableNeedDrain) {
+      if (this.#input.length - this.#at > requestHeadMaxBytes) this.socket.pause();
+    } else this.#work();
+  };
+
+  readonly #onDrain = (): void => {
+    if (!this.#working) this.#work();
+  };
+
+  /** A client that half-closes with a request under way counts as gone, as node:http has it. */
+  readonly #onEnd = (): void => {
+    if (this.#exchange !== undefined && !this.#closing) this.socket.destroy();
+    else this.socket.end();
+  };
+
+  #work(): void {
+    this.#working = true;
+    while (this.#exchange === undefined && !this.#closing && this.#at < this.#input.length) {
+      if (this.socket.writableNeedDrain) break;
+      const head = parseHead(this.#input, this.#at);
+      if (head === 'incomplete') break;
+      if (head === 'odd') {
+        this.#handOver();
+        return;
+      }
+      this.#at = head.end;
+      if (this.#at === this.#input.length) {
+        this.#input = '';
+        this.#at = 0;
+      }
+      const exchange = new RawExchange(this, head);
+      this.#exchange = exchange;
+      this.#options.handler(exchange);
+    }
+    this.#working = false;
+    if (this.#at > 0) {
+      this.#input = this.#input.slice(this.#at);
+      this.#at = 0;
+    }
+    if (this.#input.length <= requestHeadMaxBytes && this.socket.isPaused()) this.socket.resume();
+  }
+
+  #handOver(): void {
+    const { socket } = this;
+    const unused = Buffer.from(this.#input.slice(this.#at), 'latin1');
+    this.#input = '';
+    this.#closing = true;
+    socket.off('data', this.#onData);
+    socket.off('end', this.#onEnd);
+    socket.off('drain', this.#onDrain);
+    this.#options.handOver(socket, unused);
+  }
+}

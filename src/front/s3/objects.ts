@@ -1,0 +1,146 @@
+/**
+ * GetObject and HeadObject.
+ *
+ * A hot object is answered before this returns, from memory, in one write. Otherwise the first piece is in hand before
+ * the head of the answer leaves, so an origin that fails still gets its status through, and a version that changed is
+ * opened anew (`reopenMax`); after that the only honest end is a destroyed connection.
+ */
+import { ForebayError, isForebayError } from '../../core/errors.ts';
+import { reopenMax } from '../../core/limits.ts';
+import type { ObjectFact } from '../../core/object.ts';
+import type { Range } from '../../core/range.ts';
+import type { OpenObject } from '../../read/reader.ts';
+import { hasQuery, queryValue } from '../http/query.ts';
+import { parseRange } from './byte-range.ts';
+import { evaluate, isRangeValid } from './conditions.ts';
+import { hasOverrides, objectHeaders } from './object-headers.ts';
+import { answerError } from './s3-error.ts';
+import type { S3Request } from './s3-request.ts';
+
+/** What to answer for one version. */
+interface Plan {
+  readonly status: 200 | 206;
+  readonly headers: readonly string[];
+  readonly range: Range;
+}
+
+export function getObject(request: S3Request): void | Promise<void> {
+  const { exchange, bucket, key } = request;
+  const object = request.parts.reader.openHot(bucket, key);
+  if (object === undefined) return openAndSend(request);
+  try {
+    if (object.hot === undefined && exchange.method !== 'HEAD') return openAndSend(request);
+    const plan = planAnswer(request, object);
+    if (plan === undefined) return;
+    if (exchange.method === 'HEAD') sendHead(request, plan);
+    else sendHot(request, plan, object.hot as Uint8Array);
+  } finally {
+    object.close();
+  }
+}
+
+async function openAndSend(request: S3Request): Promise<void> {
+  const { exchange, bucket, key, parts } = request;
+  for (let attempt = 1; ; attempt++) {
+    const object = await parts.reader.open(bucket, key, exchange.signal);
+    try {
+      const plan = planAnswer(request, object);
+      if (plan === undefined) return;
+      if (exchange.method === 'HEAD' || plan.range.start === plan.range.end) sendHead(request, plan);
+      else if (object.hot !== undefined) sendHot(request, plan, object.hot);
+      else await sendPieces(request, plan, object);
+      return;
+    } catch (error) {
+      if (exchange.begun || attempt > reopenMax || !isForebayError(error, 'versionChanged')) throw error;
+    } finally {
+      object.close();
+    }
+  }
+}
+
+function sendHead(request: S3Request, { status, headers, range }: Plan): void {
+  request.exchange.begin(status, headers, range.end - range.start);
+  request.exchange.end();
+}
+
+function sendHot(request: S3Request, { status, headers, range }: Plan, bytes: Uint8Array): void {
+  const isWhole = range.start === 0 && range.end === bytes.length;
+  request.exchange.answer(status, headers, isWhole ? bytes : bytes.subarray(range.start, range.end));
+}
+
+async function sendPieces(request: S3Request, { status, headers, range }: Plan, object: OpenObject): Promise<void> {
+  const { exchange, parts } = request;
+  const pieces = object.pieces(range, exchange.signal)[Symbol.asyncIterator]();
+  try {
+    let next = await pieces.next();
+    while (next.done !== true) {
+      const piece = next.value;
+      try {
+        if (!exchange.begun) exchange.begin(status, headers, range.end - range.start);
+        await exchange.sendPiece(parts.network, piece);
+      } finally {
+        piece.release();
+      }
+      next = await pieces.next();
+    }
+  } finally {
+    await pieces.return?.();
+  }
+  if (exchange.sentBytes !== range.end - range.start)
+    throw new ForebayError('originTruncated', `${exchange.sentBytes} of ${range.end - range.start} bytes could be had`);
+  exchange.end();
+}
+
+/** Decides by conditions and ranges. `undefined`: it has been answered already. Throws preconditionFailed, invalidRequest. */
+function planAnswer(request: S3Request, { fact, stale }: OpenObject): Plan | undefined {
+  const { exchange, query, id } = request;
+  const hasQueries = query.pairs.length > 0;
+  const overrides = hasQueries && hasOverrides(query) ? query : undefined;
+  if (overrides !== undefined && !request.auth.signed)
+    throw new ForebayError('invalidRequest', 'response- overrides are for signed requests');
+  const headers = objectHeaders(fact, overrides);
+  headers.push('x-amz-request-id', id);
+  if (stale) headers.push('x-forebay-stale', 'true');
+  switch (evaluate(readConditions(request), fact)) {
+    case 'failed':
+      throw new ForebayError('preconditionFailed', `the object has the ETag ${fact.doorEtag}`);
+    case 'notModified':
+      exchange.answer(304, headers);
+      return undefined;
+    default:
+  }
+  const range = wantedRange(request, fact);
+  if (range === undefined) return { status: 200, headers, range: { start: 0, end: fact.sizeBytes } };
+  if (range === 'unsatisfiable') {
+    const error = new ForebayError('invalidRange', `the object has ${fact.sizeBytes} bytes`);
+    answerError(exchange, error, { id, resource: exchange.target }, ['Content-Range', `bytes */${fact.sizeBytes}`]);
+    return undefined;
+  }
+  headers.push('Content-Range', `bytes ${range.start}-${range.end - 1}/${fact.sizeBytes}`);
+  if (hasQueries && hasQuery(query, 'partNumber')) headers.push('x-amz-mp-parts-count', '1');
+  return { status: 206, headers, range };
+}
+
+function readConditions({ exchange }: S3Request) {
+  return {
+    ifMatch: exchange.header('if-match'),
+    ifNoneMatch: exchange.header('if-none-match'),
+    ifModifiedSince: exchange.header('if-modified-since'),
+    ifUnmodifiedSince: exchange.header('if-unmodified-since'),
+  };
+}
+
+/** An object is one part here, whatever it was uploaded in: its part 1 is all of it. */
+function wantedRange(request: S3Request, fact: ObjectFact): Range | 'unsatisfiable' | undefined {
+  const { exchange, query } = request;
+  const header = exchange.header('range');
+  const part = query.pairs.length > 0 ? queryValue(query, 'partNumber') : undefined;
+  if (part !== undefined) {
+    if (header !== undefined) throw new ForebayError('invalidRequest', 'Range and partNumber exclude each other');
+    if (!/^\d{1,5}$/.test(part) || Number(part) < 1)
+      throw new ForebayError('invalidArgument', 'partNumber must be 1 to 10,000');
+    if (Number(part) > 1) return 'unsatisfiable';
+    return fact.sizeBytes === 0 ? undefined : { start: 0, end: fact.sizeBytes };
+  }
+  return isRangeValid(exchange.header('if-range'), fact) ? parseRange(header, fact.sizeBytes) : undefined;
+}

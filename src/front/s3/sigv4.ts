@@ -1,0 +1,290 @@
+/**
+ * AWS Signature Version 4, the server's side: in the Authorization header or in the query (presigned).
+ *
+ * Source: "Authenticating Requests (AWS Signature Version 4)" of the S3 API reference. What it demands and we hold: `host`
+ * and every `x-amz-` header that is sent are signed; the scope is of the day of the request's time, of s3, and ends in
+ * aws4_request; times differ by at most `signatureSkewMs`; a presigned URL lives at most `presignedMaxS`. Any region is
+ * taken. The path is decoded once and encoded anew, never normalised. Strings here have one character per byte.
+ */
+import { hash } from 'node:crypto';
+import { ForebayError } from '../../core/errors.ts';
+import { presignedMaxS, signatureSkewMs } from '../../core/limits.ts';
+import type { AccessKey, Credentials } from '../credentials.ts';
+import { isPlainPath, percentDecode, percentEncode } from '../http/percent.ts';
+import type { Query } from '../http/query.ts';
+import { canonicalQuery, hasQuery, queryValue } from '../http/query.ts';
+import type { SigningKey, SigningKeys } from './signing-key.ts';
+import { isSameDigest } from './signing-key.ts';
+
+/** What a signature is computed over. */
+export interface SignedRequest {
+  readonly method: string;
+  /** The path as sent. */
+  readonly path: string;
+  readonly query: Query;
+  readonly headers: readonly string[];
+  header(name: string): string | undefined;
+}
+
+/** The seed of the signatures of a body's chunks. */
+export interface ChunkSeed {
+  readonly key: SigningKey;
+  readonly signature: string;
+  readonly date: string;
+  readonly scope: string;
+}
+
+/** What the signature says of the body. */
+export type PayloadClaim =
+  | { readonly kind: 'unsigned' }
+  | { readonly kind: 'sha256'; readonly hex: string }
+  /** aws-chunked; `seed` where the chunks are signed. */
+  | { readonly kind: 'chunked'; readonly seed: ChunkSeed | undefined; readonly trailer: boolean };
+
+export interface Authentication {
+  readonly key: AccessKey;
+  /** The request carries a signature (checked, but where the door takes everyone). */
+  readonly signed: boolean;
+  readonly payload: PayloadClaim;
+}
+
+const ALGORITHM = 'AWS4-HMAC-SHA256';
+const UNSIGNED: PayloadClaim = { kind: 'unsigned' };
+
+/** Who asks. Throws accessDenied, invalidAccessKey, signatureMismatch, requestTimeSkewed, requestExpired, invalidRequest. */
+export function authenticate(
+  request: SignedRequest,
+  options: { credentials: Credentials; keys: SigningKeys; nowMs: number },
+): Authentication {
+  const authorization = request.header('authorization');
+  const isPresigned = hasQuery(request.query, 'X-Amz-Algorithm') || hasQuery(request.query, 'X-Amz-Signature');
+  const { anonymous } = options.credentials;
+  if (anonymous !== undefined) {
+    const payload = payloadClaim(request.header('x-amz-content-sha256') ?? 'UNSIGNED-PAYLOAD', undefined);
+    return { key: anonymous, signed: authorization !== undefined || isPresigned, payload };
+  }
+  if (authorization !== undefined) {
+    if (isPresigned) throw new ForebayError('invalidRequest', 'only one way to authenticate may be used');
+    return verifyHeader(request, authorization, options);
+  }
+  if (isPresigned) return verifyQuery(request, options);
+  if (hasQuery(request.query, 'AWSAccessKeyId')) throw unsupportedAlgorithm();
+  throw new ForebayError('accessDenied', 'the request is not signed');
+}
+
+function unsupportedAlgorithm(): ForebayError {
+  return new ForebayError('invalidRequest', `the authorization mechanism is not supported: use ${ALGORITHM}`);
+}
+
+function verifyHeader(
+  request: SignedRequest,
+  authorization: string,
+  options: { keys: SigningKeys; nowMs: number },
+): Authentication {
+  if (!authorization.startsWith(`${ALGORITHM} `)) throw unsupportedAlgorithm();
+  const credential = parseCredential(authorizationField(authorization, 'Credential='));
+  const signedHeaders = authorizationField(authorization, 'SignedHeaders=');
+  const signature = authorizationField(authorization, 'Signature=');
+  const date = request.header('x-amz-date') ?? basicDate(request.header('date'));
+  const timeMs = parseDate(date);
+  if (Math.abs(options.nowMs - timeMs) > signatureSkewMs)
+    throw new ForebayError(
+      'requestTimeSkewed',
+      `the request is of ${date}, it is ${new Date(options.nowMs).toISOString()}`,
+    );
+  const key = keyOf(credential, date, options.keys);
+  const claim = request.header('x-amz-content-sha256');
+  if (claim === undefined) throw new ForebayError('invalidRequest', 'x-amz-content-sha256 is missing');
+  const canonical = canonicalRequest(request, '', signedHeaders, claim);
+  checkSignature({ key, date, scope: credential.scope, canonical, signature });
+  return {
+    key: key.accessKey,
+    signed: true,
+    payload: payloadClaim(claim, { key, signature, date, scope: credential.scope }),
+  };
+}
+
+function verifyQuery(request: SignedRequest, options: { keys: SigningKeys; nowMs: number }): Authentication {
+  const { query } = request;
+  const field = (name: string): string => {
+    const value = queryValue(query, name);
+    if (value === undefined) throw new ForebayError('invalidRequest', `the query of a presigned URL must have ${name}`);
+    return value;
+  };
+  if (field('X-Amz-Algorithm') !== ALGORITHM) throw unsupportedAlgorithm();
+  const credential = parseCredential(field('X-Amz-Credential'));
+  const date = field('X-Amz-Date');
+  const timeMs = parseDate(date);
+  const expires = field('X-Amz-Expires');
+  const expiresS = /^\d{1,7}$/.test(expires) ? Number(expires) : -1;
+  if (expiresS < 1 || expiresS > presignedMaxS)
+    throw new ForebayError('invalidArgument', `X-Amz-Expires must be 1 to ${presignedMaxS} seconds`);
+  if (timeMs - options.nowMs > signatureSkewMs)
+    throw new ForebayError('requestTimeSkewed', `the URL is of ${date}, in the future`);
+  if (options.nowMs > timeMs + expiresS * 1000)
+    throw new ForebayError('requestExpired', `the URL of ${date} lived ${expiresS} s`);
+  const key = keyOf(credential, date, options.keys);
+  const claim =
+    queryValue(query, 'X-Amz-Content-Sha256') ?? request.header('x-amz-content-sha256') ?? 'UNSIGNED-PAYLOAD';
+  const signature = field('X-Amz-Signature');
+  const canonical = canonicalRequest(request, canonicalQuery(query), field('X-Amz-SignedHeaders'), claim);
+  checkSignature({ key, date, scope: credential.scope, canonical, signature });
+  return {
+    key: key.accessKey,
+    signed: true,
+    payload: payloadClaim(claim, { key, signature, date, scope: credential.scope }),
+  };
+}
+
+function authorizationField(authorization: string, name: string): string {
+  let at = ALGORITHM.length;
+  for (;;) {
+    at = authorization.indexOf(name, at + 1);
+    if (at < 0) throw new ForebayError('invalidRequest', `the Authorization header has no ${name.slice(0, -1)}`);
+    const before = authorization.charCodeAt(at - 1);
+    if (before === 0x20 || before === 0x2c) break;
+  }
+  const from = at + name.length;
+  const comma = authorization.indexOf(',', from);
+  return (comma < 0 ? authorization.slice(from) : authorization.slice(from, comma)).trim();
+}
+
+interface Credential {
+  readonly text: string;
+  readonly id: string;
+  readonly date: string;
+  readonly region: string;
+  readonly scope: string;
+}
+
+/** `ID/20260101/region/s3/aws4_request`; the id may have slashes of its own. */
+function parseCredential(text: string): Credential {
+  const end = text.lastIndexOf('/');
+  const service = text.lastIndexOf('/', end - 1);
+  const region = text.lastIndexOf('/', service - 1);
+  const date = text.lastIndexOf('/', region - 1);
+  if (date <= 0 || text.slice(service) !== '/s3/aws4_request')
+    throw new ForebayError('invalidRequest', 'the credential must be ID/date/region/s3/aws4_request');
+  return {
+    text,
+    id: text.slice(0, date),
+    date: text.slice(date + 1, region),
+    region: text.slice(region + 1, service),
+    scope: text.slice(date + 1),
+  };
+}
+
+function keyOf(credential: Credential, date: string, keys: SigningKeys): SigningKey {
+  if (!date.startsWith(credential.date) || credential.date.length !== 8)
+    throw new ForebayError('invalidRequest', `the credential is of ${credential.date}, the request of ${date}`);
+  const key = keys.find(credential.text, credential);
+  if (key === undefined) throw new ForebayError('invalidAccessKey', 'no key has this id');
+  return key;
+}
+
+let lastDate = '';
+let lastDateMs = 0;
+
+/** Wall milliseconds of `20260131T235959Z`. */
+function parseDate(text: string): number {
+  if (text === lastDate) return lastDateMs;
+  const match = /^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z$/.exec(text);
+  if (match === null)
+    throw new ForebayError('accessDenied', 'the request must carry its time in X-Amz-Date, as 20260131T235959Z');
+  const [year, month, day, hour, minute, second] = match.slice(1).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  lastDateMs = Date.UTC(year, month - 1, day, hour, minute, second);
+  lastDate = text;
+  return lastDateMs;
+}
+
+/** Some clients sign by the Date header instead. */
+function basicDate(httpDate: string | undefined): string {
+  const ms = httpDate === undefined ? Number.NaN : Date.parse(httpDate);
+  return Number.isNaN(ms) ? (httpDate ?? '') : new Date(ms).toISOString().replace(/[-:]|\.\d{3}/g, '');
+}
+
+function canonicalRequest(
+  request: SignedRequest,
+  presignedQuery: string,
+  signedHeaders: string,
+  payload: string,
+): string {
+  const query = presignedQuery === '' ? canonicalQuery(request.query) : presignedQuery;
+  const bounded = `;${signedHeaders};`;
+  if (!bounded.includes(';host;')) throw new ForebayError('accessDenied', 'the host header must be signed');
+  const { headers } = request;
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index] as string;
+    if (name.startsWith('x-amz-') && !bounded.includes(`;${name};`))
+      throw new ForebayError('accessDenied', `the header ${name} was not signed`);
+  }
+  let lines = '';
+  let from = 0;
+  while (from <= signedHeaders.length) {
+    const semicolon = signedHeaders.indexOf(';', from);
+    const to = semicolon < 0 ? signedHeaders.length : semicolon;
+    const name = signedHeaders.slice(from, to);
+    lines += `${name}:${collapse(request.header(name) ?? '')}\n`;
+    from = to + 1;
+  }
+  return `${request.method}\n${canonicalPath(request.path)}\n${query}\n${lines}\n${signedHeaders}\n${payload}`;
+}
+
+function canonicalPath(path: string): string {
+  if (isPlainPath(path)) return path;
+  const bytes = percentDecode(path);
+  if (bytes === undefined) throw new ForebayError('invalidUri', 'the path has a malformed % escape');
+  return percentEncode(bytes, true);
+}
+
+function collapse(value: string): string {
+  return value.includes('  ') || value.includes('\t') ? value.trim().replace(/[ \t]+/g, ' ') : value.trim();
+}
+
+const scratch = Buffer.allocUnsafeSlow(8192);
+
+/** SHA-256 of a byte string, in hex. */
+function sha256(text: string): string {
+  if (text.length > scratch.length) return hash('sha256', Buffer.from(text, 'latin1'), 'hex');
+  return hash('sha256', scratch.subarray(0, scratch.write(text, 'latin1')), 'hex');
+}
+
+function checkSignature(signed: {
+  key: SigningKey;
+  date: string;
+  scope: string;
+  canonical: string;
+  signature: string;
+}): void {
+  const stringToSign = `${ALGORITHM}\n${signed.date}\n${signed.scope}\n${sha256(signed.canonical)}`;
+  if (!isSameDigest(signed.signature, signed.key.sign(stringToSign)))
+    throw new ForebayError(
+      'signatureMismatch',
+      'the signature is not the one computed from the request and the secret',
+    );
+}
+
+const HEX_64 = /^[0-9a-f]{64}$/;
+
+function payloadClaim(claim: string, seed: ChunkSeed | undefined): PayloadClaim {
+  switch (claim) {
+    case 'UNSIGNED-PAYLOAD':
+      return UNSIGNED;
+    case 'STREAMING-UNSIGNED-PAYLOAD-TRAILER':
+      return { kind: 'chunked', seed: undefined, trailer: true };
+    case 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD':
+      return { kind: 'chunked', seed, trailer: false };
+    case 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER':
+      return { kind: 'chunked', seed, trailer: true };
+    default:
+      if (HEX_64.test(claim)) return { kind: 'sha256', hex: claim };
+      throw new ForebayError('invalidArgument', 'x-amz-content-sha256 is neither a SHA-256 in hex nor a known form');
+  }
+}

@@ -1,0 +1,287 @@
+/** The tables and keys of the configuration, with their defaults (DESIGN.md section 11). */
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import { type Address, formatAddress, isLoopback } from '../core/address.ts';
+import { BLOCK_SIZE_BYTES, CHUNK_SIZE_DEFAULT_BYTES } from '../core/chunk.ts';
+import { GiB, MiB } from '../core/limits.ts';
+import { VOLUME_NAME } from '../core/volume.ts';
+import type { Right } from '../front/credentials.ts';
+import type { Config, VolumeConfig } from './config.ts';
+import { boolean, choice, door, duration, field, later, list, size, text } from './config-field.ts';
+import { endpointField, originField } from './origin-url.ts';
+
+/** What defaults depend on. */
+export interface Surroundings {
+  readonly hostName: string;
+  readonly homeDirectory: string;
+  readonly workingDirectory: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+/** A chunk's map of blocks is one 32-bit word in the store's index. */
+const CHUNK_SIZE_MAX_BYTES = 32 * BLOCK_SIZE_BYTES;
+const RIGHTS = ['read', 'write', 'admin'] as const satisfies readonly Right[];
+const KEY_ID = /^[A-Za-z0-9_-]{3,128}$/;
+const SECRET_MIN = 16;
+const SECRET = new RegExp(`^[\\x21-\\x7e]{${SECRET_MIN},256}$`);
+
+const nodeTable = z.strictObject({
+  name: text(
+    'name',
+    'gpu-017',
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/,
+    'a name of letters, digits, ".", "_" and "-"',
+  ).optional(),
+  zone: text('zone', 'rack-4').optional(),
+  cacheDir: text('cacheDir', '/nvme0/forebay', /^[^\0]{1,4000}$/, 'a directory').optional(),
+  capacity: size('capacity', '7TiB', {
+    min: 64 * MiB,
+    max: Number.MAX_SAFE_INTEGER,
+    says: 'of at least 64 MiB',
+  }).optional(),
+  memory: size('memory', '1GiB', {
+    min: 64 * MiB,
+    max: Number.MAX_SAFE_INTEGER,
+    says: 'of at least 64 MiB',
+  }).optional(),
+  ffi: choice('ffi', ['auto', 'off']).optional(),
+  advertise: later('an advertised address (clusters)').optional(),
+});
+
+const doorsTable = z.strictObject({
+  s3: door('s3', '127.0.0.1:7070').optional(),
+  resp: later('the RESP door', [false]).optional(),
+  azblob: later('the Azure Blob door', [false]).optional(),
+  admin: door('admin', '127.0.0.1:7073').optional(),
+  peer: later('the peer door (clusters)', [false]).optional(),
+  anonymous: boolean('anonymous').optional(),
+  domain: text('domain', 's3.example.com', /^[a-z0-9-]+(\.[a-z0-9-]+)*$/i, 'a domain name').optional(),
+  hosts: list('hosts', '["forebay.example.com"]', {
+    pattern: /^[A-Za-z0-9._-]{1,253}$/,
+    says: 'host names',
+  }).optional(),
+});
+
+const clusterTable = z.strictObject({
+  name: text(
+    'name',
+    'apollo',
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
+    'a name of letters, digits, ".", "_" and "-"',
+  ).optional(),
+  coordinator: later('a coordinator other than this node (clusters)', ['embedded']).optional(),
+  secretFile: later('a cluster secret').optional(),
+  transport: later('transport between nodes').optional(),
+});
+
+const bandwidthTable = z.strictObject({
+  peer: later('a bandwidth budget').optional(),
+  origin: later('a bandwidth budget').optional(),
+  repair: later('a bandwidth budget').optional(),
+});
+
+const logTable = z.strictObject({
+  level: choice('level', ['info', 'debug', 'warn', 'error']).optional(),
+  format: choice('format', ['auto', 'json', 'text']).optional(),
+});
+
+const keyTable = z.strictObject({
+  secret: field<string>({
+    expected: `at least ${SECRET_MIN} printable characters without spaces`,
+    example: 'secret = "<made by: openssl rand -base64 30>"',
+    secret: true,
+    read: (value) => (typeof value === 'string' && SECRET.test(value) ? value : undefined),
+  }),
+  volumes: list('volumes', '["models"]', {
+    pattern: /^(\*|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])$/,
+    says: 'volume names, or "*"',
+  }),
+  rights: list('rights', '["read"]', {
+    pattern: new RegExp(`^(${RIGHTS.join('|')})$`),
+    says: `rights (${RIGHTS.join(', ')})`,
+  }),
+});
+
+const KV = 'kv volumes';
+const KV_KEY = 'this key (kv volumes)';
+const volumeTable = z.strictObject({
+  origin: originField,
+  kind: choice('kind', ['objects'], { kv: KV }).optional(),
+  endpoint: endpointField.optional(),
+  region: text('region', 'eu-west-1', /^[a-z0-9-]{1,63}$/, 'a region name').optional(),
+  write: boolean('write').optional(),
+  ack: choice('ack', ['origin'], { local: 'fan-out writes', replicated: 'fan-out writes' }).optional(),
+  replicas: replicasField().optional(),
+  revalidate: duration('revalidate', '60s', { never: Infinity, always: 0 }).optional(),
+  staleIfError: duration('staleIfError', '24h', { unlimited: Infinity, never: 0 }).optional(),
+  onFull: choice('onFull', ['block', 'write-through'], { fail: 'fan-out writes' }).optional(),
+  onPartition: choice('onPartition', ['stale'], { refuse: 'clusters' }).optional(),
+  onDegraded: choice('onDegraded', ['wait'], { origin: 'fan-out writes', local: 'fan-out writes' }).optional(),
+  onConflict: later('drain conflicts').optional(),
+  conflicts: later('drain conflicts').optional(),
+  drainOrder: choice('drainOrder', ['directory'], { none: 'fan-out writes' }).optional(),
+  verify: choice('verify', ['arrival', 'always']).optional(),
+  chunkSize: size('chunkSize', '16MiB', {
+    min: BLOCK_SIZE_BYTES,
+    max: CHUNK_SIZE_MAX_BYTES,
+    multipleOf: BLOCK_SIZE_BYTES,
+    says: 'in whole MiB from 1 MiB to 32 MiB',
+  }).optional(),
+  ttl: later(KV_KEY).optional(),
+  share: later(KV_KEY).optional(),
+  respDb: later(KV_KEY).optional(),
+});
+
+/** Tables and their keys, for complaints about names; `*` stands for a name of the user's own. */
+export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
+  '': ['node', 'doors', 'cluster', 'bandwidth', 'log', 'keys', 'volumes'],
+  node: Object.keys(nodeTable.shape),
+  doors: Object.keys(doorsTable.shape),
+  cluster: Object.keys(clusterTable.shape),
+  bandwidth: Object.keys(bandwidthTable.shape),
+  log: Object.keys(logTable.shape),
+  'keys.*': Object.keys(keyTable.shape),
+  'volumes.*': Object.keys(volumeTable.shape),
+};
+
+function replicasField() {
+  return field<number>({
+    expected: 'a whole number from 1 to 5',
+    example: 'replicas = 1',
+    read(value) {
+      const count = typeof value === 'string' && /^\d$/.test(value) ? Number(value) : value;
+      return typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= 5 ? count : undefined;
+    },
+  });
+}
+
+function namedTables<T extends z.ZodType>(table: T, name: { pattern: RegExp; says: string }) {
+  return z.record(z.string(), table).superRefine((tables, context) => {
+    for (const key of Object.keys(tables)) {
+      if (name.pattern.test(key)) continue;
+      context.addIssue({ code: 'custom', path: [key], message: `expected ${name.says}, got ${JSON.stringify(key)}` });
+    }
+  });
+}
+
+const VOLUME_NAME_SAYS = 'a volume name of 3 to 63 of a–z, 0–9, "-" and ".", with a letter or digit at both ends';
+
+/** The whole schema; its output is a `Config` without `file`. */
+export function schemaFor(surroundings: Surroundings) {
+  return z
+    .strictObject({
+      node: nodeTable.prefault({}),
+      doors: doorsTable.prefault({}),
+      cluster: clusterTable.prefault({}),
+      bandwidth: bandwidthTable.optional(),
+      log: logTable.prefault({}),
+      keys: namedTables(keyTable, {
+        pattern: KEY_ID,
+        says: 'a key id of 3 to 128 letters, digits, "_" and "-"',
+      }).prefault({}),
+      volumes: namedTables(volumeTable, { pattern: VOLUME_NAME, says: VOLUME_NAME_SAYS }).prefault({}),
+    })
+    .superRefine((tables, context) => {
+      const complain = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
+      refineDoors(tables.doors, complain);
+      for (const [name, volume] of Object.entries(tables.volumes)) refineVolume(name, volume, complain);
+      for (const [id, key] of Object.entries(tables.keys))
+        for (const volume of key.volumes)
+          if (volume !== '*' && !Object.hasOwn(tables.volumes, volume))
+            complain(
+              ['keys', id, 'volumes'],
+              `there is no volume ${JSON.stringify(volume)}; write [volumes.${volume}] or "*"`,
+            );
+    })
+    .transform(
+      (tables): Omit<Config, 'file'> => ({
+        node: {
+          name: tables.node.name ?? surroundings.hostName,
+          zone: tables.node.zone,
+          cacheDir: absolute(tables.node.cacheDir ?? defaultCacheDir(surroundings), surroundings),
+          capacityBytes: tables.node.capacity,
+          memoryBytes: tables.node.memory ?? GiB,
+          ffi: tables.node.ffi ?? 'auto',
+        },
+        doors: {
+          s3: tables.doors.s3 ?? S3_DEFAULT,
+          admin: tables.doors.admin ?? ADMIN_DEFAULT,
+          anonymous: tables.doors.anonymous ?? false,
+          domain: tables.doors.domain,
+          hosts: tables.doors.hosts ?? [],
+        },
+        cluster: { name: tables.cluster.name ?? 'forebay' },
+        log: { level: tables.log.level ?? 'info', format: tables.log.format ?? 'auto' },
+        keys: Object.entries(tables.keys).map(([id, key]) => ({ id, ...key, rights: key.rights as readonly Right[] })),
+        volumes: Object.entries(tables.volumes).map(([name, volume]) => volumeConfig(name, volume)),
+      }),
+    );
+}
+
+const S3_DEFAULT: Address = { host: '127.0.0.1', port: 7070 };
+const ADMIN_DEFAULT: Address = { host: '127.0.0.1', port: 7073 };
+
+type Complain = (path: string[], message: string) => void;
+
+function refineDoors(doors: z.output<typeof doorsTable>, complain: Complain): void {
+  const s3 = doors.s3 ?? S3_DEFAULT;
+  const admin = doors.admin ?? ADMIN_DEFAULT;
+  if (doors.anonymous) {
+    for (const [name, address] of [
+      ['s3', s3],
+      ['admin', admin],
+    ] as const)
+      if (address && !isLoopback(address.host))
+        complain(
+          ['doors', 'anonymous'],
+          `anonymous = true is for loopback only, but doors.${name} listens on ${formatAddress(address)}; use 127.0.0.1, or remove anonymous and use keys`,
+        );
+  }
+  if (s3 && admin && s3.port !== 0 && s3.port === admin.port && s3.host === admin.host)
+    complain(
+      ['doors', doors.admin === undefined ? 's3' : 'admin'],
+      `doors.s3 and doors.admin both want ${formatAddress(s3)}; give each its own port`,
+    );
+}
+
+function refineVolume(name: string, volume: z.output<typeof volumeTable>, complain: Complain): void {
+  const scheme = volume.origin.split(':')[0] as string;
+  if (volume.endpoint !== undefined && scheme !== 'az' && scheme !== 's3')
+    complain(
+      ['volumes', name, 'endpoint'],
+      `an endpoint is for az:// and s3:// origins, not for ${scheme}:; remove it`,
+    );
+  if (volume.region !== undefined && scheme !== 's3')
+    complain(['volumes', name, 'region'], `a region is for s3:// origins, not for ${scheme}:; remove it`);
+  if (volume.replicas !== undefined && volume.replicas !== 1)
+    complain(
+      ['volumes', name, 'replicas'],
+      'more than one replica (fan-out writes) comes with a later version; set replicas = 1, or remove it, for now',
+    );
+}
+
+function volumeConfig(name: string, table: z.output<typeof volumeTable>): VolumeConfig {
+  const revalidateMs = table.revalidate ?? 60_000;
+  return {
+    endpoint: table.endpoint,
+    region: table.region,
+    volume: {
+      name,
+      origin: table.origin,
+      write: table.write ?? false,
+      revalidateMs,
+      staleIfErrorMs: table.staleIfError ?? (revalidateMs === 0 ? 0 : Infinity),
+      chunkSizeBytes: table.chunkSize ?? CHUNK_SIZE_DEFAULT_BYTES,
+      verify: table.verify ?? 'arrival',
+    },
+  };
+}
+
+function defaultCacheDir({ homeDirectory, environment }: Surroundings): string {
+  return `${environment['XDG_CACHE_HOME'] || `${homeDirectory}/.cache`}/forebay/data`;
+}
+
+function absolute(path: string, { workingDirectory, homeDirectory }: Surroundings): string {
+  const expanded = path === '~' || path.startsWith('~/') ? homeDirectory + path.slice(1) : path;
+  return resolve(workingDirectory, expanded);
+}
