@@ -30,13 +30,10 @@ export class AdminClient {
     const response = await this.#ask('POST', path, body);
     try {
       for await (const line of createInterface({ input: response })) {
-        const value = JSON.parse(line) as T & {
-          done?: true;
-          error?: { code: ErrorCode; message: string; hint: string };
-        };
+        const value = JSON.parse(line) as { done?: true; error?: ErrorAnswer };
         if (value.done) return;
         if (value.error) throw failureFrom(value.error);
-        yield value;
+        yield value as T;
       }
     } finally {
       response.destroy();

@@ -95,7 +95,7 @@ function addNodeCommands(add: Add): void {
       'tell what a cache directory holds, without a daemon',
       async () => (await import('./inspect-command.ts')).inspect,
     ),
-  );
+  ).option('--find <key>', 'also tell of this key or content id');
 }
 
 function addClientCommands(add: Add): void {

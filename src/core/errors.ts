@@ -194,6 +194,13 @@ export const ERRORS = {
     false,
     'Another daemon uses this cache directory; give each daemon its own.',
   ),
+  doorTaken: row(
+    'InternalError',
+    500,
+    'EADDRINUSE',
+    false,
+    'Stop what listens there, or give the door another address (port 0 takes any free one).',
+  ),
   config: row('InternalError', 500, 'EINVAL', false, 'Correct the configuration.'),
   internal: row('InternalError', 500, 'EIO', true, 'This is a fault of Forebay; the log has the details.'),
 } as const satisfies Record<string, ErrorRow>;

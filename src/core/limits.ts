@@ -130,7 +130,14 @@ export const logLinesPerSecondMax = 50;
 export const logBacklogMaxBytes = 4 * MiB;
 /** Label sets of one metric; beyond it values are counted under "other". */
 export const metricSeriesMax = 1000;
-/** How long a stopping daemon lets requests finish before it cuts them off. */
-export const shutdownGraceMs = 10_000;
+/** A daemon that has not stopped by then, for all the bounds of its doors and its store, hangs, and ends anyway. */
+export const shutdownMaxMs = 20_000;
+/** Parts of `node.memory`: small contents, facts. The rest is for fills, the index and requests under way. */
+export const hotShare = 0.25;
+export const factShare = 0.25;
+/** Memory that one fill takes: its blocks and what the origin's client buffers. */
+export const fillMemoryBytes = 4 * MiB;
+/** Rate at which the scrubber reads what is here. */
+export const scrubBytesPerS = 16 * MiB;
 /** How long the first look at an origin may take before it counts as away. */
 export const originProbeMs = 10_000;

@@ -19,7 +19,7 @@ export type Event =
     }
   | { readonly kind: 'node.warning'; readonly message: string }
   | { readonly kind: 'node.stopping'; readonly reason: string }
-  | { readonly kind: 'node.stopped'; readonly ms: number; readonly cutOff: number }
+  | { readonly kind: 'node.stopped'; readonly ms: number }
   | {
       readonly kind: 'object.opened';
       readonly volume: string;

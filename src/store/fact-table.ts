@@ -37,6 +37,8 @@ export class FactTable {
   #tail = 0;
   /** Place of a fact: segment number × 2^20 + offset. */
   #places = new Float64Array(1024).fill(EMPTY);
+  /** The hash of the key at each slot: most others are told apart without looking at their bytes. */
+  #hashes = new Uint32Array(1024);
   #count = 0;
   #removed = 0;
   readonly #recent = new Map<string, Map<string, ObjectFact>>();
@@ -53,7 +55,7 @@ export class FactTable {
   }
 
   get bytes(): number {
-    return this.#segments.size * SEGMENT_BYTES + this.#places.byteLength;
+    return this.#segments.size * SEGMENT_BYTES + this.#places.byteLength + this.#hashes.byteLength;
   }
 
   get(volume: string, key: string): ObjectFact | undefined {
@@ -78,11 +80,12 @@ export class FactTable {
   /** As `set`, from a journal. */
   setEncoded(encoded: Buffer): void {
     const key = factKeyBytes(encoded, 0);
-    const slot = this.#find(key);
+    const hash = hashOf(key);
+    const slot = this.#find(key, hash);
     if (slot !== undefined) this.#bury(this.#places[slot] as number);
     const place = this.#append(encoded);
     if (slot !== undefined) this.#places[slot] = place;
-    else this.#insert(key, place);
+    else this.#insert(hash, place);
     this.#bound();
   }
 
@@ -149,39 +152,42 @@ export class FactTable {
     return { segment: this.#segments.get(Math.floor(place / SEGMENT_BYTES)) as Segment, offset: place % SEGMENT_BYTES };
   }
 
-  #find(key: { volume: Buffer; key: Buffer }): number | undefined {
+  #find(key: { volume: Buffer; key: Buffer }, hash = hashOf(key)): number | undefined {
     const mask = this.#places.length - 1;
-    for (let slot = hashOf(key) & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const place = this.#places[slot] as number;
       if (place === EMPTY) return undefined;
-      if (place === REMOVED) continue;
+      if (place === REMOVED || this.#hashes[slot] !== hash) continue;
       const { segment, offset } = this.#at(place);
       if (isFactOf(segment.bytes, offset, key)) return slot;
     }
   }
 
-  #insert(key: { volume: Buffer; key: Buffer }, place: number): void {
+  #insert(hash: number, place: number): void {
     if ((this.#count + this.#removed + 1) * 3 > this.#places.length * 2) this.#rehash();
     const mask = this.#places.length - 1;
-    let slot = hashOf(key) & mask;
+    let slot = hash & mask;
     while ((this.#places[slot] as number) >= 0) slot = (slot + 1) & mask;
     if (this.#places[slot] === REMOVED) this.#removed -= 1;
     this.#places[slot] = place;
+    this.#hashes[slot] = hash;
     this.#count += 1;
   }
 
   #rehash(): void {
-    const old = this.#places;
-    const length = (this.#count + 1) * 3 > old.length ? old.length * 2 : old.length;
+    const places = this.#places;
+    const hashes = this.#hashes;
+    const length = (this.#count + 1) * 3 > places.length ? places.length * 2 : places.length;
     this.#places = new Float64Array(length).fill(EMPTY);
+    this.#hashes = new Uint32Array(length);
     this.#removed = 0;
     const mask = length - 1;
-    for (const place of old) {
-      if (place < 0) continue;
-      const { segment, offset } = this.#at(place);
-      let slot = hashOf(factKeyBytes(segment.bytes, offset)) & mask;
+    for (let old = 0; old < places.length; old += 1) {
+      if ((places[old] as number) < 0) continue;
+      let slot = (hashes[old] as number) & mask;
       while (this.#places[slot] !== EMPTY) slot = (slot + 1) & mask;
-      this.#places[slot] = place;
+      this.#places[slot] = places[old] as number;
+      this.#hashes[slot] = hashes[old] as number;
     }
   }
 

@@ -35,24 +35,39 @@ export interface Inspection {
   readonly found: readonly { readonly fact: ObjectFact | undefined; readonly content: InspectedContent | undefined }[];
 }
 
+class CountedIndex extends StoreIndex {
+  readonly seen: Record<JournalRecord['type'], number> = {
+    boot: 0,
+    blocks: 0,
+    absent: 0,
+    gone: 0,
+    small: 0,
+    fact: 0,
+    forgotten: 0,
+    flags: 0,
+    end: 0,
+  };
+
+  override apply(record: JournalRecord): void {
+    this.seen[record.type] += 1;
+    super.apply(record);
+  }
+}
+
 /** `wanted` is a content id or a key. Throws config when the directory is no cache directory. */
 export async function inspectDirectory(disk: Disk, directory: string, wanted?: string): Promise<Inspection> {
   const layout = new Layout(directory);
   const format = await readFormat(disk, layout);
-  const index = new StoreIndex({ bootId: '', factBytesMax: Number.POSITIVE_INFINITY });
-  const records = { boot: 0, blocks: 0, absent: 0, gone: 0, small: 0, fact: 0, forgotten: 0, flags: 0, end: 0 };
-  const apply = (record: JournalRecord) => {
-    records[record.type] += 1;
-    index.apply(record);
-  };
-  const replayed = await replayJournal(disk, layout.journal, apply, () => undefined);
+  const newIndex = () => new CountedIndex({ bootId: '', factBytesMax: Number.POSITIVE_INFINITY });
+  const replayed = await replayJournal(disk, layout.journal, newIndex, () => undefined);
+  const index = replayed.into;
   index.settle({ unverified: false });
   const orphans = (await disk.list(layout.orphans)).map((entry) => entry.name);
   return {
     directory,
     format,
     bootId: index.replayedBootId,
-    journal: { records, bytes: replayed.bytes, lostBytes: replayed.lostBytes },
+    journal: { records: index.seen, bytes: replayed.bytes, lostBytes: replayed.lostBytes },
     contents: index.contents.count,
     smallContents: index.smallContents,
     facts: index.facts.count,

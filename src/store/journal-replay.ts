@@ -16,13 +16,16 @@ export interface Replayed {
   readonly bytes: number;
 }
 
-/** Applies the records in order. A torn or damaged place ends its segment; the following segments are still read. */
-export async function replayJournal(
+/**
+ * Replays into what `begin` makes, once per attempt: a snapshot that turns out not to be whole makes it begin anew with the
+ * one before. A torn or damaged place ends its segment; the following segments are still read.
+ */
+export async function replayJournal<Into extends { apply(record: JournalRecord): void }>(
   disk: Disk,
   directory: string,
-  apply: (record: JournalRecord) => void,
+  begin: () => Into,
   emit: Emit,
-): Promise<Replayed> {
+): Promise<Replayed & { readonly into: Into }> {
   const names = (await disk.list(directory)).map((entry) => entry.name);
   const numbersOf = (ending: string) =>
     names
@@ -32,40 +35,45 @@ export async function replayJournal(
   const logs = numbersOf('.log');
   const snapshots = numbersOf('.snap').reverse();
   const totals = { records: 0, lostBytes: 0, bytes: 0 };
-  const read = async (path: string, into: (record: JournalRecord) => void) => {
-    const result = await readRecords(disk, path, into);
-    totals.records += result.records;
-    totals.bytes += result.bytes;
-    if (result.lostBytes === 0) return;
-    totals.lostBytes += result.lostBytes;
-    emit({ kind: 'journal.damaged', path, offset: result.bytes - result.lostBytes, lost: result.lostBytes });
+  const damaged = (path: string, offset: number, lost: number) => {
+    totals.lostBytes += lost;
+    emit({ kind: 'journal.damaged', path, offset, lost });
   };
 
+  let into = begin();
   let from = 0;
   for (const number of snapshots) {
     const path = `${directory}/${segmentName(number)}.snap`;
-    if (!(await isWholeSnapshot(disk, path))) {
-      emit({ kind: 'journal.damaged', path, offset: 0, lost: 0 });
-      totals.lostBytes += 1;
-      continue;
+    const read = await readSnapshot(disk, path, into);
+    if (read.whole) {
+      totals.records += read.records;
+      totals.bytes += read.bytes;
+      from = number;
+      break;
     }
-    await read(path, apply);
-    from = number;
-    break;
+    damaged(path, 0, Math.max(1, read.bytes));
+    into = begin();
   }
-  for (const number of logs) if (number >= from) await read(`${directory}/${segmentName(number)}.log`, apply);
-  return { ...totals, nextSegment: Math.max(0, ...logs, ...snapshots) + 1 };
+  for (const number of logs.filter((each) => each >= from)) {
+    const path = `${directory}/${segmentName(number)}.log`;
+    const read = await readRecords(disk, path, (record) => into.apply(record));
+    totals.records += read.records;
+    totals.bytes += read.bytes;
+    if (read.lostBytes > 0) damaged(path, read.bytes - read.lostBytes, read.lostBytes);
+  }
+  return { ...totals, into, nextSegment: Math.max(0, ...logs, ...snapshots) + 1 };
 }
 
 /** A snapshot counts only with its closing record, which says how many came before it. */
-async function isWholeSnapshot(disk: Disk, path: string): Promise<boolean> {
+async function readSnapshot(disk: Disk, path: string, into: { apply(record: JournalRecord): void }) {
   let records = 0;
   let end = -1;
   const result = await readRecords(disk, path, (record) => {
     if (record.type === 'end') end = record.records;
     else records += 1;
+    into.apply(record);
   });
-  return result.lostBytes === 0 && end === records;
+  return { whole: result.lostBytes === 0 && end === records, records, bytes: result.bytes };
 }
 
 /** Reads the records of one file in slices. */

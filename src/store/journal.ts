@@ -17,6 +17,8 @@ import { type JournalRecord, RecordBuffer } from './journal-record.ts';
 export const JOURNAL_MAGIC = Buffer.from('FBJRNL01', 'latin1');
 
 const pendingMaxBytes = 8 * MiB;
+/** Above this, writers of blocks are asked to wait (`room`). */
+const pendingWaitBytes = MiB;
 const snapshotSliceBytes = MiB;
 const retryMs = 250;
 
@@ -46,6 +48,8 @@ export class Journal {
   #running: Promise<void> | undefined;
   #rotating = false;
   #closing = false;
+  /** The last write failed and is being repeated. */
+  #failing = false;
   #logBytes = 0;
   #snapshotBytes = 0;
   #snapshotting: Promise<void> | undefined;
@@ -76,6 +80,12 @@ export class Journal {
     this.#appended += 1;
     this.#start();
     return this.#appended;
+  }
+
+  /** Waits while more is pending than the disk keeps up with; at once while the disk fails, for then nobody should wait for it. */
+  async room(): Promise<void> {
+    if (this.#pending.length > pendingWaitBytes && !this.#failing)
+      await this.writtenThrough(this.#appended).catch(() => undefined);
   }
 
   /** Resolves when all records up to `number` survive a killed daemon. Rejects only when the journal closes before. */
@@ -145,9 +155,11 @@ export class Journal {
     while (!this.#closing) {
       try {
         await step();
+        this.#failing = false;
         return;
       } catch (error) {
         if (!(error instanceof DiskError)) throw error;
+        this.#failing = true;
         if (error.code === 'ENOSPC' || error.code === 'EDQUOT') await this.#options.onFull().catch(() => undefined);
         await this.#options.clock.sleep(retryMs);
       }

@@ -39,8 +39,9 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   if (lock === undefined) throw new ForebayError('locked', `another daemon uses ${options.directory}`);
   try {
     await checkFormat(disk, layout);
-    const index = new StoreIndex({ bootId: clock.bootId, factBytesMax: options.factBytes });
-    const replayed = await replayJournal(disk, layout.journal, (record) => index.apply(record), emit);
+    const newIndex = () => new StoreIndex({ bootId: clock.bootId, factBytesMax: options.factBytes });
+    const replayed = await replayJournal(disk, layout.journal, newIndex, emit);
+    const index = replayed.into;
     const unclean = replayed.lostBytes > 0 || index.replayedBootId !== clock.bootId;
     index.settle({ unverified: unclean });
     const packLengths = await listPacks(options, layout);

@@ -180,7 +180,8 @@ export class Store {
 
   /** Promises space for a fill, making room where it must; `undefined` when nothing may be evicted for it. */
   async reserve(bytes: number): Promise<Reservation | undefined> {
-    const { space, eviction } = this.#parts;
+    const { space, eviction, journal } = this.#parts;
+    await journal.room();
     await this.#parts.health.askSpace();
     for (let lacking = space.lacking(bytes); lacking > 0; lacking = space.lacking(bytes)) {
       if (bytes > space.capacityBytes || (await eviction.pass(lacking)) === 0) {

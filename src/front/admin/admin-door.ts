@@ -12,6 +12,7 @@ import { ForebayError } from '../../core/errors.ts';
 import {
   adminConnectionsMax,
   clientIdleMs,
+  doorCloseMs,
   eventHeartbeatMs,
   keepAliveIdleMs,
   requestHeadMaxBytes,
@@ -65,7 +66,7 @@ interface Call {
 /** Answers the call and returns the bytes sent. */
 type Operation = (call: Call) => Promise<number> | number;
 
-/** The server does not listen yet. `close` stops accepting, ends event streams, and resolves when the last request is done. */
+/** The server does not listen yet. `close` stops accepting, ends event streams, and lets requests finish for `doorCloseMs`. */
 export function createAdminDoor(options: AdminDoorOptions): { readonly server: Server; close(): Promise<void> } {
   const closing = new AbortController();
   const door = new AdminDoor(options, closing.signal);
@@ -84,10 +85,17 @@ export function createAdminDoor(options: AdminDoorOptions): { readonly server: S
     async close() {
       closing.abort(new ForebayError('shuttingDown', 'the node is stopping'));
       if (!server.listening) return;
-      await new Promise<void>((resolve) => {
-        server.close(() => resolve());
-        server.closeIdleConnections();
-      });
+      const closed = Promise.withResolvers<void>();
+      server.close(() => closed.resolve());
+      server.closeIdleConnections();
+      const patience = new AbortController();
+      const cut = options.clock.sleep(doorCloseMs, patience.signal).then(
+        () => server.closeAllConnections(),
+        () => undefined,
+      );
+      await closed.promise;
+      patience.abort();
+      await cut;
     },
   };
 }

@@ -1,0 +1,112 @@
+/** What a node says of itself: to the admin door, to orchestrators and to Prometheus. */
+import type { NodeStatus, Readiness, VolumeStatus } from '../front/admin/node-status.ts';
+import type { Gauge } from '../observe/metrics.ts';
+import type { Config } from './config.ts';
+import type { Node } from './node.ts';
+import type { VolumeHealth } from './volume-health.ts';
+
+export function volumeStatuses(node: Node, health: VolumeHealth): VolumeStatus[] {
+  return Array.from(node.volumes.values(), ({ volume, origin }) => ({
+    name: volume.name,
+    origin: origin.url,
+    write: volume.write,
+    revalidateMs: bounded(volume.revalidateMs),
+    staleIfErrorMs: bounded(volume.staleIfErrorMs),
+    chunkSizeBytes: volume.chunkSizeBytes,
+    verify: volume.verify,
+    ...health.of(volume.name),
+  }));
+}
+
+/** JSON has no infinity. */
+function bounded(ms: number): number | null {
+  return Number.isFinite(ms) ? ms : null;
+}
+
+/**
+ * Ready: the store is open, and each volume's origin has answered, or may be away because stale answers are allowed. A
+ * disk that is ejected is gone round, so it makes a node slow, not unready.
+ */
+export function readinessOf(node: Node, health: VolumeHealth): Readiness {
+  const reasons = new Set<string>();
+  for (const { volume } of node.volumes.values()) {
+    const { reach } = health.of(volume.name);
+    if (reach === 'unknown') reasons.add('an origin has not answered yet');
+    if (reach === 'denied') reasons.add('an origin refuses this node');
+    if (reach === 'away' && volume.staleIfErrorMs === 0)
+      reasons.add('an origin is away whose objects may not be served stale');
+  }
+  return { ready: reasons.size === 0, reasons: [...reasons] };
+}
+
+export interface ReportParts {
+  readonly config: Config;
+  readonly node: Node;
+  readonly health: VolumeHealth;
+  readonly version: string;
+  readonly doors: Readonly<Record<string, string>>;
+  readonly network: NodeStatus['network'];
+  readonly uptimeMs: number;
+}
+
+export function statusOf(parts: ReportParts): NodeStatus {
+  const { config, node, health } = parts;
+  const { heapUsed, rss } = process.memoryUsage();
+  return {
+    name: config.node.name,
+    zone: config.node.zone ?? null,
+    cluster: config.cluster.name,
+    version: parts.version,
+    pid: process.pid,
+    uptimeMs: Math.round(parts.uptimeMs),
+    ready: readinessOf(node, health).ready,
+    doors: parts.doors,
+    network: parts.network,
+    memory: { rssBytes: rss, heapBytes: heapUsed, budgetBytes: config.node.memoryBytes },
+    store: node.storeStatus,
+    volumes: volumeStatuses(node, health),
+  };
+}
+
+const STORE_GAUGES = {
+  capacityBytes: ['forebay_store_capacity_bytes', 'Space that the store may take'],
+  usedBytes: ['forebay_store_used_bytes', 'Space that the store takes'],
+  reservedBytes: ['forebay_store_reserved_bytes', 'Space set aside for what is on its way'],
+  presentBytes: ['forebay_store_present_bytes', 'Bytes of contents that are here'],
+  pinnedBytes: ['forebay_store_pinned_bytes', 'Bytes here that are pinned'],
+  contents: ['forebay_store_contents', 'Contents with a file of their own'],
+  smallContents: ['forebay_store_small_contents', 'Contents packed together'],
+  facts: ['forebay_store_facts', 'Objects remembered'],
+  orphans: ['forebay_store_orphans', 'Files without a record'],
+  indexBytes: ['forebay_store_index_bytes', 'Memory of the index'],
+} as const;
+
+/** Gauges read at each scrape. */
+export function gaugesOf(node: Node, health: VolumeHealth, version: string): Gauge[] {
+  const names = Object.entries(STORE_GAUGES) as [keyof typeof STORE_GAUGES, readonly [string, string]][];
+  const store = names.map(
+    ([field, [name, help]]): Gauge => ({
+      name,
+      help,
+      read: () => [{ labels: {}, value: node.storeStatus[field] }],
+    }),
+  );
+  return [
+    ...store,
+    {
+      name: 'forebay_disk_ok',
+      help: 'The cache disk answers and has space',
+      read: () => [{ labels: {}, value: node.storeStatus.disk === 'ok' ? 1 : 0 }],
+    },
+    {
+      name: 'forebay_volume_reachable',
+      help: "The volume's origin answered when it was last asked",
+      read: () =>
+        Array.from(node.volumes.keys(), (volume) => ({
+          labels: { volume },
+          value: health.of(volume).reach === 'reachable' ? 1 : 0,
+        })),
+    },
+    { name: 'forebay_build_info', help: 'The version that runs', read: () => [{ labels: { version }, value: 1 }] },
+  ];
+}

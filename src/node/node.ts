@@ -1,0 +1,104 @@
+/**
+ * One node: the store, the origins, the read and the write path, put together over the io that it is given. Used by the
+ * daemon, by tests and by the simulator alike; doors are opened over it by `node/daemon.ts`.
+ */
+import { factShare, fillMemoryBytes, fillsInFlightMax, hotShare, scrubBytesPerS } from '../core/limits.ts';
+import type { Disk, Io } from '../io/io.ts';
+import type { Emit } from '../observe/events.ts';
+import type { Origin } from '../origin/origin.ts';
+import { createReader } from '../read/read.ts';
+import type { Reader } from '../read/reader.ts';
+import type { VolumeSource } from '../read/volume-source.ts';
+import { openStore } from '../store/open-store.ts';
+import type { StoreStatus } from '../store/store.ts';
+import { createWriter } from '../write/write-through.ts';
+import type { Writer } from '../write/writer.ts';
+import { decideCapacity } from './capacity.ts';
+import type { Config, VolumeConfig } from './config.ts';
+
+export interface NodeOptions {
+  readonly config: Pick<Config, 'node' | 'volumes'>;
+  readonly io: Io;
+  /** Opens the origin of a volume, without asking it anything. */
+  readonly openOrigin: (volume: VolumeConfig) => Origin;
+  readonly emit: Emit;
+}
+
+export interface Node {
+  readonly reader: Reader;
+  readonly writer: Writer;
+  readonly volumes: ReadonlyMap<string, VolumeSource>;
+  readonly storeStatus: StoreStatus;
+  /** Ends fills, closes the store and the origins; the io stays open. Call it once, after the doors are closed. */
+  close(): Promise<void>;
+}
+
+/** Throws locked, formatTooNew, config, or the disk's errors. */
+export async function createNode({ config, io, openOrigin, emit }: NodeOptions): Promise<Node> {
+  const { clock, random, disk } = io;
+  const { cacheDir, memoryBytes } = config.node;
+  await ensureDirectory(disk, cacheDir);
+  const store = await openStore({
+    disk,
+    clock,
+    random,
+    directory: cacheDir,
+    capacityBytes: config.node.capacityBytes ?? (await decideCapacity(disk, cacheDir)),
+    hotBytes: Math.floor(memoryBytes * hotShare),
+    factBytes: Math.floor(memoryBytes * factShare),
+    scrubBytesPerS,
+    emit,
+  });
+  const volumes = new Map<string, VolumeSource>();
+  const closeAll = async (): Promise<void> => {
+    await store.close();
+    await Promise.all(Array.from(volumes.values(), ({ origin }) => origin.close()));
+  };
+  try {
+    for (const entry of config.volumes)
+      volumes.set(entry.volume.name, { volume: entry.volume, origin: openOrigin(entry) });
+    const fillsMax = Math.min(
+      fillsInFlightMax,
+      Math.max(2, Math.floor((memoryBytes * (1 - hotShare - factShare)) / fillMemoryBytes)),
+    );
+    const reader = createReader({ store, volumes, clock, emit, fillsMax });
+    const writer = createWriter({
+      volumes,
+      openSource: (volume, key, signal) => reader.open(volume, key, signal),
+      disk,
+      directory: cacheDir,
+      clock,
+      random,
+      emit,
+      onWritten: (volume, key) => reader.written(volume, key),
+    });
+    return {
+      reader,
+      writer,
+      volumes,
+      get storeStatus() {
+        return store.status;
+      },
+      async close() {
+        await reader.close();
+        await closeAll();
+      },
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+/** Makes a directory and those above it. */
+async function ensureDirectory(disk: Disk, path: string): Promise<void> {
+  if (await disk.stat(path)) return;
+  const parent = path.slice(0, path.lastIndexOf('/'));
+  if (parent !== '') await ensureDirectory(disk, parent);
+  try {
+    await disk.makeDirectory(path, { mode: 0o700 });
+  } catch (error) {
+    // Another daemon may be starting at the same moment.
+    if (!(await disk.stat(path))) throw error;
+  }
+}
