@@ -154,9 +154,10 @@ const rowOf = (done: Phase): string =>
 function conclusion(phases: readonly Phase[]): string {
   const [direct, cold, warm, restarted] = phases as [Phase, Phase, Phase, Phase];
   const times = (a: Phase, b: Phase) => (a.seconds / b.seconds).toFixed(1);
+  const less = (direct.origin.getBytes / Math.max(1, cold.origin.getBytes)).toFixed(1);
   return [
-    `The origin sent ${(direct.origin.getBytes / Math.max(1, cold.origin.getBytes)).toFixed(1)} times less; the readers had their bytes ${times(direct, cold)}× sooner the first`,
-    `time, ${times(direct, warm)}× sooner again, and ${times(direct, restarted)}× sooner after a restart${restarted.origin.gets === 0 ? ', with no byte\nfrom the origin' : ''}.`,
+    `Through Forebay the origin sent ${less} times less. Its readers had all bytes`,
+    `${times(direct, cold)}× as fast cold, ${times(direct, warm)}× warm, and ${times(direct, restarted)}× after a restart.`,
   ].join('\n');
 }
 
