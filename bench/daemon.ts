@@ -42,6 +42,11 @@ export function configurationOf(options: DaemonOptions): string {
   ].join('\n');
 }
 
+/** This machine's environment without credentials for clouds and proxies of the user's own: everything here is on loopback. */
+function ownEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(AWS|AZURE)_|_proxy$/i.test(name)));
+}
+
 interface Ready {
   readonly ready: true;
   readonly pid: number;
@@ -86,7 +91,7 @@ export class Daemon {
     writeFileSync(file, configurationOf(options), { mode: 0o600 });
     const child = await Child.start(COMMAND, ['up', '--json', '--config', file], {
       cwd: options.directory,
-      env: { ...process.env, XDG_CONFIG_HOME: options.directory, ...options.environment },
+      env: { ...ownEnvironment(), XDG_CONFIG_HOME: options.directory, ...options.environment },
     });
     const timer = setTimeout(() => child.process.kill('SIGKILL'), START_MS);
     try {

@@ -4,7 +4,15 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { requirePython } from '../servers/python.ts';
-import { type Client, type Door, downloadEach, filesBelow, PART_BYTES, type Tool } from './client.ts';
+import {
+  type Client,
+  clientEnvironment,
+  type Door,
+  downloadEach,
+  filesBelow,
+  PART_BYTES,
+  type Tool,
+} from './client.ts';
 
 const VERSION = '1.44.5';
 const DRIVER = join(import.meta.dirname, 'boto3-driver.py');
@@ -14,7 +22,7 @@ type Answer = { readonly result: unknown } | { readonly error: string };
 function connect(python: string, door: Door): Client {
   const child: ChildProcess = spawn(python, ['-u', DRIVER], {
     stdio: ['pipe', 'pipe', 'inherit'],
-    env: { ...process.env, AWS_EC2_METADATA_DISABLED: 'true', AWS_CONFIG_FILE: join(door.directory, 'none') },
+    env: { ...clientEnvironment(), AWS_EC2_METADATA_DISABLED: 'true', AWS_CONFIG_FILE: join(door.directory, 'none') },
   });
   const answers = createInterface({ input: child.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]();
   const ask = async (command: Readonly<Record<string, unknown>>): Promise<unknown> => {

@@ -59,23 +59,21 @@ export async function downloadEach(client: Client, prefix: string, folder: strin
   }
 }
 
-/** This machine's environment without what the user has set up for the tools under test. */
-function ownEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(AWS|RCLONE|S3CMD)_/.test(name)));
+/** This machine's environment without what the user has set up for the tools under test, and without proxies: the door is on loopback. */
+export function clientEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(AWS|AZURE|RCLONE|S3CMD)_|_proxy$/i.test(name)),
+  );
 }
 
 /** Runs a command; its standard output, or an error with what it said. */
-export function run(
-  command: string,
-  args: readonly string[],
-  environment: Readonly<Record<string, string>> = {},
-): Promise<Buffer> {
+export function run(command: string, args: readonly string[], environment: NodeJS.ProcessEnv = {}): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     execFile(
       command,
       args,
       {
-        env: { ...ownEnvironment(), ...environment },
+        env: { ...clientEnvironment(), ...environment },
         maxBuffer: OUTPUT_MAX_BYTES,
         timeout: COMMAND_MS,
         encoding: 'buffer',

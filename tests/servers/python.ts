@@ -21,7 +21,7 @@ export async function requirePython(t: TestContext, name: string, version: strin
   try {
     mkdirSync(folder, { recursive: true });
     await run(system, ['-m', 'venv', making]);
-    await run(join(making, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', `${name}==${version}`]);
+    await run(join(making, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', `${name}==${version}`], process.env);
     if (!existsSync(home)) renameSync(making, home);
     return python;
   } catch (error) {
