@@ -30,7 +30,7 @@ const table = (name: string, settings: Readonly<Record<string, Setting>>) =>
   [`[${name}]`, ...Object.entries(settings).map(([key, value]) => `${key} = ${JSON.stringify(value)}`), ''].join('\n');
 
 /** The configuration as it is written to `forebay.toml`. */
-export function configurationOf(options: DaemonOptions): string {
+function configurationOf(options: DaemonOptions): string {
   const { key } = options;
   return [
     table('node', { cacheDir: options.cacheDirectory ?? join(options.directory, 'cache'), ...options.node }),

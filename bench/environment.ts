@@ -1,6 +1,6 @@
 /** Where a result was measured: results of different environments are not compared. */
 import { execFileSync } from 'node:child_process';
-import { readFileSync, statfsSync } from 'node:fs';
+import { statfsSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 
 export interface Environment {
@@ -23,7 +23,7 @@ const FILE_SYSTEMS: Readonly<Record<number, string>> = {
   2035054128: 'overlay',
 };
 
-export function fileSystemOf(directory: string): string {
+function fileSystemOf(directory: string): string {
   const type = statfsSync(directory).type;
   return FILE_SYSTEMS[type] ?? `0x${type.toString(16)}`;
 }
@@ -50,11 +50,4 @@ export function environmentOf(directory: string): Environment {
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     fileSystem: fileSystemOf(directory),
   };
-}
-
-/** Seconds that all cores have been busy since boot, to tell how loaded the whole machine was. */
-export function machineBusyS(): number {
-  const ticks = (readFileSync('/proc/stat', 'utf8').split('\n', 1)[0] as string).split(/\s+/).slice(1).map(Number);
-  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = ticks;
-  return (user + nice + system + irq + softirq + steal) / 100;
 }

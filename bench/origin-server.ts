@@ -10,7 +10,6 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join, normalize } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FaultPlan, type OriginFault } from './origin-fault.ts';
 import { type ListedKey, listingXml } from './origin-listing.ts';
@@ -239,12 +238,4 @@ export class OriginServer {
     });
     response.end(body);
   }
-}
-
-/** The files below a directory (or one file, by its name) as keys. */
-export function keyOfFile(root: string, path: string): string {
-  return normalize(path)
-    .slice(normalize(join(root, '/')).length)
-    .split('\\')
-    .join('/');
 }
