@@ -135,7 +135,8 @@ export class SimFile implements File {
   }
 
   close(): Promise<void> {
-    const closing = this.#operate({ name: 'close', apply: () => this.#disk.closed(this) });
+    if (!this.#isOpen) return Promise.resolve();
+    const closing = this.#operate({ name: 'close', apply: () => this.#disk.closed(this), isCertain: true });
     this.#isOpen = false;
     return closing;
   }
@@ -152,8 +153,12 @@ export class AttachedDisk implements Disk {
     this.canPunch = disk.canPunch;
   }
 
-  #operate<T>(name: string, path: string, apply: () => T): Promise<T> {
-    return this.#disk.operate(this.#life, { name, path, apply });
+  #operate<T>(name: string, path: string, apply: (isLate: boolean) => T): Promise<T> {
+    let isLate = false;
+    const detach = () => {
+      isLate = true;
+    };
+    return this.#disk.operate(this.#life, { name, path, apply: () => apply(isLate), detach });
   }
 
   /** The time of a directory's last change. */
@@ -163,7 +168,7 @@ export class AttachedDisk implements Disk {
 
   open(path: string, options: OpenOptions = {}): Promise<File> {
     const { write = false, create = false, exclusive = false } = options;
-    return this.#operate('open', path, () => {
+    return this.#operate('open', path, (isLate) => {
       const { names } = this.#disk;
       let node = names.find(path);
       if (node && create && exclusive) throw new DiskError('EEXIST', path);
@@ -174,14 +179,15 @@ export class AttachedDisk implements Disk {
       }
       if (!(node instanceof SimInode)) throw new DiskError('EISDIR', path);
       const file = new SimFile(this.#disk, this.#life, { path, inode: node, mayWrite: write });
-      this.#disk.opened(file, this.#life);
+      // nobody waits for a late one: it is closed again
+      if (!isLate) this.#disk.opened(file, this.#life);
       return file;
     });
   }
 
   stat(path: string): Promise<FileStat | undefined> {
     return this.#operate('stat', path, () => {
-      const node = this.#disk.names.find(path);
+      const node = this.#disk.names.find(path, { belowFile: 'absent' });
       return node && statOf(node);
     });
   }
@@ -272,8 +278,8 @@ export class AttachedDisk implements Disk {
   }
 
   lock(path: string): Promise<{ release(): Promise<void> } | undefined> {
-    return this.#operate('lock', path, () => {
-      if (!this.#disk.lock(path, this.#life)) return undefined;
+    return this.#operate('lock', path, (isLate) => {
+      if (isLate || !this.#disk.lock(path, this.#life)) return undefined;
       return {
         release: () => this.#operate('unlock', path, () => this.#disk.unlock(path, this.#life)),
       };

@@ -49,6 +49,8 @@ export interface Operation<T> {
   readonly partly?: () => void;
   /** Called when the caller is answered before the effect. */
   readonly detach?: () => void;
+  /** Has its effect also where it fails, as closing a descriptor does. */
+  readonly isCertain?: boolean;
 }
 
 interface InFlight {
@@ -140,7 +142,8 @@ export class SimDisk {
         this.#inFlight.delete(entry);
         try {
           if (fails) {
-            if (random.chance(0.5)) operation.partly?.();
+            if (operation.isCertain) operation.apply();
+            else if (random.chance(0.5)) operation.partly?.();
             throw new DiskError('EIO', `${name} ${path}`);
           }
           const result = operation.apply();
@@ -257,10 +260,18 @@ export class SimDisk {
   #cutPower(keep: number): void {
     this.names.crash(this.random, keep);
     this.usedBytes = 0;
-    for (const inode of this.names.files()) {
+    const files = new Set(this.names.files());
+    for (const inode of this.#unlinked) if (!files.has(inode)) inode.dispose();
+    this.#unlinked = [];
+    for (const inode of files) {
       inode.crash(this.random, keep);
       this.usedBytes += inode.allocatedBytes;
     }
+  }
+
+  /** Gives all memory back; the disk is not used again. */
+  dispose(): void {
+    for (const inode of new Set([...this.names.files(), ...this.#unlinked])) inode.dispose();
     this.#unlinked = [];
   }
 

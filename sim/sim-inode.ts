@@ -21,16 +21,29 @@ interface Page {
   allocated: number;
 }
 
+/** Buffers of pages that nobody has any more, for the next ones: memory that is touched already is cheap. */
+const POOL_PAGES_MAX = 2048;
+const pool: Uint8Array[] = [];
+
+function dirtyPage(): Page {
+  return { bytes: pool.pop() ?? Buffer.allocUnsafeSlow(PAGE_BYTES), allocated: 0 };
+}
+
 function freshPage(): Page {
-  const bytes = Buffer.allocUnsafeSlow(PAGE_BYTES);
-  bytes.fill(0);
-  return { bytes, allocated: 0 };
+  const page = dirtyPage();
+  page.bytes.fill(0);
+  return page;
 }
 
 function copyOf(page: Page): Page {
-  const bytes = Buffer.allocUnsafeSlow(PAGE_BYTES);
-  bytes.set(page.bytes);
-  return { bytes, allocated: page.allocated };
+  const copy = dirtyPage();
+  copy.bytes.set(page.bytes);
+  copy.allocated = page.allocated;
+  return copy;
+}
+
+function recycle(page: Page | undefined): void {
+  if (page && pool.length < POOL_PAGES_MAX) pool.push(page.bytes);
 }
 
 function bitCount(bits: number): number {
@@ -112,7 +125,7 @@ export class SimInode {
         return copy;
       }
     }
-    const fresh = wholly ? { bytes: Buffer.allocUnsafeSlow(PAGE_BYTES), allocated: 0 } : freshPage();
+    const fresh = wholly ? dirtyPage() : freshPage();
     if (wholly && page) fresh.allocated = page.allocated;
     this.#pages.set(index, fresh);
     return fresh;
@@ -170,7 +183,9 @@ export class SimInode {
       const freed = page.allocated & unitsWithin(from, to);
       page.allocated &= ~freed;
       this.#allocatedUnits -= bitCount(freed);
-      if (page.allocated === 0) this.#pages.delete(index);
+      if (page.allocated > 0) return;
+      this.#pages.delete(index);
+      recycle(page);
     });
   }
 
@@ -183,6 +198,7 @@ export class SimInode {
   }
 
   sync(): void {
+    for (const page of this.#saved.values()) recycle(page);
     this.#saved.clear();
     this.#syncedSizeBytes = this.#sizeBytes;
   }
@@ -192,11 +208,19 @@ export class SimInode {
     for (const [index, page] of this.#saved) {
       const now = this.#pages.get(index);
       this.#allocatedUnits += bitCount(page?.allocated ?? 0) - bitCount(now?.allocated ?? 0);
+      recycle(now);
       if (page) this.#pages.set(index, page);
       else this.#pages.delete(index);
     }
     this.#saved.clear();
     this.#sizeBytes = this.#syncedSizeBytes;
+  }
+
+  /** Gives all memory back; the inode is not used again. */
+  dispose(): void {
+    this.forgetUnsynced();
+    for (const page of this.#pages.values()) recycle(page);
+    this.#pages.clear();
   }
 
   /**
@@ -206,6 +230,7 @@ export class SimInode {
   crash(random: SimRandom, keep: number): void {
     for (const [index, old] of [...this.#saved].sort((a, b) => a[0] - b[0])) {
       this.#crashPage(index, old, random, keep);
+      recycle(old);
     }
     this.#saved.clear();
     if (this.#sizeBytes !== this.#syncedSizeBytes && !random.chance(keep)) {
@@ -235,8 +260,12 @@ export class SimInode {
       if (!isZero) page.allocated |= 1 << unit;
     }
     this.#allocatedUnits += bitCount(page.allocated) - before;
-    if (page.allocated === 0) this.#pages.delete(index);
-    else this.#pages.set(index, page);
+    if (page.allocated > 0) {
+      this.#pages.set(index, page);
+      return;
+    }
+    this.#pages.delete(index);
+    recycle(page);
   }
 
   /** Flips one bit of stored data, in the cache and on the disk alike; false where there is a hole. */

@@ -27,6 +27,8 @@ interface Change {
   readonly group: number;
 }
 
+const NAME_MAX_BYTES = 255;
+
 const error = (code: string, path: string): DiskError => new DiskError(code, path);
 
 export class SimNamespace {
@@ -41,13 +43,20 @@ export class SimNamespace {
 
   #segments(path: string): string[] {
     if (!path.startsWith('/')) throw error('EINVAL', `${path}: paths are absolute`);
-    return path.split('/').filter((segment) => segment !== '' && segment !== '.');
+    if (path.includes('\0')) throw error('EINVAL', 'a path with a NUL');
+    const segments = path.split('/').filter((segment) => segment !== '' && segment !== '.');
+    if (segments.some((segment) => Buffer.byteLength(segment) > NAME_MAX_BYTES)) throw error('ENAMETOOLONG', path);
+    return segments;
   }
 
-  find(path: string): SimNode | undefined {
+  /** What has this name. Below a file is ENOTDIR, or nothing for those who only ask. */
+  find(path: string, options: { belowFile?: 'absent' } = {}): SimNode | undefined {
     let node: SimNode = this.root;
     for (const segment of this.#segments(path)) {
-      if (node.kind !== 'directory') throw error('ENOTDIR', path);
+      if (node.kind !== 'directory') {
+        if (options.belowFile === 'absent') return undefined;
+        throw error('ENOTDIR', path);
+      }
       const next: SimNode | undefined = node.entries.get(segment);
       if (!next) return undefined;
       node = next;

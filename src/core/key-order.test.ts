@@ -12,5 +12,5 @@ test('keys compare as their UTF-8 bytes do', () => {
     }),
     { numRuns: 2000 },
   );
-  assert.ok('\u{10000}' < '\uffff' && compareKeys('\u{10000}', '\uffff') > 0);
+  assert.ok(compareKeys('\u{10000}', '\uffff') > 0);
 });

@@ -11,7 +11,7 @@ import { VERSION } from '../core/version.ts';
 import { createAdminDoor } from '../front/admin/admin-door.ts';
 import type { Credentials } from '../front/credentials.ts';
 import { createS3Door } from '../front/s3/s3-door.ts';
-import { createRealClock } from '../io/real/clock.ts';
+import { createRealIo, type RealIo } from '../io/real/real-io.ts';
 import { EventFeed } from '../observe/event-feed.ts';
 import type { Emit, Event } from '../observe/events.ts';
 import { Log } from '../observe/log.ts';
@@ -21,7 +21,6 @@ import { credentialsOf, ensureCredentialsFile } from './credentials-file.ts';
 import { createNode, type Node } from './node.ts';
 import { gaugesOf, readinessOf, statusOf } from './node-report.ts';
 import { originOpener } from './origin-opener.ts';
-import { openRealIo, type RealIo } from './real-io.ts';
 import { VolumeHealth } from './volume-health.ts';
 
 export interface DaemonOptions {
@@ -51,14 +50,6 @@ interface Door {
 /** Throws config, locked, formatTooNew, doorTaken, or the disk's errors; whatever was open by then is closed. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { config } = options;
-  const clock = createRealClock({ ffi: config.node.ffi });
-  const fromMs = clock.boottimeMs();
-  const log = new Log({
-    level: config.log.level,
-    format: options.logFormat,
-    descriptor: 2,
-    nowMs: () => clock.boottimeMs(),
-  });
   const metrics = new Metrics();
   const feed = new EventFeed();
   const health = new VolumeHealth();
@@ -68,6 +59,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     feed.emit(event);
     health.note(event);
   };
+  const io = createRealIo({ cacheDirectory: config.node.cacheDir, emit, ffi: config.node.ffi });
+  const { clock } = io;
+  const fromMs = clock.boottimeMs();
+  const log = new Log({
+    level: config.log.level,
+    format: options.logFormat,
+    descriptor: 2,
+    nowMs: () => clock.boottimeMs(),
+  });
   const own = await ensureCredentialsFile(options.credentialsPath);
   if (config.keys.some((key) => key.id === own.key.id))
     throw new ForebayError(
@@ -75,7 +75,6 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       `keys.${own.key.id}: is the id of the node's own key in ${options.credentialsPath}; use another`,
     );
   const credentials = credentialsOf([own.key, ...config.keys], { anonymous: config.doors.anonymous });
-  const io = openRealIo({ clock, emit, config });
   const doors: Record<string, string> = {};
   const opened: Door[] = [];
   const stopping = new AbortController();

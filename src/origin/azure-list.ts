@@ -26,13 +26,15 @@ export class AzureListing {
   /** `options` name blobs in full: the origin's own prefix is in them. */
   async list(container: ContainerClient, options: ListOptions, watch: IdleWatch): Promise<ListPage> {
     let marker = options.after === undefined ? undefined : this.#markers.get(markerKey(options, options.after));
-    let isSkipping = options.after !== undefined && marker === undefined;
+    const isBehindMarker = marker !== undefined;
+    let isSkipping = options.after !== undefined && !isBehindMarker;
     const found: Name[] = [];
     for (;;) {
       const limit = isSkipping ? SKIP_NAMES : options.limit - found.length;
       const page = await fetchPage(container, options, { marker, limit, signal: watch.signal });
       watch.touch();
-      const names = page.names.filter(({ name }) => isAfter(name, options.after));
+      // behind a marker everything is new, in whatever order the service keeps its names
+      const names = isBehindMarker ? page.names : page.names.filter(({ name }) => isAfter(name, options.after));
       if (names.length > 0) isSkipping = false;
       const room = options.limit - found.length;
       found.push(...names.slice(0, room));

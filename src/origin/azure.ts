@@ -4,7 +4,8 @@
  * Uploads in parts are Azure's uncommitted blocks, named after the upload (`azure-block.ts`); nothing has to be begun or forgotten:
  * blocks that nobody commits vanish after a week. Azure drops a blob's other uncommitted blocks whenever the blob is
  * written, so of two uploads of one key at the same time the later one fails with invalidPart and must be sent again.
- * Names with the segments `.` and `..` are refused: URLs cannot carry them, and they would lead to other containers.
+ * Names with the segments `.` and `..` are refused: URLs cannot carry them, and they would lead to other containers. So
+ * are names with a backslash, which Azure takes for a slash.
  */
 import type { Readable } from 'node:stream';
 import type { BlobHTTPHeaders, BlockBlobClient, ContainerClient } from '@azure/storage-blob';
@@ -54,7 +55,7 @@ class AzureOrigin implements Origin {
   }
 
   async head(key: string, options: { signal?: AbortSignal } = {}): Promise<ObjectVersion | undefined> {
-    if (hasDots(key)) return undefined;
+    if (isUnspeakable(key)) return undefined;
     const blob = await this.#blob(key);
     return await this.#requests.run(`head of "${key}"`, options.signal, async ({ signal }) => {
       const found = await orAbsent(blob.getProperties({ abortSignal: signal }));
@@ -76,7 +77,7 @@ class AzureOrigin implements Origin {
     options: { etag: string; range: Range; signal?: AbortSignal },
   ): Promise<AsyncIterable<Uint8Array>> {
     const { etag, range, signal } = options;
-    if (hasDots(key)) throw gone(key, etag);
+    if (isUnspeakable(key)) throw gone(key, etag);
     if (rangeLength(range) === 0) return nothing();
     const blob = await this.#blob(key);
     const what = `get of "${key}"`;
@@ -179,7 +180,7 @@ class AzureOrigin implements Origin {
   async abort(): Promise<void> {}
 
   async delete(key: string, options: { ifMatch?: string; signal?: AbortSignal } = {}): Promise<void> {
-    if (hasDots(key)) return;
+    if (isUnspeakable(key)) return;
     const blob = await this.#blob(key);
     await this.#requests.run(`delete of "${key}"`, options.signal, async ({ signal }) => {
       const conditions = options.ifMatch === undefined ? {} : { conditions: { ifMatch: options.ifMatch } };
@@ -299,15 +300,15 @@ function missing(key: string, part: TakenPart): never {
   throw new ForebayError('invalidPart', `part ${part.number} of the upload of "${key}" has no such token`);
 }
 
-function hasDots(key: string): boolean {
-  return key.split('/').some((segment) => segment === '.' || segment === '..');
+function isUnspeakable(key: string): boolean {
+  return key.includes('\\') || key.split('/').some((segment) => segment === '.' || segment === '..');
 }
 
 function checkKey(key: string): void {
-  if (key === '' || hasDots(key))
+  if (key === '' || isUnspeakable(key))
     throw new ForebayError(
       'invalidArgument',
-      `Azure cannot hold the key ${JSON.stringify(key)}: it is empty or has a segment "." or ".."`,
+      `Azure cannot hold the key ${JSON.stringify(key)}: it is empty, or has a segment "." or ".." or a backslash`,
     );
 }
 

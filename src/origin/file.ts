@@ -293,7 +293,10 @@ class FileOrigin implements Origin {
       await this.#prune(pathOf(key));
     } else {
       await unlinkIfThere(this.#disk, key);
-      await this.#disk.syncDirectory(parentOf(key));
+      await this.#disk.syncDirectory(parentOf(key)).catch((error: unknown) => {
+        // another delete was faster and removed the directory with it
+        if (!isDiskError(error, 'ENOENT')) throw error;
+      });
       await removeSidecar(this.#disk, key, stat);
       await this.#prune(parentOf(key));
     }

@@ -196,7 +196,7 @@ class MemoryOrigin implements Origin {
       sizeBytes: bytes.length,
       etag,
       modifiedMs: Math.floor(this.#clock.wallMs()),
-      headers: { ...options.headers },
+      headers: { 'content-type': 'binary/octet-stream', ...options.headers },
       metadata: { ...options.metadata },
       bytes,
     });

@@ -16,7 +16,7 @@ interface Incoming {
 
 /**
  * Takes over `source` and `watch`: both are ended with the iteration. originTruncated when more or fewer bytes come
- * than `lengthBytes`, originUnavailable when the connection fails, the watch's error when it lost patience.
+ * than `lengthBytes` or the connection fails midway, the watch's error when it lost patience.
  */
 export function receive(incoming: Incoming): AsyncIterableIterator<Uint8Array> {
   return new Receiver(incoming);
@@ -78,7 +78,10 @@ class Receiver implements AsyncIterableIterator<Uint8Array> {
     const { watch, lengthBytes, source } = this.#in;
     watch.touch();
     this.#cameBytes += chunk.length;
-    if (this.#cameBytes > lengthBytes) return this.#end(this.#lengthError('the origin sent at least'));
+    if (this.#cameBytes > lengthBytes) {
+      this.#end(this.#lengthError('the origin sent at least'));
+      return;
+    }
     this.#queue.push(chunk);
     this.#queuedBytes += chunk.length;
     if (this.#queuedBytes >= receiveBufferMaxBytes) {
@@ -120,6 +123,6 @@ class Receiver implements AsyncIterableIterator<Uint8Array> {
   #connectionError(error: Error): Error {
     if (this.#in.watch.error !== undefined) return this.#in.watch.error;
     const text = `${this.#in.what}: the connection failed after ${this.#cameBytes} of ${this.#in.lengthBytes} bytes: ${error.message}`;
-    return new ForebayError('originUnavailable', text, { cause: error });
+    return new ForebayError('originTruncated', text, { cause: error });
   }
 }

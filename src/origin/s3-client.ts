@@ -29,11 +29,15 @@ export async function openS3(access: S3Access): Promise<OpenS3> {
   return { sdk, client: new sdk.S3Client(clientConfig(access)) };
 }
 
+function ignore(): void {}
+
 /** Retries are ours (`retry.ts`). Checksums that other makers' stores do not know are sent only to AWS. */
 function clientConfig({ endpoint, region, credentials }: S3Access): S3ClientConfig {
   const place = region ?? (endpoint === undefined ? undefined : 'us-east-1');
   return {
     maxAttempts: 1,
+    // what goes wrong is told by errors and events; the SDK would write to the console
+    logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
     followRegionRedirects: false,
     expectContinueHeader: false,
     requestChecksumCalculation: endpoint === undefined ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED',

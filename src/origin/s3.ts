@@ -121,7 +121,7 @@ class S3Origin implements Origin {
         Body: bytes,
         ContentLength: body.lengthBytes,
       });
-      const answer = await client.send(command, { abortSignal: watch.signal });
+      const answer = await underCondition(options, client.send(command, { abortSignal: watch.signal }));
       return { etag: quoted(answer.ETag ?? '') };
     });
   }
@@ -186,7 +186,7 @@ class S3Origin implements Origin {
       MultipartUpload: { Parts: parts.map(({ number, token }) => ({ PartNumber: number, ETag: token })) },
     });
     return await this.#requests.run(`completion of "${upload.key}"`, options.signal, async ({ signal }) => {
-      const answer = await client.send(command, { abortSignal: signal });
+      const answer = await underCondition(options, client.send(command, { abortSignal: signal }));
       return { etag: quoted(answer.ETag ?? '') };
     });
   }
@@ -214,7 +214,10 @@ class S3Origin implements Origin {
     options: PutOptions,
   ): Promise<{ etag: string } | undefined> {
     const { sdk, client } = await this.#open();
-    const { bucket, prefix } = this.#options;
+    const { bucket, prefix, endpoint } = this.#options;
+    // other makers' stores may ignore the condition on the source
+    if (endpoint !== undefined && (await this.head(from.key, options))?.etag !== from.etag)
+      throw gone(from.key, from.etag);
     const command = new sdk.CopyObjectCommand({
       ...this.#name(to),
       ...attributesOf(options),
@@ -302,6 +305,17 @@ async function orAbsent<T>(answer: Promise<T>, ...absences: readonly string[]): 
     if (status === 404 && (absences.includes(code ?? '') || (code !== 'NoSuchBucket' && code !== 'NoSuchUpload')))
       return undefined;
     throw error;
+  }
+}
+
+/** S3 says of `If-Match` on a missing object that the key is not there: the condition does not hold. */
+async function underCondition<T>(options: PutOptions, answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    const { status, code } = failureOf(error, '');
+    if (options.condition?.ifMatch === undefined || status !== 404 || code !== 'NoSuchKey') throw error;
+    throw new ForebayError('preconditionFailed', 'the object is not there', { cause: error });
   }
 }
 

@@ -8,7 +8,7 @@ import { blockCount } from '../core/chunk.ts';
 import { ForebayError } from '../core/errors.ts';
 import { bypassesMax } from '../core/limits.ts';
 import type { ObjectFact } from '../core/object.ts';
-import type { Clock } from '../io/io.ts';
+import { type Clock, DiskError } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Store } from '../store/store.ts';
 import { Fills } from './fills.ts';
@@ -129,9 +129,18 @@ export class ReadThrough implements Reader {
     const source = this.#source(selection.volume);
     const { store } = this.#options;
     let objects = 0;
+    if (!pinned) {
+      // What is remembered, not what the origin lists: an object that is gone there must not stay pinned here.
+      const { chunkSizeBytes } = source.volume;
+      for (const { content: id, sizeBytes } of selectedFacts(store, selection)) {
+        if (store.isPinned(id)) store.pin({ id, sizeBytes, chunkSizeBytes }, false);
+        objects += 1;
+      }
+      return { objects };
+    }
     for await (const { key } of selectedKeys({ listings: this.#listings, store }, source, selection)) {
       const opened = await this.open(selection.volume, key);
-      if (opened.fact.sizeBytes > 0) store.pin(opened.target, pinned);
+      if (opened.fact.sizeBytes > 0) store.pin(opened.target, true);
       opened.close();
       objects += 1;
     }
@@ -209,7 +218,12 @@ export class ReadThrough implements Reader {
     if (fact === undefined) {
       return { volume, key, sizeBytes: 0, etag: '', content: '', presentBytes: 0, pinned: false, state: 'absent' };
     }
-    if (options.verify) await store.verify(fact.content, 'check');
+    if (options.verify) {
+      await store.verify(fact.content, 'check').catch((error: unknown) => {
+        if (!(error instanceof DiskError)) throw error;
+        throw new ForebayError('diskUnavailable', `the cache disk failed: ${error.message}`, { cause: error });
+      });
+    }
     return this.#stateOf(fact);
   }
 

@@ -36,6 +36,8 @@ export interface StoreOptions {
   readonly factBytes: number;
   /** Rate of the scrubber; 0 switches it off. */
   readonly scrubBytesPerS: number;
+  /** Length of the journal from which a snapshot takes its place; 16 MiB unless given. */
+  readonly snapshotAfterBytes?: number;
   readonly emit: Emit;
 }
 
@@ -260,7 +262,9 @@ export class Store {
     let freed = 0;
     if (index.contents.isSmall(row)) {
       const chunk = index.chunks.find(row, 0);
-      if (chunk !== undefined && eviction.mayEvict(chunk)) freed = removal.removeSmall(row).bytes;
+      if (chunk === undefined || !eviction.mayEvict(chunk)) return 0;
+      freed = removal.removeSmall(row).bytes;
+      this.#options.emit({ kind: 'store.dropped', content: id, bytes: freed, reason: 'caller' });
       return freed;
     }
     const work: Promise<number>[] = [];
@@ -371,7 +375,8 @@ export class Store {
   #append(record: Parameters<StoreParts['journal']['append']>[0]): number {
     const { journal, index } = this.#parts;
     const number = journal.append(record);
-    if (!this.#snapshotting && journal.logBytes > Math.max(16 * MiB, journal.snapshotBytes)) {
+    const { snapshotAfterBytes = 16 * MiB } = this.#options;
+    if (!this.#snapshotting && journal.logBytes > Math.max(snapshotAfterBytes, journal.snapshotBytes)) {
       this.#snapshotting = true;
       const boot = { bootId: this.#options.clock.bootId, wallMs: this.#options.clock.wallMs() };
       void journal

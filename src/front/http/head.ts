@@ -24,32 +24,6 @@ interface Name {
   readonly role: Role;
 }
 
-/** Headers that announce a body, another protocol or hop-by-hop business. */
-const ODD_NAMES: ReadonlySet<string> = new Set([
-  'content-length',
-  'transfer-encoding',
-  'expect',
-  'upgrade',
-  'trailer',
-  'te',
-  'http2-settings',
-  'proxy-connection',
-  'keep-alive',
-]);
-/** Spellings remembered, so that a header's name costs one look-up; strangers' spellings are not, past this. */
-const NAMES_MAX = 512;
-const names = new Map<string, Name>();
-
-function nameOf(spelling: string): Name {
-  const known = names.get(spelling);
-  if (known !== undefined) return known;
-  const lower = spelling.toLowerCase();
-  const role: Role = ODD_NAMES.has(lower) ? 'odd' : lower === 'host' || lower === 'connection' ? lower : 'plain';
-  const name = { lower, role };
-  if (names.size < NAMES_MAX && spelling.length <= 64) names.set(spelling, name);
-  return name;
-}
-
 const TOKEN = 1;
 const TARGET = 2;
 const VALUE = 4;
@@ -69,15 +43,59 @@ function runEnd(text: string, at: number, kind: number): number {
   return index;
 }
 
+/** Headers that announce a body, another protocol or hop-by-hop business. */
+const ODD_NAMES: ReadonlySet<string> = new Set([
+  'content-length',
+  'transfer-encoding',
+  'expect',
+  'upgrade',
+  'trailer',
+  'te',
+  'http2-settings',
+  'proxy-connection',
+  'keep-alive',
+]);
+/** Spellings remembered, so that a header's name costs one look-up; strangers' spellings are not, past this. */
+const NAMES_MAX = 512;
+const names = new Map<string, Name>();
+
+/** `undefined` for what is no token. */
+function nameOf(spelling: string): Name | undefined {
+  const known = names.get(spelling);
+  if (known !== undefined) return known;
+  if (spelling === '' || runEnd(spelling, 0, TOKEN) !== spelling.length) return undefined;
+  const lower = spelling.toLowerCase();
+  const role: Role = ODD_NAMES.has(lower) ? 'odd' : lower === 'host' || lower === 'connection' ? lower : 'plain';
+  const name = { lower, role };
+  if (names.size < NAMES_MAX && spelling.length <= 64) names.set(spelling, name);
+  return name;
+}
+
 function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09;
 }
 
 /**
- * Reads one head from `text` (one character per byte), at `at`. `incomplete` asks for more bytes; that never happens
- * past `requestHeadMaxBytes`.
+ * Whether all of `bytes` is printable ASCII, tabs and whole line ends: then no head in it needs its values looked at
+ * character by character. On bytes this is several times faster than on text.
  */
-export function parseHead(text: string, at: number): Head | 'incomplete' | 'odd' {
+export function isClean(bytes: Uint8Array): boolean {
+  const length = bytes.length;
+  for (let index = 0; index < length; index++) {
+    const code = bytes[index] as number;
+    // One comparison for 0x20 to 0x7e: this loop is a good part of what a request costs.
+    if ((code - 0x20) >>> 0 < 0x5f) continue;
+    if (code === 0x0d && index + 1 < length && bytes[index + 1] === 0x0a) index++;
+    else if (code !== 0x09) return false;
+  }
+  return true;
+}
+
+/**
+ * Reads one head from `text` (one character per byte), at `at`; `clean` says that `isClean` holds for all of it.
+ * `incomplete` asks for more bytes; that never happens past `requestHeadMaxBytes`.
+ */
+export function parseHead(text: string, at: number, clean: boolean): Head | 'incomplete' | 'odd' {
   const isGet = text.startsWith('GET /', at);
   if (!isGet && !text.startsWith('HEAD /', at)) return mayBecomeHead(text, at) ? 'incomplete' : 'odd';
   const close = text.indexOf('\r\n\r\n', at);
@@ -89,40 +107,32 @@ export function parseHead(text: string, at: number): Head | 'incomplete' | 'odd'
   const headers: string[] = [];
   let hosts = 0;
   let keepAlive = true;
-  let line = targetEnd + 11;
-  while (line < close + 2) {
-    const colon = runEnd(text, line, TOKEN);
-    if (colon === line || text.charCodeAt(colon) !== 0x3a) return 'odd';
+  for (let line = targetEnd + 11; line < close + 2; ) {
+    const lineEnd = text.indexOf('\r\n', line);
+    const colon = text.indexOf(':', line);
+    if (colon < 0 || colon > lineEnd) return 'odd';
     const name = nameOf(text.slice(line, colon));
+    if (name === undefined || name.role === 'odd') return 'odd';
     let from = colon + 1;
-    while (isBlank(text.charCodeAt(from))) from++;
-    const lineEnd = runEnd(text, from, VALUE);
-    if (text.charCodeAt(lineEnd) !== 0x0d || text.charCodeAt(lineEnd + 1) !== 0x0a) return 'odd';
+    while (from < lineEnd && isBlank(text.charCodeAt(from))) from++;
     let to = lineEnd;
     while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
+    if (!clean && runEnd(text, from, VALUE) !== lineEnd) return 'odd';
     const value = text.slice(from, to);
-    if (name.role !== 'plain') {
-      if (name.role === 'odd') return 'odd';
-      if (name.role === 'host') {
-        if (value === '') return 'odd';
-        hosts++;
-      } else {
-        const connection = value.toLowerCase();
-        if (connection === 'close') keepAlive = false;
-        else if (connection !== 'keep-alive') return 'odd';
-      }
+    if (name.role === 'host') {
+      if (value === '') return 'odd';
+      hosts++;
+    } else if (name.role === 'connection') {
+      const connection = value.toLowerCase();
+      if (connection === 'close') keepAlive = false;
+      else if (connection !== 'keep-alive') return 'odd';
     }
     headers.push(name.lower, value);
     line = lineEnd + 2;
   }
   if (hosts !== 1) return 'odd';
-  return {
-    method: isGet ? 'GET' : 'HEAD',
-    target: text.slice(targetAt, targetEnd),
-    headers,
-    keepAlive,
-    end: close + 4,
-  };
+  const method = isGet ? 'GET' : 'HEAD';
+  return { method, target: text.slice(targetAt, targetEnd), headers, keepAlive, end: close + 4 };
 }
 
 /** Whether the few characters from `at` are the beginning of a method and target that the parser takes. */

@@ -19,6 +19,7 @@ import type { Clock } from '../../io/io.ts';
 import type { Handler } from './exchange.ts';
 import { NodeConnection } from './node-connection.ts';
 import { RawConnection } from './raw-connection.ts';
+import { WriteBatch } from './write-batch.ts';
 
 export interface HttpDoorOptions {
   readonly handler: Handler;
@@ -52,6 +53,7 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
   const { clock, handler } = options;
   const connections = new Map<Socket, Tracked>();
   const stopped = new AbortController();
+  const batch = new WriteBatch();
   let nowMs = clock.boottimeMs();
 
   const http = createHttpServer({
@@ -95,6 +97,7 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     const connection = new RawConnection({
       socket,
+      batch,
       handler,
       wallMs: () => clock.wallMs(),
       nowMs: () => nowMs,

@@ -38,7 +38,7 @@ export class NodeExchange implements Exchange {
     this.#continueOwed = expectsContinue;
     this.method = request.method ?? '';
     this.target = request.url ?? '';
-    this.headers = request.rawHeaders.map((text, index) => (index % 2 === 0 ? text.toLowerCase() : text));
+    this.headers = request.rawHeaders.map((text, index) => (index % 2 === 0 ? text.toLowerCase() : trimBlanks(text)));
     const length = request.headers['content-length'];
     if (request.headers['transfer-encoding'] !== undefined) this.bodyLengthBytes = undefined;
     else this.bodyLengthBytes = length === undefined ? 0 : Number(length);
@@ -175,4 +175,8 @@ export class NodeExchange implements Exchange {
     this.onOver?.();
     this.onDone?.();
   }
+}
+
+function trimBlanks(text: string): string {
+  return text.replace(/^[ \t]+|[ \t]+$/g, '');
 }

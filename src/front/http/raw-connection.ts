@@ -8,12 +8,14 @@
 import type { Socket } from 'node:net';
 import { clientIdleMs, keepAliveIdleMs, requestHeadMaxBytes } from '../../core/limits.ts';
 import type { Handler } from './exchange.ts';
-import { parseHead } from './head.ts';
+import { isClean, parseHead } from './head.ts';
 import type { RawHost } from './raw-exchange.ts';
 import { RawExchange } from './raw-exchange.ts';
+import type { WriteBatch } from './write-batch.ts';
 
 export interface RawConnectionOptions {
   readonly socket: Socket;
+  readonly batch: WriteBatch;
   readonly handler: Handler;
   wallMs(): number;
   /** The door's coarse clock. */
@@ -23,9 +25,11 @@ export interface RawConnectionOptions {
 
 export class RawConnection implements RawHost {
   readonly socket: Socket;
+  readonly batch: WriteBatch;
   readonly #options: RawConnectionOptions;
   #input = '';
   #at = 0;
+  #isClean = true;
   #exchange: RawExchange | undefined = undefined;
   #working = false;
   #closing = false;
@@ -36,6 +40,7 @@ export class RawConnection implements RawHost {
   constructor(options: RawConnectionOptions) {
     this.#options = options;
     this.socket = options.socket;
+    this.batch = options.batch;
     this.#sinceMs = options.nowMs();
     this.socket.on('data', this.#onData);
     this.socket.on('end', this.#onEnd);
@@ -53,7 +58,9 @@ export class RawConnection implements RawHost {
   /** No further request is taken; an idle connection closes now, a busy one after its answer. */
   finish(): void {
     this.#closing = true;
-    if (this.#exchange === undefined) this.socket.destroySoon();
+    if (this.#exchange !== undefined) return;
+    this.batch.flush();
+    this.socket.destroySoon();
   }
 
   /** Whether the client has done nothing for too long: an idle connection, a head that does not end, an answer not read. */
@@ -76,6 +83,7 @@ export class RawConnection implements RawHost {
     if (!keepAlive || this.#closing) {
       this.#closing = true;
       this.#input = '';
+      this.batch.flush();
       this.socket.end();
     } else if (!this.#working) this.#work();
   }
@@ -91,7 +99,9 @@ export class RawConnection implements RawHost {
   readonly #onData = (data: Buffer): void => {
     if (this.#closing) return;
     if (this.#input === '') this.#sinceMs = this.#options.nowMs();
-    this.#input = this.#input === '' ? data.toString('latin1') : this.#input + data.toString('latin1');
+    const text = data.toString('latin1');
+    this.#isClean = (this.#input === '' || this.#isClean) && isClean(data);
+    this.#input = this.#input === '' ? text : this.#input + text;
     if (this.#exchange !== undefined || this.socket.writableNeedDrain) {
       if (this.#input.length - this.#at > requestHeadMaxBytes) this.socket.pause();
     } else this.#work();
@@ -104,14 +114,17 @@ export class RawConnection implements RawHost {
   /** A client that half-closes with a request under way counts as gone, as node:http has it. */
   readonly #onEnd = (): void => {
     if (this.#exchange !== undefined && !this.#closing) this.socket.destroy();
-    else this.socket.end();
+    else {
+      this.batch.flush();
+      this.socket.end();
+    }
   };
 
   #work(): void {
     this.#working = true;
     while (this.#exchange === undefined && !this.#closing && this.#at < this.#input.length) {
       if (this.socket.writableNeedDrain) break;
-      const head = parseHead(this.#input, this.#at);
+      const head = parseHead(this.#input, this.#at, this.#isClean);
       if (head === 'incomplete') break;
       if (head === 'odd') {
         this.#handOver();
@@ -136,6 +149,7 @@ export class RawConnection implements RawHost {
 
   #handOver(): void {
     const { socket } = this;
+    this.batch.flush();
     const unused = Buffer.from(this.#input.slice(this.#at), 'latin1');
     this.#input = '';
     this.#closing = true;

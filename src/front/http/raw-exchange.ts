@@ -9,21 +9,16 @@ import { headerOf } from './exchange.ts';
 import type { Head } from './head.ts';
 import { isBodiless, responseHead } from './response-head.ts';
 import { EMPTY, WRITE_MAX_BYTES, written } from './socket-write.ts';
+import type { WriteBatch } from './write-batch.ts';
 
 /** What the exchange needs of its connection. */
 export interface RawHost {
   readonly socket: Socket;
+  readonly batch: WriteBatch;
   wallMs(): number;
   /** Called once, when the answer is complete. */
   done(keepAlive: boolean): void;
 }
-
-const SCRATCH_BYTES = 96 * 1024;
-/**
- * Head and small body leave in one write from this buffer. The kernel nearly always takes them at once, and then the
- * buffer is free again; when it does not, the buffer belongs to the socket and a new one is made.
- */
-let scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
 
 export class RawExchange implements Exchange {
   readonly method: string;
@@ -70,9 +65,10 @@ export class RawExchange implements Exchange {
     const length = body === undefined ? 0 : body.length;
     this.#setHead(status, length);
     const text = this.#head(headers, isBodiless(status) ? undefined : length);
-    if (body === undefined || this.method === 'HEAD') this.#write(text);
+    const { socket, batch } = this.#host;
+    if (body === undefined || this.method === 'HEAD') batch.add(socket, text);
     else {
-      this.#write(text, body);
+      batch.add(socket, text, body);
       this.sentBytes = length;
     }
     this.#declaredBytes = this.sentBytes;
@@ -82,10 +78,11 @@ export class RawExchange implements Exchange {
   begin(status: number, headers: readonly string[], lengthBytes: number | undefined): void {
     assert(lengthBytes !== undefined, 'answers on the fast path have a known length');
     this.#setHead(status, lengthBytes);
-    this.#write(this.#head(headers, lengthBytes));
+    this.#host.batch.add(this.#host.socket, this.#head(headers, lengthBytes));
   }
 
   async sendBytes(bytes: Uint8Array): Promise<void> {
+    this.#host.batch.flush();
     for (let at = 0; at < bytes.length; at += WRITE_MAX_BYTES) {
       if (this.#gone) throw clientGone();
       const slice = bytes.subarray(at, at + WRITE_MAX_BYTES);
@@ -97,7 +94,8 @@ export class RawExchange implements Exchange {
   async sendPiece(network: Network, piece: Piece): Promise<void> {
     if (piece.kind === 'bytes') return this.sendBytes(piece.bytes);
     if (this.#gone) throw clientGone();
-    const { socket } = this.#host;
+    const { socket, batch } = this.#host;
+    batch.flush();
     if (socket.writableLength !== 0) await written(socket, EMPTY);
     await network.sendFile({ connection: socket, file: piece.file, range: piece.range, signal: this.signal });
     this.sentBytes += piece.range.end - piece.range.start;
@@ -139,21 +137,5 @@ export class RawExchange implements Exchange {
       wallMs: this.#host.wallMs(),
       keepAlive: this.#keepAlive,
     });
-  }
-
-  #write(head: string, body?: Uint8Array): void {
-    const { socket } = this.#host;
-    const bodyLength = body === undefined ? 0 : body.length;
-    if (head.length + bodyLength > SCRATCH_BYTES) {
-      socket.cork();
-      socket.write(head, 'latin1');
-      if (body !== undefined) socket.write(body);
-      socket.uncork();
-      return;
-    }
-    const length = scratch.write(head, 0, 'latin1');
-    if (body !== undefined) scratch.set(body, length);
-    socket.write(scratch.subarray(0, length + bodyLength));
-    if (socket.writableLength !== 0) scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   }
 }

@@ -315,6 +315,7 @@ function writerOf(map: MapVolume): Writer {
 }
 
 export interface DoorFixture extends AsyncDisposable {
+  readonly server: import('node:net').Server;
   readonly port: number;
   readonly endpoint: string;
   readonly map: MapVolume;
@@ -359,6 +360,7 @@ export async function openDoor(
   const { port } = door.server.address() as AddressInfo;
   return {
     port,
+    server: door.server,
     endpoint: `http://127.0.0.1:${port}`,
     map,
     clock,

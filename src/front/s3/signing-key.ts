@@ -38,26 +38,49 @@ export class SigningKey {
   }
 }
 
+/** What a credential names: `ID/20260101/region/s3/aws4_request`. */
+export interface Credential {
+  readonly id: string;
+  readonly date: string;
+  readonly region: string;
+  /** Without the id. */
+  readonly scope: string;
+}
+
+interface Known {
+  readonly credential: Credential;
+  readonly key: SigningKey;
+}
+
 export class SigningKeys {
   readonly #credentials: Credentials;
-  readonly #keys = new Map<string, SigningKey>();
+  readonly #known = new Map<string, Known>();
 
   constructor(credentials: Credentials) {
     this.#credentials = credentials;
   }
 
-  /** The key of a credential (`ID/date/region/s3/aws4_request`); `undefined` for an id that nobody has. */
-  find(credential: string, parts: { id: string; date: string; region: string }): SigningKey | undefined {
-    const accessKey = this.#credentials.find(parts.id);
-    if (accessKey === undefined) return undefined;
-    const known = this.#keys.get(credential);
-    if (known !== undefined && known.accessKey.secret === accessKey.secret && known.accessKey === accessKey)
-      return known;
-    const key = new SigningKey(accessKey, parts);
-    if (this.#keys.size >= signingKeysMax) this.#keys.delete(this.#keys.keys().next().value as string);
-    this.#keys.set(credential, key);
-    return key;
+  /** `undefined` for what is no credential; without a `key` where nobody has this id (any more). */
+  find(text: string): { readonly credential: Credential; readonly key: SigningKey | undefined } | undefined {
+    const known = this.#known.get(text);
+    const credential = known === undefined ? parseCredential(text) : known.credential;
+    if (credential === undefined) return undefined;
+    const accessKey = this.#credentials.find(credential.id);
+    if (known !== undefined && known.key.accessKey === accessKey) return known;
+    if (accessKey === undefined) return { credential, key: undefined };
+    const fresh = { credential, key: new SigningKey(accessKey, credential) };
+    if (this.#known.size >= signingKeysMax) this.#known.delete(this.#known.keys().next().value as string);
+    this.#known.set(text, fresh);
+    return fresh;
   }
+}
+
+/** The id may have slashes of its own. */
+function parseCredential(text: string): Credential | undefined {
+  const match = /^(.+)\/(\d{8})\/([^/]+)\/s3\/aws4_request$/.exec(text);
+  if (match === null) return undefined;
+  const [, id, date, region] = match as unknown as [string, string, string, string];
+  return { id, date, region, scope: text.slice(id.length + 1) };
 }
 
 const given = Buffer.alloc(64);

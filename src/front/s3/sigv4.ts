@@ -82,7 +82,7 @@ function verifyHeader(
   options: { keys: SigningKeys; nowMs: number },
 ): Authentication {
   if (!authorization.startsWith(`${ALGORITHM} `)) throw unsupportedAlgorithm();
-  const credential = parseCredential(authorizationField(authorization, 'Credential='));
+  const credential = authorizationField(authorization, 'Credential=');
   const signedHeaders = authorizationField(authorization, 'SignedHeaders=');
   const signature = authorizationField(authorization, 'Signature=');
   const date = request.header('x-amz-date') ?? basicDate(request.header('date'));
@@ -92,15 +92,15 @@ function verifyHeader(
       'requestTimeSkewed',
       `the request is of ${date}, it is ${new Date(options.nowMs).toISOString()}`,
     );
-  const key = keyOf(credential, date, options.keys);
+  const { key, scope } = keyOf(credential, date, options.keys);
   const claim = request.header('x-amz-content-sha256');
   if (claim === undefined) throw new ForebayError('invalidRequest', 'x-amz-content-sha256 is missing');
-  const canonical = canonicalRequest(request, '', signedHeaders, claim);
-  checkSignature({ key, date, scope: credential.scope, canonical, signature });
+  const canonical = canonicalRequest(request, canonicalQuery(request.query), signedHeaders, claim);
+  checkSignature({ key, date, scope, canonical, signature });
   return {
     key: key.accessKey,
     signed: true,
-    payload: payloadClaim(claim, { key, signature, date, scope: credential.scope }),
+    payload: payloadClaim(claim, { key, signature, date, scope }),
   };
 }
 
@@ -112,7 +112,7 @@ function verifyQuery(request: SignedRequest, options: { keys: SigningKeys; nowMs
     return value;
   };
   if (field('X-Amz-Algorithm') !== ALGORITHM) throw unsupportedAlgorithm();
-  const credential = parseCredential(field('X-Amz-Credential'));
+  const credential = field('X-Amz-Credential');
   const date = field('X-Amz-Date');
   const timeMs = parseDate(date);
   const expires = field('X-Amz-Expires');
@@ -123,16 +123,16 @@ function verifyQuery(request: SignedRequest, options: { keys: SigningKeys; nowMs
     throw new ForebayError('requestTimeSkewed', `the URL is of ${date}, in the future`);
   if (options.nowMs > timeMs + expiresS * 1000)
     throw new ForebayError('requestExpired', `the URL of ${date} lived ${expiresS} s`);
-  const key = keyOf(credential, date, options.keys);
+  const { key, scope } = keyOf(credential, date, options.keys);
   const claim =
     queryValue(query, 'X-Amz-Content-Sha256') ?? request.header('x-amz-content-sha256') ?? 'UNSIGNED-PAYLOAD';
   const signature = field('X-Amz-Signature');
   const canonical = canonicalRequest(request, canonicalQuery(query), field('X-Amz-SignedHeaders'), claim);
-  checkSignature({ key, date, scope: credential.scope, canonical, signature });
+  checkSignature({ key, date, scope, canonical, signature });
   return {
     key: key.accessKey,
     signed: true,
-    payload: payloadClaim(claim, { key, signature, date, scope: credential.scope }),
+    payload: payloadClaim(claim, { key, signature, date, scope }),
   };
 }
 
@@ -149,37 +149,16 @@ function authorizationField(authorization: string, name: string): string {
   return (comma < 0 ? authorization.slice(from) : authorization.slice(from, comma)).trim();
 }
 
-interface Credential {
-  readonly text: string;
-  readonly id: string;
-  readonly date: string;
-  readonly region: string;
-  readonly scope: string;
-}
-
-/** `ID/20260101/region/s3/aws4_request`; the id may have slashes of its own. */
-function parseCredential(text: string): Credential {
-  const end = text.lastIndexOf('/');
-  const service = text.lastIndexOf('/', end - 1);
-  const region = text.lastIndexOf('/', service - 1);
-  const date = text.lastIndexOf('/', region - 1);
-  if (date <= 0 || text.slice(service) !== '/s3/aws4_request')
+/** The key that a credential names, and its scope, which must be of the request's day. */
+function keyOf(text: string, date: string, keys: SigningKeys): { key: SigningKey; scope: string } {
+  const found = keys.find(text);
+  if (found === undefined)
     throw new ForebayError('invalidRequest', 'the credential must be ID/date/region/s3/aws4_request');
-  return {
-    text,
-    id: text.slice(0, date),
-    date: text.slice(date + 1, region),
-    region: text.slice(region + 1, service),
-    scope: text.slice(date + 1),
-  };
-}
-
-function keyOf(credential: Credential, date: string, keys: SigningKeys): SigningKey {
-  if (!date.startsWith(credential.date) || credential.date.length !== 8)
+  const { credential, key } = found;
+  if (!date.startsWith(credential.date))
     throw new ForebayError('invalidRequest', `the credential is of ${credential.date}, the request of ${date}`);
-  const key = keys.find(credential.text, credential);
   if (key === undefined) throw new ForebayError('invalidAccessKey', 'no key has this id');
-  return key;
+  return { key, scope: credential.scope };
 }
 
 let lastDate = '';
@@ -210,29 +189,38 @@ function basicDate(httpDate: string | undefined): string {
   return Number.isNaN(ms) ? (httpDate ?? '') : new Date(ms).toISOString().replace(/[-:]|\.\d{3}/g, '');
 }
 
-function canonicalRequest(
-  request: SignedRequest,
-  presignedQuery: string,
-  signedHeaders: string,
-  payload: string,
-): string {
-  const query = presignedQuery === '' ? canonicalQuery(request.query) : presignedQuery;
-  const bounded = `;${signedHeaders};`;
-  if (!bounded.includes(';host;')) throw new ForebayError('accessDenied', 'the host header must be signed');
+interface SignedHeaders {
+  readonly names: readonly string[];
+  readonly set: ReadonlySet<string>;
+}
+
+/** Clients sign the same few lists of headers over and over. */
+const lists = new Map<string, SignedHeaders>();
+const LISTS_MAX = 256;
+
+function signedHeadersOf(text: string): SignedHeaders {
+  const known = lists.get(text);
+  if (known !== undefined) return known;
+  const names = text.split(';');
+  const list = { names, set: new Set(names) };
+  if (!list.set.has('host')) throw new ForebayError('accessDenied', 'the host header must be signed');
+  if (lists.size >= LISTS_MAX) lists.clear();
+  lists.set(text, list);
+  return list;
+}
+
+function canonicalRequest(request: SignedRequest, query: string, signedHeaders: string, payload: string): string {
+  const { names, set } = signedHeadersOf(signedHeaders);
   const { headers } = request;
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index] as string;
-    if (name.startsWith('x-amz-') && !bounded.includes(`;${name};`))
+    if (name.startsWith('x-amz-') && !set.has(name))
       throw new ForebayError('accessDenied', `the header ${name} was not signed`);
   }
   let lines = '';
-  let from = 0;
-  while (from <= signedHeaders.length) {
-    const semicolon = signedHeaders.indexOf(';', from);
-    const to = semicolon < 0 ? signedHeaders.length : semicolon;
-    const name = signedHeaders.slice(from, to);
+  for (let index = 0; index < names.length; index++) {
+    const name = names[index] as string;
     lines += `${name}:${collapse(request.header(name) ?? '')}\n`;
-    from = to + 1;
   }
   return `${request.method}\n${canonicalPath(request.path)}\n${query}\n${lines}\n${signedHeaders}\n${payload}`;
 }
@@ -245,7 +233,7 @@ function canonicalPath(path: string): string {
 }
 
 function collapse(value: string): string {
-  return value.includes('  ') || value.includes('\t') ? value.trim().replace(/[ \t]+/g, ' ') : value.trim();
+  return value.includes('  ') || value.includes('\t') ? value.replace(/[ \t]+/g, ' ') : value;
 }
 
 const scratch = Buffer.allocUnsafeSlow(8192);

@@ -1,0 +1,36 @@
+/** What a scenario is, and the world that it runs in. */
+import type { Findings } from '../checkers/checker.ts';
+import type { SimClock } from '../sim-clock.ts';
+import type { StartNode } from '../sim-node.ts';
+import type { SimRandom } from '../sim-random.ts';
+import type { Trace } from '../trace.ts';
+
+/** Drawn from the seed, printed on the first line of a run, and each may be overridden to shrink a failure. */
+export type ScenarioOptions = Readonly<Record<string, number | boolean | string>>;
+
+/** Deliberate damage, for the canary: a run with it must fail. */
+export type Sabotage = 'drop-write';
+
+export interface World {
+  readonly random: SimRandom;
+  readonly clock: SimClock;
+  readonly trace: Trace;
+  readonly findings: Findings;
+  readonly startNode: StartNode;
+  readonly sabotage: Sabotage | undefined;
+}
+
+export interface Scenario<T extends ScenarioOptions = ScenarioOptions> {
+  readonly name: string;
+  draw(random: SimRandom): T;
+  /** Options that make a run smaller or calmer, tried one by one on a failing seed. */
+  readonly calmer: readonly Partial<T>[];
+  begin(world: World, options: T): ScenarioRun;
+}
+
+export interface ScenarioRun {
+  /** Resolves when the run is over; findings are in the world. */
+  run(): Promise<void>;
+  /** To be called when no event happens any more; the run may be over or stuck. */
+  dispose(): void;
+}

@@ -1,0 +1,149 @@
+/**
+ * An origin on virtual time. It keeps every version an object ever had and when, records every range it served, and
+ * fails as real ones do: throttled, unavailable, silent, cut off midway, shorter than promised, away for a while, the
+ * object replaced between two requests or during one.
+ */
+import { ForebayError } from '../src/core/errors.ts';
+import type { ObjectVersion } from '../src/core/object.ts';
+import type { Origin } from '../src/origin/origin.ts';
+import type { Life, SimClock, SimMachineClock } from './sim-clock.ts';
+import { AttachedOrigin } from './sim-origin-attached.ts';
+import type { SimRandom } from './sim-random.ts';
+import type { Trace } from './trace.ts';
+
+export interface OriginFaults {
+  /** Mean time to the first byte, and bytes per millisecond of one stream. */
+  latencyMs: number;
+  bytesPerMs: number;
+  /** Chances per request. */
+  throttleChance: number;
+  failChance: number;
+  /** Never answers, until aborted. */
+  silentChance: number;
+  /** A body that ends in an error, ends early, falls silent. */
+  resetChance: number;
+  truncateChance: number;
+  stallChance: number;
+}
+
+/** One version that a key had, and when it was current: `[fromMs, untilMs)` in virtual time. */
+export interface SimVersion extends ObjectVersion {
+  readonly number: number;
+  readonly fromMs: number;
+  untilMs: number;
+  /** Bytes put through the interface; else they follow from the number. */
+  readonly bytes?: Uint8Array;
+}
+
+/** One GET: bytes `[start, servedTo)` were handed out. */
+export interface ServedRange {
+  readonly life: Life;
+  readonly key: string;
+  readonly etag: string;
+  readonly start: number;
+  readonly end: number;
+  readonly atMs: number;
+  servedTo: number;
+  isOpen: boolean;
+}
+
+export interface SimOriginOptions {
+  readonly clock: SimClock;
+  readonly machine: SimMachineClock;
+  readonly random: SimRandom;
+  readonly trace: Trace;
+  readonly faults: OriginFaults;
+}
+
+export class SimOrigin {
+  readonly clock: SimClock;
+  readonly random: SimRandom;
+  readonly trace: Trace;
+  readonly faults: OriginFaults;
+  /** Before this time every request fails. */
+  awayUntilMs = 0;
+  readonly served: ServedRange[] = [];
+  readonly requestsOpen = new Map<Life, number>();
+  readonly #machine: SimMachineClock;
+  readonly #versions = new Map<string, SimVersion[]>();
+  #numbers = 0;
+
+  constructor(options: SimOriginOptions) {
+    this.clock = options.clock;
+    this.random = options.random;
+    this.trace = options.trace;
+    this.faults = { ...options.faults };
+    this.#machine = options.machine;
+  }
+
+  attach(life: Life): Origin {
+    return new AttachedOrigin(this, life);
+  }
+
+  get isAway(): boolean {
+    return this.clock.nowMs < this.awayUntilMs;
+  }
+
+  keys(): string[] {
+    const present = [...this.#versions.keys()].filter((key) => this.current(key) !== undefined);
+    return present.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  }
+
+  /** All versions that a key ever had, oldest first. */
+  versions(key: string): readonly SimVersion[] {
+    return this.#versions.get(key) ?? [];
+  }
+
+  current(key: string): SimVersion | undefined {
+    const last = this.versions(key).at(-1);
+    return last?.untilMs === Number.POSITIVE_INFINITY ? last : undefined;
+  }
+
+  version(key: string, etag: string): SimVersion | undefined {
+    return this.versions(key).find((version) => version.etag === etag);
+  }
+
+  /** Gives a key a new version of `sizeBytes`, whose bytes follow from its number; or of `bytes`. */
+  replace(key: string, content: { sizeBytes: number } | { bytes: Uint8Array }, like: Partial<ObjectVersion> = {}) {
+    const nowMs = this.clock.nowMs;
+    const before = this.current(key);
+    if (before) before.untilMs = nowMs;
+    const number = ++this.#numbers;
+    const version: SimVersion = {
+      number,
+      key,
+      sizeBytes: 'bytes' in content ? content.bytes.length : content.sizeBytes,
+      etag: `"v${number}-${this.random.word().toString(16)}"`,
+      modifiedMs: Math.floor(this.#machine.wallMs / 1000) * 1000,
+      headers: like.headers ?? { 'content-type': 'application/octet-stream' },
+      metadata: like.metadata ?? { number: String(number) },
+      fromMs: nowMs,
+      untilMs: Number.POSITIVE_INFINITY,
+      ...('bytes' in content ? { bytes: content.bytes } : {}),
+    };
+    this.#versions.set(key, [...this.versions(key), version]);
+    this.trace.note(`origin has ${key} ${version.etag}`, version.sizeBytes);
+    return version;
+  }
+
+  remove(key: string): void {
+    const before = this.current(key);
+    if (!before) return;
+    before.untilMs = this.clock.nowMs;
+    this.trace.note(`origin lost ${key}`);
+  }
+
+  /** The failure drawn for one request, thrown after its latency; `silent` means no answer at all. */
+  drawFailure(): ForebayError | 'silent' | undefined {
+    const { random, faults } = this;
+    if (this.isAway) return new ForebayError('originUnavailable', 'the simulated origin is away');
+    if (random.chance(faults.throttleChance)) {
+      const retryAfter = random.chance(0.5) ? { retryAfterMs: random.between(10, 2000) } : {};
+      return new ForebayError('originThrottled', 'the simulated origin answers 503 SlowDown', retryAfter);
+    }
+    if (random.chance(faults.failChance)) {
+      return new ForebayError('originUnavailable', 'the simulated origin answers 500');
+    }
+    return random.chance(faults.silentChance) ? 'silent' : undefined;
+  }
+}

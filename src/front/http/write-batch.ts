@@ -1,0 +1,63 @@
+/**
+ * Small answers, written together at the end of the turn of the event loop that made them.
+ *
+ * A write to a client that sleeps costs its wake-up, several times the write itself. When a turn has answered many
+ * clients of one machine, all but the first find it awake. An answer alone waits for nothing: the turn ends at once.
+ *
+ * All answers of a turn lie in one buffer. The kernel nearly always takes them whole, and then the buffer is free again;
+ * when it does not, the buffer belongs to the sockets and a new one is made.
+ */
+import type { Socket } from 'node:net';
+
+const BUFFER_BYTES = 1024 * 1024;
+
+export class WriteBatch {
+  #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+  #used = 0;
+  #sockets: Socket[] = [];
+  /** Where each socket's bytes end. */
+  #ends: number[] = [];
+
+  /** `head` has one character per byte. Whoever writes to `socket` by itself, or ends it, calls `flush` first. */
+  add(socket: Socket, head: string, body?: Uint8Array): void {
+    const length = head.length + (body === undefined ? 0 : body.length);
+    if (length > BUFFER_BYTES - this.#used) this.flush();
+    if (length > BUFFER_BYTES) {
+      socket.cork();
+      socket.write(head, 'latin1');
+      if (body !== undefined) socket.write(body);
+      socket.uncork();
+      return;
+    }
+    if (this.#sockets.length === 0) setImmediate(this.flush);
+    this.#used += this.#buffer.write(head, this.#used, 'latin1');
+    if (body !== undefined) {
+      this.#buffer.set(body, this.#used);
+      this.#used += body.length;
+    }
+    this.#sockets.push(socket);
+    this.#ends.push(this.#used);
+  }
+
+  readonly flush = (): void => {
+    const sockets = this.#sockets;
+    if (sockets.length === 0) return;
+    const ends = this.#ends;
+    const buffer = this.#buffer;
+    this.#sockets = [];
+    this.#ends = [];
+    this.#used = 0;
+    let isTaken = true;
+    let from = 0;
+    for (let index = 0; index < sockets.length; index++) {
+      const socket = sockets[index] as Socket;
+      const end = ends[index] as number;
+      if (!socket.destroyed) {
+        socket.write(buffer.subarray(from, end));
+        if (socket.writableLength !== 0) isTaken = false;
+      }
+      from = end;
+    }
+    if (!isTaken) this.#buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+  };
+}
