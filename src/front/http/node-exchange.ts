@@ -8,7 +8,7 @@ import type { Network } from '../../io/io.ts';
 import type { Piece } from '../../read/reader.ts';
 import { clientGone } from './client-gone.ts';
 import type { Exchange } from './exchange.ts';
-import { headerOf } from './exchange.ts';
+import { headerOf, trimBlanks } from './exchange.ts';
 import { isBodiless } from './response-head.ts';
 import { EMPTY, WRITE_MAX_BYTES, written } from './socket-write.ts';
 
@@ -45,6 +45,18 @@ export class NodeExchange implements Exchange {
     response.on('close', () => this.#finish());
     response.on('error', () => this.#finish());
     request.on('error', () => {});
+  }
+
+  /** HTTP/1.0 or 1.1 with one host: node:http lets more through. */
+  get isProper(): boolean {
+    const { httpVersion } = this.#request;
+    const hosts = this.headers.filter((name, index) => index % 2 === 0 && name === 'host').length;
+    return httpVersion === '1.1' ? hosts === 1 : httpVersion === '1.0' && hosts <= 1;
+  }
+
+  /** The body has come to its end. */
+  get isWhole(): boolean {
+    return this.#request.complete;
   }
 
   header(name: string): string | undefined {
@@ -175,8 +187,4 @@ export class NodeExchange implements Exchange {
     this.onOver?.();
     this.onDone?.();
   }
-}
-
-function trimBlanks(text: string): string {
-  return text.replace(/^[ \t]+|[ \t]+$/g, '');
 }

@@ -81,14 +81,7 @@ test('every checksum algorithm of the SDK that the door knows is verified, from 
   await using door = await openDoor();
   using s3 = sdkClient(door.port, KEY);
   const bytes = ramp(300_000);
-  for (const algorithm of [
-    'CRC32',
-    'CRC32C',
-    'SHA1',
-    'SHA256',
-    'SHA512',
-    'MD5',
-  ] as const satisfies ChecksumAlgorithm[]) {
+  for (const algorithm of ['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256'] as const) {
     const whole = await s3.send(
       new PutObjectCommand({ Bucket: 'data', Key: 'a', Body: bytes, ChecksumAlgorithm: algorithm }),
     );
