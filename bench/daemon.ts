@@ -94,14 +94,18 @@ export class Daemon {
       env: { ...ownEnvironment(), XDG_CONFIG_HOME: options.directory, ...options.environment },
     });
     const timer = setTimeout(() => child.process.kill('SIGKILL'), START_MS);
+    const said: string[] = [];
     try {
       for await (const line of createInterface({ input: child.process.stdout as NodeJS.ReadableStream })) {
         const ready = parseReady(line);
-        if (ready === undefined) continue;
+        if (ready === undefined) {
+          said.push(line);
+          continue;
+        }
         child.process.stdout?.resume();
         return new Daemon(child, ready, options.key, (performance.now() - from) / 1000);
       }
-      throw new DaemonRefused(await child.ended(), child.complaint);
+      throw new DaemonRefused(await child.ended(), [...said, child.complaint].join('\n'));
     } finally {
       clearTimeout(timer);
     }

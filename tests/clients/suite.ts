@@ -1,7 +1,7 @@
 /** What every real client must be able to do through the door, whatever the origin behind it. */
 import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { patternSlices } from '../../bench/pattern.ts';
@@ -107,7 +107,8 @@ async function deletes({ client, origin, prefix, directory }: Case): Promise<voi
   await client.remove(`${prefix}parts`);
   assert.equal(await origin.bytes(`${prefix}parts`), undefined);
   assert.deepEqual((await client.list(prefix)).sort(), keys.filter((key) => key !== `${prefix}parts`).sort());
-  await assert.rejects(client.download(`${prefix}parts`, join(directory, 'gone')), 'a deleted object cannot be read');
+  await client.download(`${prefix}parts`, join(directory, 'gone')).catch(() => {}); // rclone takes it for an empty folder
+  assert.equal(existsSync(join(directory, 'gone')), false, 'a deleted object cannot be read');
 }
 
 /** Runs every step with one tool; a step is a subtest. */
