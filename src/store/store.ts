@@ -141,7 +141,13 @@ export class Store {
 
   /** A small content's bytes, where they are in memory. */
   hot(id: ContentId): Uint8Array | undefined {
-    return this.#parts.hot.get(id);
+    const bytes = this.#parts.hot.get(id);
+    if (bytes === undefined) return undefined;
+    const { index } = this.#parts;
+    const row = index.contents.find(id);
+    const chunk = row === undefined ? undefined : index.chunks.find(row, 0);
+    if (chunk !== undefined) index.chunks.set(chunk, CHUNK_VISITED, true);
+    return bytes;
   }
 
   /** Keeps the content's row and file until released. A content that was doomed is wanted again. */
