@@ -16,6 +16,9 @@ const USAGE = `usage: forebay sim --seeds N [--from S] [--jobs J] | --seed S [--
   --no-shrink         report a failing seed as it is
   --json              one line of JSON per seed`;
 
+/** Real time that one seed may take in a child process. */
+const SEED_MAX_MS = 15_000;
+
 interface Arguments {
   readonly seed: number | undefined;
   readonly seeds: number;
@@ -156,9 +159,16 @@ async function runMany(args: Arguments, each: (result: SeedResult) => void): Pro
       const child = fork(new URL('./seed-process.ts', import.meta.url).pathname, {
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       });
+      let watch: NodeJS.Timeout | undefined;
       const give = () => {
-        if (next < end) child.send(requestOf(args, next++));
-        else child.disconnect();
+        clearTimeout(watch);
+        if (next >= end) return child.disconnect();
+        const seed = next++;
+        child.send(requestOf(args, seed));
+        watch = setTimeout(() => {
+          child.kill('SIGKILL');
+          reject(new Error(`seed ${seed} did not end within ${SEED_MAX_MS} ms: an endless loop between two events`));
+        }, SEED_MAX_MS);
       };
       child.on('message', (message) => {
         each(message as SeedResult);

@@ -17,6 +17,8 @@ export const SCENARIOS: ReadonlyMap<string, Scenario> = new Map(
 
 /** No scenario goes on for longer than this of virtual time. */
 const VIRTUAL_MAX_MS = 4 * 3600_000;
+/** Nor with more events: beyond it something goes round in circles. */
+const EVENTS_MAX = 1_000_000;
 
 export interface SeedRequest {
   readonly seed: number;
@@ -79,7 +81,8 @@ export async function runSeed(request: SeedRequest): Promise<SeedResult> {
         findings.add('errors', `the scenario itself failed: ${textOf(error)}`);
       },
     );
-    await clock.run(() => isDone || !findings.isEmpty, VIRTUAL_MAX_MS);
+    await clock.run(() => isDone || !findings.isEmpty || clock.events > EVENTS_MAX, VIRTUAL_MAX_MS);
+    if (clock.events > EVENTS_MAX) findings.add('liveness', `more than ${EVENTS_MAX} events`);
     if (isDone) await running;
   } catch (error) {
     if (!(error instanceof StuckError)) throw error;

@@ -33,7 +33,7 @@ export interface SimDiskOptions {
   readonly capacityBytes: number;
   readonly canPunch: boolean;
   readonly canClone: boolean;
-  /** An operation not answered after this is answered with ETIMEDOUT; it may still happen later. */
+  /** An operation not answered after this is answered with ETIMEDOUT; it may still happen later. Infinity for never. */
   readonly deadlineMs: number;
   readonly faults: DiskFaults;
 }

@@ -24,6 +24,7 @@ export class CrashRestart implements Checker {
   /** Content id → what it is and when its last byte was served. */
   readonly #whole = new Map<string, Kept & { readonly atMs: number }>();
   #expected: Kept[] = [];
+  #troubleUntilMs = 0;
 
   constructor(clock: SimClock, findings: Findings) {
     this.#clock = clock;
@@ -31,7 +32,7 @@ export class CrashRestart implements Checker {
   }
 
   readDone(seen: OpenSeen, range: Range): void {
-    if (range.start > 0 || range.end < seen.fact.sizeBytes) return;
+    if (range.start > 0 || range.end < seen.fact.sizeBytes || seen.askedMs < this.#troubleUntilMs) return;
     const { content, etag } = seen.fact;
     if (!this.#whole.has(content)) this.#whole.set(content, { key: seen.key, etag, atMs: this.#clock.nowMs });
   }
@@ -40,8 +41,9 @@ export class CrashRestart implements Checker {
     if (event.kind === 'store.dropped' || event.kind === 'store.corrupt') this.#whole.delete(event.content);
   }
 
-  /** Bytes may have been served without being kept: the disk failed, was full or slow beyond its deadline. */
-  diskFailed(): void {
+  /** Until then bytes may be served without being kept: the disk fails, is full or slow beyond its deadline. */
+  diskFailed(untilMs: number): void {
+    this.#troubleUntilMs = Math.max(this.#troubleUntilMs, untilMs);
     this.#whole.clear();
     this.#expected = [];
   }

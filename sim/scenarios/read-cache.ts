@@ -91,7 +91,8 @@ class ReadCacheRun {
       capacityBytes: capacityBytes + 64 * MiB,
       canPunch,
       canClone,
-      deadlineMs: 3000,
+      // the node has a deadline of its own
+      deadlineMs: Number.POSITIVE_INFINITY,
       faults: CALM_DISK,
     });
     if (world.sabotage === 'drop-write') this.#disk.dropsWrite = dropsOneWrite();
@@ -147,7 +148,7 @@ class ReadCacheRun {
   }
 
   #diskFailed(): void {
-    this.#restart.diskFailed();
+    this.#restart.diskFailed(this.#diskTroubleUntilMs);
     this.#once.diskFailed(this.#life);
   }
 
@@ -288,7 +289,7 @@ class ReadCacheRun {
   #kill(life: Life, kind: 'process' | 'machine'): void {
     this.#disk.crash(life, kind);
     if (kind === 'process') return;
-    this.#restart.diskFailed();
+    this.#restart.diskFailed(this.#world.clock.nowMs);
     this.#machine.reboot();
     for (let rots = this.#random.between(0, 3); rots > 0 && this.#options.rotWeight > 0; rots--) {
       this.#disk.rot(isContent);

@@ -1,5 +1,7 @@
 /** How a command fails, and what the shell sees: 1 failed, 2 wrong use. */
+
 import { ERRORS, type ErrorCode, isForebayError } from '../core/errors.ts';
+import { DiskError } from '../io/io.ts';
 
 export const DONE = 0;
 export const FAILED = 1;
@@ -31,6 +33,11 @@ export function failureOf(error: unknown): Failure {
       code: error.code,
       hint: ERRORS[error.code].hint,
       exitCode: error.code === 'config' ? WRONG_USE : FAILED,
+      cause: error,
+    });
+  if (error instanceof DiskError)
+    return new Failure(`the disk: ${error.message}`, {
+      hint: '`forebay doctor` checks the cache directory.',
       cause: error,
     });
   return new Failure(error instanceof Error ? (error.stack ?? error.message) : String(error), { cause: error });

@@ -176,7 +176,7 @@ export async function evict(operands: readonly string[], options: ClientOptions,
   if (output.json) output.object(total);
   else
     output.line(
-      `${formatSize(total.bytes)} freed${total.kept > 0 ? `; ${total.kept} objects kept, for they are pinned or in use` : ''}`,
+      `${formatSize(total.bytes)} freed${total.kept > 0 ? `; ${formatSize(total.kept)} kept: pinned or in use` : ''}`,
     );
   return DONE;
 }

@@ -82,8 +82,7 @@ function askedToStop(): Promise<string> {
 /** A bug stops the process, with its details in the log. What was acknowledged survives it. */
 function watchForFaults(daemon: Daemon): void {
   process.on('uncaughtException', (error) => {
-    daemon.warn(`a fault of Forebay, stopping: ${error.stack ?? error.message}`);
-    daemon.flushLog();
+    daemon.lastWords(`a fault of Forebay, stopping: ${error.stack ?? error.message}`);
     process.exit(FAILED);
   });
 }

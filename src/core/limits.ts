@@ -45,6 +45,8 @@ export const keepAliveIdleMs = 75_000;
 export const sweepEveryMs = 5000;
 /** Of a body that nobody wants, this much is read and thrown away, so that its sender gets to see the answer. */
 export const discardMaxBytes = 1 * MiB;
+/** An answer that left a body unread waits this long without bytes before it closes the connection. */
+export const lingerMs = 2000;
 /** A door that closes lets requests under way finish for this long. */
 export const doorCloseMs = 5000;
 /** Signature times may differ from ours by this (AWS's own). */

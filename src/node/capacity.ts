@@ -9,9 +9,8 @@ import type { Disk } from '../io/io.ts';
 const SHARE_OF_FREE = 0.9;
 const CAPACITY_MIN_BYTES = 64 * MiB;
 
-/** Bytes. The cache directory is made where it is missing. */
+/** Bytes. `directory` exists. */
 export async function decideCapacity(disk: Disk, directory: string): Promise<number> {
-  await disk.makeDirectory(directory, { mode: 0o700 });
   const path = `${directory}/CAPACITY`;
   const remembered = await readCapacity(disk, path);
   if (remembered !== undefined) return remembered;

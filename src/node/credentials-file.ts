@@ -87,7 +87,7 @@ function formatCredentials(id: string, secret: string): string {
 }
 
 /** Reads the `[default]` section of an AWS credentials file. */
-export function parseCredentials(text: string): AccessKey | undefined {
+function parseCredentials(text: string): AccessKey | undefined {
   const values = new Map<string, string>();
   let section = '';
   for (const line of text.split(/\r?\n/)) {

@@ -2,27 +2,18 @@
  * The daemon: a node on real io with its doors open. `stop` ends it in order: no new connections, requests under way
  * finish within their bound, then fills end, the store and the origins close, and the log is flushed.
  */
-import { once } from 'node:events';
-import type { AddressInfo, Server } from 'node:net';
-import { type Address, formatAddress } from '../core/address.ts';
 import { ForebayError } from '../core/errors.ts';
 import { shutdownMaxMs } from '../core/limits.ts';
 import { VERSION } from '../core/version.ts';
-import { createAdminDoor } from '../front/admin/admin-door.ts';
-import type { Credentials } from '../front/credentials.ts';
-import { createS3Door } from '../front/s3/s3-door.ts';
-import { createRealClock } from '../io/real/clock.ts';
-import { EventFeed } from '../observe/event-feed.ts';
-import type { Emit, Event } from '../observe/events.ts';
-import { Log } from '../observe/log.ts';
-import { Metrics } from '../observe/metrics.ts';
+import type { AccessKey } from '../front/credentials.ts';
+import { createRealIo } from '../io/real/real-io.ts';
 import type { Config } from './config.ts';
 import { credentialsOf, ensureCredentialsFile } from './credentials-file.ts';
+import { type Doors, openDoors } from './doors.ts';
 import { createNode, type Node } from './node.ts';
-import { gaugesOf, readinessOf, statusOf } from './node-report.ts';
+import { gaugesOf } from './node-report.ts';
 import { originOpener } from './origin-opener.ts';
-import { openRealIo, type RealIo } from './real-io.ts';
-import { VolumeHealth } from './volume-health.ts';
+import { createSinks } from './sinks.ts';
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -37,67 +28,39 @@ export interface Daemon {
   readonly doors: Readonly<Record<string, string>>;
   /** The key was made by this start. */
   readonly keyCreated: boolean;
-  /** Writes to the log what the process has to say before it ends. */
-  warn(message: string): void;
-  flushLog(): void;
+  /** Puts into the log what the process has to say before it ends at once. */
+  lastWords(message: string): void;
+  /** Ends within `shutdownMaxMs`, whatever hangs. Later calls wait for the first. */
   stop(reason: string): Promise<void>;
-}
-
-interface Door {
-  readonly server: Server;
-  close(): Promise<void>;
 }
 
 /** Throws config, locked, formatTooNew, doorTaken, or the disk's errors; whatever was open by then is closed. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { config } = options;
-  const clock = createRealClock({ ffi: config.node.ffi });
+  const { keys, created } = await keysOf(options);
+  const sinks = createSinks(config, { format: options.logFormat });
+  const { emit, log, health } = sinks;
+  const io = createRealIo({ cacheDirectory: config.node.cacheDir, emit, ffi: config.node.ffi });
+  const { clock } = io;
   const fromMs = clock.boottimeMs();
-  const log = new Log({
-    level: config.log.level,
-    format: options.logFormat,
-    descriptor: 2,
-    nowMs: () => clock.boottimeMs(),
-  });
-  const metrics = new Metrics();
-  const feed = new EventFeed();
-  const health = new VolumeHealth();
-  const emit: Emit = (event: Event) => {
-    log.write(event);
-    metrics.count(event);
-    feed.emit(event);
-    health.note(event);
-  };
-  const own = await ensureCredentialsFile(options.credentialsPath);
-  if (config.keys.some((key) => key.id === own.key.id))
-    throw new ForebayError(
-      'config',
-      `keys.${own.key.id}: is the id of the node's own key in ${options.credentialsPath}; use another`,
-    );
-  const credentials = credentialsOf([own.key, ...config.keys], { anonymous: config.doors.anonymous });
-  const io = openRealIo({ clock, emit, config });
-  const doors: Record<string, string> = {};
-  const opened: Door[] = [];
-  const stopping = new AbortController();
   let node: Node | undefined;
+  let doors: Doors;
   try {
-    node = await createNode({
-      config,
-      io,
-      emit,
-      openOrigin: originOpener({ io, emit, environment: options.environment, ffi: config.node.ffi }),
-    });
-    metrics.addGauges(gaugesOf(node, health, VERSION));
-    await openDoors({ config, io, node, credentials, emit, feed, health, metrics, doors, opened, fromMs });
+    const openOrigin = originOpener({ io, emit, environment: options.environment, ffi: config.node.ffi });
+    node = await createNode({ config, io, emit, openOrigin });
+    sinks.metrics.addGauges(gaugesOf(node, health, VERSION));
+    const credentials = credentialsOf(keys, { anonymous: config.doors.anonymous });
+    doors = await openDoors({ config, io, node, credentials, sinks });
   } catch (error) {
-    await Promise.all(opened.map((door) => door.close()));
     await node?.close();
     await io.close();
+    log.flush();
     throw error;
   }
-  const running = node;
-  void health.probe(running.volumes.values(), { clock, signal: stopping.signal });
-  const text = Object.entries(doors).map(([name, address]) => `${name}=${address}`);
+  const { addresses } = doors;
+  const stopping = new AbortController();
+  void health.probe(node.volumes.values(), { clock, signal: stopping.signal });
+  const text = Object.entries(addresses).map(([name, address]) => `${name}=${address}`);
   emit({
     kind: 'node.ready',
     name: config.node.name,
@@ -106,88 +69,40 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ms: clock.boottimeMs() - fromMs,
   });
 
-  let stopped: Promise<void> | undefined;
   const stop = async (reason: string): Promise<void> => {
     const stopFromMs = clock.boottimeMs();
     emit({ kind: 'node.stopping', reason });
     stopping.abort();
-    await Promise.all(opened.map((door) => door.close()));
-    await running.close();
+    await doors.close();
+    await node.close();
     await io.close();
     emit({ kind: 'node.stopped', ms: clock.boottimeMs() - stopFromMs });
-    log.flush();
   };
+  let stopped: Promise<void> | undefined;
   return {
-    doors,
-    keyCreated: own.created,
-    warn: (message) => emit({ kind: 'node.warning', message }),
-    flushLog: () => log.flush(),
-    stop: (reason) => (stopped ??= within(shutdownMaxMs, stop(reason))),
+    doors: addresses,
+    keyCreated: created,
+    lastWords(message) {
+      emit({ kind: 'node.warning', message });
+      log.flush();
+    },
+    stop: (reason) => (stopped ??= within(shutdownMaxMs, stop(reason)).finally(() => log.flush())),
   };
 }
 
-interface DoorParts {
-  readonly config: Config;
-  readonly io: RealIo;
-  readonly node: Node;
-  readonly credentials: Credentials;
-  readonly emit: Emit;
-  readonly feed: EventFeed;
-  readonly health: VolumeHealth;
-  readonly metrics: Metrics;
-  /** Filled in as the doors open. */
-  readonly doors: Record<string, string>;
-  readonly opened: Door[];
-  readonly fromMs: number;
-}
-
-async function openDoors(parts: DoorParts): Promise<void> {
-  const { config, io, node, credentials, emit, health } = parts;
-  const { clock, random, network } = io;
-  const { reader, writer, volumes } = node;
-  if (config.doors.s3) {
-    const domain = config.doors.domain;
-    const common = { reader, writer, volumes, credentials, network, clock, random, emit };
-    await open(parts, 's3', createS3Door({ ...common, ...(domain !== undefined && { domain }) }), config.doors.s3);
-  }
-  if (config.doors.admin) {
-    const admin = createAdminDoor({
-      reader,
-      credentials,
-      clock,
-      emit,
-      feed: parts.feed,
-      hosts: [config.node.name, config.doors.admin.host, ...config.doors.hosts],
-      readiness: () => readinessOf(node, health),
-      metrics: () => parts.metrics.text(),
-      status: () =>
-        statusOf({
-          config,
-          node,
-          health,
-          version: VERSION,
-          doors: parts.doors,
-          network: network.path,
-          uptimeMs: clock.boottimeMs() - parts.fromMs,
-        }),
-    });
-    await open(parts, 'admin', admin, config.doors.admin);
-  }
-}
-
-async function open({ opened, doors }: DoorParts, name: string, door: Door, address: Address): Promise<void> {
-  opened.push(door);
-  try {
-    door.server.listen(address.port, address.host);
-    await once(door.server, 'listening');
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? String(error);
-    const why = code === 'EADDRINUSE' ? 'something listens there already' : code;
-    throw new ForebayError('doorTaken', `the ${name} door cannot listen on ${formatAddress(address)}: ${why}`, {
-      cause: error,
-    });
-  }
-  doors[name] = formatAddress({ host: address.host, port: (door.server.address() as AddressInfo).port });
+/** The configuration's keys and the node's own, which the first start makes. Doors that ask for no key need none. */
+async function keysOf({
+  config,
+  credentialsPath,
+}: DaemonOptions): Promise<{ keys: readonly AccessKey[]; created: boolean }> {
+  if (config.doors.anonymous) return { keys: config.keys, created: false };
+  const { key, created } = await ensureCredentialsFile(credentialsPath);
+  if (config.keys.some(({ id }) => id === key.id))
+    throw new ForebayError(
+      'config',
+      `keys.${key.id}: is the id of the node's own key in ${credentialsPath}; use another`,
+    );
+  return { keys: [key, ...config.keys], created };
 }
 
 /** Resolves after `ms` at the latest, and keeps the process alive until then. */

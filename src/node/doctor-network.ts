@@ -17,12 +17,11 @@ const SKEW_WARN_MS = 60_000;
 
 export async function diagnosePorts(config: Config): Promise<Finding[]> {
   const doors = Object.entries({ s3: config.doors.s3, admin: config.doors.admin });
-  return Promise.all(
-    doors.map(([name, address]) => (address ? port(name, address, config) : ok(`${name} door`, 'switched off'))),
-  );
+  return Promise.all(doors.map(([name, address]) => port(name, address, config)));
 }
 
-async function port(name: string, address: Address, config: Config): Promise<Finding> {
+async function port(name: string, address: Address | false, config: Config): Promise<Finding> {
+  if (!address) return ok(`${name} door`, 'switched off');
   const server = createServer();
   const where = formatAddress(address);
   try {
@@ -88,7 +87,9 @@ async function origin(config: VolumeConfig, open: ReturnType<typeof originOpener
       fail(
         check,
         `${where}: ${message}`,
-        denied ? credentialsHint(where) : 'Check the address and the way there: name resolution, firewall, proxy.',
+        denied || where.startsWith('file:')
+          ? credentialsHint(where)
+          : 'Check the address and the way there: name resolution, firewall, proxy.',
       ),
     ];
   } finally {
@@ -101,7 +102,7 @@ function credentialsHint(url: string): string {
     return 'Set AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_KEY, or give this machine an identity with the role Storage Blob Data Reader (Contributor to write).';
   if (url.startsWith('s3:'))
     return 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give this machine a role.';
-  return 'Give this user the right to read the directory.';
+  return 'Make the directory, and give this user the right to read it.';
 }
 
 /** Signatures are refused past 15 minutes of difference. */

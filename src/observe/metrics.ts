@@ -80,9 +80,25 @@ export class Metrics {
 
   get #counters(): readonly Counter[] {
     return [
-      ...[this.#opens, this.#changes, this.#readBytes, this.#hitBytes, this.#fills, this.#fillBytes, this.#refills],
-      ...[this.#refillBytes, this.#originRequests, this.#originBytes, this.#originRetries, this.#originAway],
-      ...[this.#dropped, this.#corrupt, this.#disk, this.#writes, this.#writeBytes, this.#requests, this.#requestBytes],
+      this.#opens,
+      this.#changes,
+      this.#readBytes,
+      this.#hitBytes,
+      this.#fills,
+      this.#fillBytes,
+      this.#refills,
+      this.#refillBytes,
+      this.#originRequests,
+      this.#originBytes,
+      this.#originRetries,
+      this.#originAway,
+      this.#dropped,
+      this.#corrupt,
+      this.#disk,
+      this.#writes,
+      this.#writeBytes,
+      this.#requests,
+      this.#requestBytes,
       this.#refused,
     ];
   }

@@ -62,9 +62,7 @@ export class Counter extends Metric<CounterSeries> {
 }
 
 /** Upper bounds of the buckets of durations, in seconds: from a hit in memory to a slow origin. */
-export const DURATION_BOUNDS_S = [
-  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
-];
+const DURATION_BOUNDS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 export class Histogram extends Metric<HistogramSeries> {
   readonly bounds = DURATION_BOUNDS_S;

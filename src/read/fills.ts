@@ -116,6 +116,9 @@ export class Fills {
       failure = asFillError(error);
       this.#report(target, failure);
     }
+    // The version may have been replaced meanwhile and its bytes dropped: what this flight brought would stay for nobody.
+    const { volume, key } = target.fact;
+    if (this.#store.fact(volume, key)?.content !== target.id) this.#store.drop(target.id, 'stale');
     hold.release();
     this.#slots.release();
     const flights = (this.#flights.get(target.id) as Flight[]).filter((each) => each !== flight);

@@ -114,6 +114,11 @@ export class Opened implements OpenObject {
   }
 
   close(): void {
+    const { volume, key, content } = this.fact;
+    const known = this.#parts.store.fact(volume, key);
+    // Opened by an answer from before a write, which had this version dropped already: it would stay for nobody.
+    const isOutdated = known === undefined ? !this.#parts.store.isPinned(content) : known.content !== content;
+    if (this.#hold !== undefined && isOutdated) this.#parts.store.drop(content, 'stale');
     this.#hold?.release();
     const ms = this.#parts.clock.boottimeMs() - this.#openedMs;
     this.#parts.emit({ kind: 'read.done', volume: this.fact.volume, bytes: this.#bytes, hitBytes: this.#hitBytes, ms });

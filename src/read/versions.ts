@@ -32,6 +32,8 @@ export class Versions {
   readonly #asks = new Map<string, Ask>();
   /** Keys that the origin does not have → when it was asked. */
   readonly #absences = new Recent<string, number>(absencesMax);
+  /** Facts asked for before this are of an earlier life. */
+  readonly #startedMs: number;
   /** Volumes whose origin failed lately → until when it is not asked while facts can serve. */
   readonly #away = new Map<string, number>();
 
@@ -39,13 +41,16 @@ export class Versions {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#emit = options.emit;
+    this.#startedMs = options.clock.boottimeMs();
   }
 
   /** The remembered fact, where it is fresh. */
   fresh(source: VolumeSource, key: string): ObjectFact | undefined {
     const fact = this.#store.fact(source.volume.name, key);
     if (fact === undefined) return undefined;
-    const { revalidateMs } = source.volume;
+    const { revalidateMs, write } = source.volume;
+    // A write through an earlier life may have been acknowledged without its journal entry: the origin is asked once.
+    if (write && fact.checkedMs < this.#startedMs) return undefined;
     if (revalidateMs === Number.POSITIVE_INFINITY) return fact;
     return this.#clock.boottimeMs() - fact.checkedMs <= revalidateMs ? fact : undefined;
   }

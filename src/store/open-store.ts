@@ -43,7 +43,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     const replayed = await replayJournal(disk, layout.journal, newIndex, emit);
     const index = replayed.into;
     const unclean = replayed.lostBytes > 0 || index.replayedBootId !== clock.bootId;
-    index.settle({ unverified: unclean });
+    index.settle({ unverified: replayed.lostBytes > 0 });
     const packLengths = await listPacks(options, layout);
     dropLostPacks(index, packLengths);
     const { parts, store } = assemble(options, layout, { index, lock, packLengths, segment: replayed.nextSegment });

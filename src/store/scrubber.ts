@@ -6,6 +6,8 @@ import type { StoreParts } from './store-parts.ts';
 
 /** With nothing here, or a disk in trouble, how long until the next look. */
 const idleMs = 60_000;
+/** Between two looks at least: chunks that are being filled have nothing to check yet. */
+const pauseMinMs = 10;
 
 export async function scrub(
   parts: StoreParts,
@@ -21,7 +23,7 @@ export async function scrub(
     }
     at = chunk;
     const bytes = bitCount(index.chunks.present(chunk)) * BLOCK_SIZE_BYTES;
-    const pauseMs = (1000 * bytes) / options.bytesPerS;
+    const pauseMs = Math.max(pauseMinMs, (1000 * bytes) / options.bytesPerS);
     try {
       if (bytes > 0) await verification.chunk(chunk, 'scrub');
       await options.clock.sleep(pauseMs, options.signal);

@@ -170,7 +170,7 @@ export class StoreIndex {
           sizeBytes: record.sizeBytes,
           chunkSizeBytes: CHUNK_SIZE_DEFAULT_BYTES,
         });
-        this.setSmall(row, record.checksum, record);
+        this.#applied(this.setSmall(row, record.checksum, record));
         break;
       }
       case 'fact': {
@@ -204,25 +204,31 @@ export class StoreIndex {
 
   /** The state as records. May be read slowly while the state changes (see `Journal.snapshot`). */
   *records(boot: { bootId: string; wallMs: number }): Generator<JournalRecord> {
+    // Under no boot first: what is not checked yet must not count as checked after the next start.
+    yield { type: 'boot', bootId: '', wallMs: boot.wallMs };
+    for (const row of this.contents.rows()) {
+      if (this.contents.isLive(row)) yield* this.#contentRecords(row, { unverifiedOnly: true });
+    }
     yield { type: 'boot', ...boot };
     for (const row of this.contents.rows()) {
-      if (this.contents.isLive(row)) yield* this.#contentRecords(row);
+      if (this.contents.isLive(row)) yield* this.#contentRecords(row, { unverifiedOnly: false });
     }
     for (const fact of this.facts.encoded()) yield { type: 'fact', fact };
   }
 
-  *#contentRecords(row: ContentRow): Generator<JournalRecord> {
+  *#contentRecords(row: ContentRow, options: { unverifiedOnly: boolean }): Generator<JournalRecord> {
     const content = {
       id: this.contents.id(row),
       sizeBytes: this.contents.sizeBytes(row),
       chunkSizeBytes: this.contents.chunkBlocks(row) * BLOCK_SIZE_BYTES,
     };
     const flags = this.flagsRecord(row);
-    if (flags.pinned || flags.lent) yield flags;
+    if (!options.unverifiedOnly && (flags.pinned || flags.lent)) yield flags;
     // The rows are read at once and yielded afterwards: between two yields anything may change.
     const records: JournalRecord[] = [];
     for (const chunk of this.chunksOf(row)) {
       if (this.chunks.present(chunk) === 0) continue;
+      if (options.unverifiedOnly && !this.chunks.has(chunk, CHUNK_UNVERIFIED)) continue;
       if (this.contents.isSmall(row)) records.push(this.smallRecord(row, chunk));
       else records.push(...this.#blockRecords(chunk, content, this.contents.chunkBlocks(row)));
     }
@@ -270,7 +276,13 @@ export class StoreIndex {
 
   #applyBlocks(record: Extract<JournalRecord, { type: 'blocks' }>): void {
     const row = this.ensureContent(record.id, record);
-    for (const [index, checksum] of record.checksums.entries()) this.setBlock(row, record.firstBlock + index, checksum);
+    for (const [index, checksum] of record.checksums.entries())
+      this.#applied(this.setBlock(row, record.firstBlock + index, checksum));
+  }
+
+  /** What was journalled in an earlier boot may be torn, and stays so however often the daemon starts in this boot. */
+  #applied(chunk: ChunkRow): void {
+    if (this.#replayedBootId !== this.#bootId) this.chunks.set(chunk, CHUNK_UNVERIFIED, true);
   }
 
   #applyAbsent(id: ContentId, firstBlock: number, count: number): void {

@@ -66,9 +66,11 @@ class ScriptedReader implements Reader {
     this.warmSignal = signal;
     return this.warmed();
   }
-  // biome-ignore lint/correctness/useYield: it fails before the first value
-  async *check(): AsyncGenerator<never> {
-    throw new ForebayError('noSuchBucket', 'there is no volume "gone"');
+  check(): AsyncIterable<never> {
+    const failing = async (): Promise<never> => {
+      throw new ForebayError('noSuchBucket', 'there is no volume "gone"');
+    };
+    return { [Symbol.asyncIterator]: () => ({ next: failing }) };
   }
   async evict(selection: Selection) {
     this.asked.push(['evict', selection]);

@@ -13,7 +13,7 @@ export interface ErrorBody {
 }
 
 /** An error as clients see it; what is not ours is `internal` and keeps its details to the log. */
-export function errorBody(error: unknown): ErrorBody {
+function errorBody(error: unknown): ErrorBody {
   if (isForebayError(error)) return { code: error.code, message: error.message, hint: error.row.hint };
   return { code: 'internal', message: 'the request failed', hint: ERRORS.internal.hint };
 }

@@ -56,3 +56,8 @@ export function headerOf(headers: readonly string[], name: string): string | und
     if (headers[index] === name) found = found === undefined ? headers[index + 1] : `${found},${headers[index + 1]}`;
   return found;
 }
+
+/** Without the blanks around it; only those that HTTP counts as such. */
+export function trimBlanks(text: string): string {
+  return text.replace(/^[ \t]+|[ \t]+$/g, '');
+}

@@ -17,6 +17,7 @@ import { assert } from '../../core/assert.ts';
 import { connectionsMax, doorCloseMs, requestHeadMaxBytes, sweepEveryMs } from '../../core/limits.ts';
 import type { Clock } from '../../io/io.ts';
 import type { Handler } from './exchange.ts';
+import type { Refusal } from './node-connection.ts';
 import { NodeConnection } from './node-connection.ts';
 import { RawConnection } from './raw-connection.ts';
 import { WriteBatch } from './write-batch.ts';
@@ -27,11 +28,7 @@ export interface HttpDoorOptions {
   /** A request could not be parsed, or a connection was turned away. */
   onRefused(reason: string): void;
   /** The answer to a request that could not be parsed, whole; the connection closes after it. */
-  refusal(reason: 'malformed' | 'headersTooLarge' | 'incompleteBody'): {
-    readonly status: number;
-    readonly headers: readonly string[];
-    readonly body: Uint8Array;
-  };
+  refusal(reason: 'malformed' | 'headersTooLarge' | 'incompleteBody'): Refusal;
 }
 
 export interface HttpDoor {
@@ -62,6 +59,7 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
     headersTimeout: 0,
     requestTimeout: 0,
     insecureHTTPParser: false,
+    requireHostHeader: false,
   });
   // Node would drop headers past a count without a word; their size is bounded instead.
   http.maxHeadersCount = 0;
@@ -82,12 +80,21 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
           ? 'incompleteBody'
           : 'malformed';
     options.onRefused(error.code ?? reason);
-    if (connection instanceof NodeConnection) connection.refuse(options.refusal(reason), clock.wallMs());
+    if (connection instanceof NodeConnection) connection.refuse(options.refusal(reason));
     else socket.destroy();
   });
 
   const handOver = (socket: Socket, unused: Buffer) => {
-    connections.set(socket, new NodeConnection({ socket, handler, nowMs: () => nowMs }));
+    connections.set(
+      socket,
+      new NodeConnection({
+        socket,
+        handler,
+        nowMs: () => nowMs,
+        wallMs: () => clock.wallMs(),
+        malformed: () => options.refusal('malformed'),
+      }),
+    );
     socket.pause();
     socket.unshift(unused);
     http.emit('connection', socket);

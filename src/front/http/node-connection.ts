@@ -1,15 +1,25 @@
 /** A connection that node:http holds. Pipelined requests are handled one at a time, so that each owns the socket. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { clientIdleMs, keepAliveIdleMs } from '../../core/limits.ts';
+import { clientIdleMs, keepAliveIdleMs, lingerMs } from '../../core/limits.ts';
 import type { Handler } from './exchange.ts';
 import { NodeExchange } from './node-exchange.ts';
 import { responseHead } from './response-head.ts';
+
+/** A whole answer to what was no proper request. */
+export interface Refusal {
+  readonly status: number;
+  readonly headers: readonly string[];
+  readonly body: Uint8Array;
+}
 
 export interface NodeConnectionOptions {
   readonly socket: Socket;
   readonly handler: Handler;
   nowMs(): number;
+  wallMs(): number;
+  /** The answer to a request that node:http lets through and the door does not. */
+  malformed(): Refusal;
 }
 
 export class NodeConnection {
@@ -17,6 +27,8 @@ export class NodeConnection {
   readonly #waiting: NodeExchange[] = [];
   #exchange: NodeExchange | undefined = undefined;
   #closing = false;
+  /** To be said after the answers that are still owed. */
+  #refusal: Refusal | undefined = undefined;
   #sinceMs: number;
   #moved = 0;
 
@@ -32,6 +44,7 @@ export class NodeConnection {
   take(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
     const exchange = new NodeExchange(request, response, expectsContinue);
     exchange.onOver = () => this.#over(exchange);
+    if (!exchange.isProper) this.#closing = true;
     if (this.#closing) response.shouldKeepAlive = false;
     if (this.#exchange === undefined) this.#handle(exchange);
     else this.#waiting.push(exchange);
@@ -54,25 +67,33 @@ export class NodeConnection {
       if (this.#exchange !== undefined) this.#sinceMs = nowMs;
       this.#moved = moved;
     }
-    return nowMs - this.#sinceMs > (this.#exchange === undefined ? keepAliveIdleMs : clientIdleMs);
+    const limitMs = this.#exchange?.isDiscarding === true ? lingerMs : clientIdleMs;
+    return nowMs - this.#sinceMs > (this.#exchange === undefined ? keepAliveIdleMs : limitMs);
   }
 
   closed(): void {
     this.#closing = true;
   }
 
-  /** Says why the bytes that came cannot be served, if nothing was said yet, and closes. */
-  refuse(
-    refusal: { readonly status: number; readonly headers: readonly string[]; readonly body: Uint8Array },
-    wallMs: number,
-  ): void {
+  /**
+   * Bytes came that are no request: says so and closes, after the answers to what came before. A request whose own body
+   * they were gets this instead of its answer.
+   */
+  refuse(refusal: Refusal): void {
+    this.#closing = true;
+    const last = this.#waiting.at(-1) ?? this.#exchange;
+    if (last === undefined || (last === this.#exchange && !last.isWhole && !last.begun)) this.#sayAndClose(refusal);
+    else if (last.isWhole) this.#refusal = refusal;
+    else this.#options.socket.destroy();
+  }
+
+  #sayAndClose({ status, headers, body }: Refusal): void {
     const { socket } = this.#options;
-    const isMidAnswer = this.#exchange?.begun === true || this.#waiting.length > 0;
-    if (isMidAnswer || !socket.writable || socket.writableLength !== 0) {
+    if (!socket.writable) {
       socket.destroy();
       return;
     }
-    const { status, headers, body } = refusal;
+    const wallMs = this.#options.wallMs();
     const head = responseHead({ status, headers, lengthBytes: body.length, wallMs, keepAlive: false });
     socket.write(Buffer.concat([Buffer.from(head, 'latin1'), body]));
     socket.destroySoon();
@@ -87,12 +108,17 @@ export class NodeConnection {
     this.#exchange = undefined;
     const next = this.#waiting.shift();
     if (next !== undefined) this.#handle(next);
+    else if (this.#refusal !== undefined) this.#sayAndClose(this.#refusal);
     else if (this.#closing) this.#options.socket.destroySoon();
   }
 
   #handle(exchange: NodeExchange): void {
     this.#exchange = exchange;
     this.#sinceMs = this.#options.nowMs();
-    this.#options.handler(exchange);
+    if (exchange.isProper) this.#options.handler(exchange);
+    else {
+      const { status, headers, body } = this.#options.malformed();
+      exchange.answer(status, headers, body);
+    }
   }
 }

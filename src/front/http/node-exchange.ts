@@ -8,7 +8,7 @@ import type { Network } from '../../io/io.ts';
 import type { Piece } from '../../read/reader.ts';
 import { clientGone } from './client-gone.ts';
 import type { Exchange } from './exchange.ts';
-import { headerOf } from './exchange.ts';
+import { headerOf, trimBlanks } from './exchange.ts';
 import { isBodiless } from './response-head.ts';
 import { EMPTY, WRITE_MAX_BYTES, written } from './socket-write.ts';
 
@@ -24,6 +24,8 @@ export class NodeExchange implements Exchange {
   onOver: (() => void) | undefined = undefined;
   /** Waiting for bytes of the body: if they do not come, it is the client who is idle. */
   isAwaitingClient = false;
+  /** The answer is out; what still comes of the body is thrown away. */
+  isDiscarding = false;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #abort = new AbortController();
@@ -45,6 +47,18 @@ export class NodeExchange implements Exchange {
     response.on('close', () => this.#finish());
     response.on('error', () => this.#finish());
     request.on('error', () => {});
+  }
+
+  /** HTTP/1.0 or 1.1 with one host: node:http lets more through. */
+  get isProper(): boolean {
+    const { httpVersion } = this.#request;
+    const hosts = this.headers.filter((name, index) => index % 2 === 0 && name === 'host').length;
+    return httpVersion === '1.1' ? hosts === 1 : httpVersion === '1.0' && hosts <= 1;
+  }
+
+  /** The body has come to its end. */
+  get isWhole(): boolean {
+    return this.#request.complete;
   }
 
   header(name: string): string | undefined {
@@ -151,6 +165,7 @@ export class NodeExchange implements Exchange {
     const end = () => this.#response.end();
     let discarded = 0;
     this.isAwaitingClient = true;
+    this.isDiscarding = true;
     this.#response.write('');
     request.on('data', (chunk: Buffer) => {
       discarded += chunk.length;
@@ -175,8 +190,4 @@ export class NodeExchange implements Exchange {
     this.onOver?.();
     this.onDone?.();
   }
-}
-
-function trimBlanks(text: string): string {
-  return text.replace(/^[ \t]+|[ \t]+$/g, '');
 }

@@ -10,6 +10,7 @@ import type { Hash } from 'node:crypto';
 import { createHash, hash } from 'node:crypto';
 import { ForebayError } from '../../core/errors.ts';
 import { chunkLineMaxBytes, trailerMaxBytes } from '../../core/limits.ts';
+import { trimBlanks } from '../http/exchange.ts';
 import { isSameDigest } from './signing-key.ts';
 import type { ChunkSeed } from './sigv4.ts';
 
@@ -140,7 +141,7 @@ async function readTrailer(input: Input, options: ChunkedOptions, signatures: Si
     const colon = line.indexOf(':');
     if (!options.trailer || colon < 1) throw malformed('a trailer was not announced or is no header');
     const name = line.slice(0, colon).toLowerCase();
-    const value = line.slice(colon + 1).trim();
+    const value = trimBlanks(line.slice(colon + 1));
     if (name === 'x-amz-trailer-signature') {
       signature = value;
       continue;

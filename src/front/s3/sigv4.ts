@@ -194,6 +194,14 @@ interface SignedHeaders {
   readonly set: ReadonlySet<string>;
 }
 
+interface CanonicalRequest {
+  readonly method: string;
+  /** As sent. */
+  readonly path: string;
+  /** Query, headers, their names, and what is said of the body. */
+  readonly rest: string;
+}
+
 /** Clients sign the same few lists of headers over and over. */
 const lists = new Map<string, SignedHeaders>();
 const LISTS_MAX = 256;
@@ -209,7 +217,12 @@ function signedHeadersOf(text: string): SignedHeaders {
   return list;
 }
 
-function canonicalRequest(request: SignedRequest, query: string, signedHeaders: string, payload: string): string {
+function canonicalRequest(
+  request: SignedRequest,
+  query: string,
+  signedHeaders: string,
+  payload: string,
+): CanonicalRequest {
   const { names, set } = signedHeadersOf(signedHeaders);
   const { headers } = request;
   for (let index = 0; index < headers.length; index += 2) {
@@ -222,7 +235,8 @@ function canonicalRequest(request: SignedRequest, query: string, signedHeaders: 
     const name = names[index] as string;
     lines += `${name}:${collapse(request.header(name) ?? '')}\n`;
   }
-  return `${request.method}\n${canonicalPath(request.path)}\n${query}\n${lines}\n${signedHeaders}\n${payload}`;
+  const { method, path } = request;
+  return { method, path, rest: `${query}\n${lines}\n${signedHeaders}\n${payload}` };
 }
 
 function canonicalPath(path: string): string {
@@ -244,19 +258,28 @@ function sha256(text: string): string {
   return hash('sha256', scratch.subarray(0, scratch.write(text, 'latin1')), 'hex');
 }
 
-function checkSignature(signed: {
-  key: SigningKey;
-  date: string;
-  scope: string;
-  canonical: string;
-  signature: string;
-}): void {
-  const stringToSign = `${ALGORITHM}\n${signed.date}\n${signed.scope}\n${sha256(signed.canonical)}`;
-  if (!isSameDigest(signed.signature, signed.key.sign(stringToSign)))
-    throw new ForebayError(
-      'signatureMismatch',
-      'the signature is not the one computed from the request and the secret',
-    );
+interface Signed {
+  readonly key: SigningKey;
+  readonly date: string;
+  readonly scope: string;
+  readonly canonical: CanonicalRequest;
+  readonly signature: string;
+}
+
+/**
+ * S3 signs the encoded bytes of the key; some clients (curl) sign the path as they send it. Both name the same key, so
+ * either will do.
+ */
+function checkSignature(signed: Signed): void {
+  const { path } = signed.canonical;
+  const encoded = canonicalPath(path);
+  if (isSignatureOf(signed, encoded) || (encoded !== path && isSignatureOf(signed, path))) return;
+  throw new ForebayError('signatureMismatch', 'the signature is not the one computed from the request and the secret');
+}
+
+function isSignatureOf({ key, date, scope, canonical, signature }: Signed, path: string): boolean {
+  const request = `${canonical.method}\n${path}\n${canonical.rest}`;
+  return isSameDigest(signature, key.sign(`${ALGORITHM}\n${date}\n${scope}\n${sha256(request)}`));
 }
 
 const HEX_64 = /^[0-9a-f]{64}$/;

@@ -94,11 +94,22 @@ export function parseXml(bytes: Buffer, name: string, lists: readonly string[]):
     isArray: (tag) => lists.includes(tag),
     tagValueProcessor: (_tag, value) => unescapeXml(value),
   });
-  const root = (parser.parse(text) as Readonly<Record<string, XmlValue>>)[name];
+  const parsed = parseWith(parser, text);
+  const root = Object.hasOwn(parsed, name) ? parsed[name] : undefined;
   if (root === '') return {};
   if (root === undefined || typeof root === 'string' || Array.isArray(root))
     throw malformed(`its root must be ${name}`);
   return root as { readonly [name: string]: XmlValue };
+}
+
+/** The parser refuses some names, such as `__proto__`, by an error of its own. */
+function parseWith(parser: XMLParser, text: string): Readonly<Record<string, XmlValue>> {
+  try {
+    return parser.parse(text) as Readonly<Record<string, XmlValue>>;
+  } catch (error) {
+    if (error instanceof ForebayError) throw error;
+    throw malformed('a name is not taken');
+  }
 }
 
 /** The text of a child, `undefined` where there is none. */

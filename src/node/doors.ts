@@ -1,0 +1,119 @@
+/** Opens a node's doors where the configuration puts them. */
+import { once } from 'node:events';
+import type { AddressInfo, Server } from 'node:net';
+import { type Address, formatAddress } from '../core/address.ts';
+import { ForebayError } from '../core/errors.ts';
+import { VERSION } from '../core/version.ts';
+import { createAdminDoor } from '../front/admin/admin-door.ts';
+import type { Credentials } from '../front/credentials.ts';
+import { createS3Door } from '../front/s3/s3-door.ts';
+import type { Io } from '../io/io.ts';
+import type { Config } from './config.ts';
+import type { Node } from './node.ts';
+import { readinessOf, statusOf } from './node-report.ts';
+import type { Sinks } from './sinks.ts';
+
+interface Door {
+  readonly server: Server;
+  close(): Promise<void>;
+}
+
+export interface DoorOptions {
+  readonly config: Config;
+  readonly io: Io;
+  readonly node: Node;
+  readonly credentials: Credentials;
+  readonly sinks: Sinks;
+}
+
+export interface Doors {
+  /** Door → `HOST:PORT` as it listens. */
+  readonly addresses: Readonly<Record<string, string>>;
+  /** No new connections; requests under way finish within the doors' bound. */
+  close(): Promise<void>;
+}
+
+/** Throws doorTaken; doors that were open by then are closed. */
+export async function openDoors(options: DoorOptions): Promise<Doors> {
+  const { config } = options;
+  const addresses: Record<string, string> = {};
+  const opened: Door[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(opened.map((door) => door.close()));
+  };
+  const open = async (name: string, address: Address | false, make: () => Door): Promise<void> => {
+    if (!address) return;
+    const door = make();
+    opened.push(door);
+    addresses[name] = await listen(door.server, name, address);
+  };
+  try {
+    await open('s3', config.doors.s3, () => s3Door(options));
+    await open('admin', config.doors.admin, () => adminDoor(options, addresses));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { addresses, close };
+}
+
+function s3Door({ config, io, node, credentials, sinks }: DoorOptions): Door {
+  const { clock, random, network } = io;
+  const { reader, writer, volumes } = node;
+  const { domain } = config.doors;
+  return createS3Door({
+    reader,
+    writer,
+    volumes,
+    credentials,
+    network,
+    clock,
+    random,
+    emit: sinks.emit,
+    ...(domain !== undefined && { domain }),
+  });
+}
+
+function adminDoor(
+  { config, io, node, credentials, sinks }: DoorOptions,
+  addresses: Readonly<Record<string, string>>,
+): Door {
+  const { clock, network } = io;
+  const { emit, feed, health, metrics } = sinks;
+  const fromMs = clock.boottimeMs();
+  const bound = config.doors.admin ? [config.doors.admin.host] : [];
+  return createAdminDoor({
+    reader: node.reader,
+    credentials,
+    clock,
+    emit,
+    feed,
+    hosts: [config.node.name, ...bound, ...config.doors.hosts],
+    readiness: () => readinessOf(node, health),
+    metrics: () => metrics.text(),
+    status: () =>
+      statusOf({
+        config,
+        node,
+        health,
+        version: VERSION,
+        doors: addresses,
+        network: network.path,
+        uptimeMs: clock.boottimeMs() - fromMs,
+      }),
+  });
+}
+
+async function listen(server: Server, name: string, address: Address): Promise<string> {
+  try {
+    server.listen(address.port, address.host);
+    await once(server, 'listening');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    const why = code === 'EADDRINUSE' ? 'something listens there already' : code;
+    throw new ForebayError('doorTaken', `the ${name} door cannot listen on ${formatAddress(address)}: ${why}`, {
+      cause: error,
+    });
+  }
+  return formatAddress({ host: address.host, port: (server.address() as AddressInfo).port });
+}
