@@ -48,6 +48,7 @@ export interface Authentication {
   readonly payload: PayloadClaim;
 }
 
+const EMPTY_SHA256 = hash('sha256', '', 'hex');
 const ALGORITHM = 'AWS4-HMAC-SHA256';
 const UNSIGNED: PayloadClaim = { kind: 'unsigned' };
 
@@ -93,8 +94,7 @@ function verifyHeader(
       `the request is of ${date}, it is ${new Date(options.nowMs).toISOString()}`,
     );
   const { key, scope } = keyOf(credential, date, options.keys);
-  const claim = request.header('x-amz-content-sha256');
-  if (claim === undefined) throw new ForebayError('invalidRequest', 'x-amz-content-sha256 is missing');
+  const claim = request.header('x-amz-content-sha256') ?? claimOfNothing(request);
   const canonical = canonicalRequest(request, canonicalQuery(request.query), signedHeaders, claim);
   checkSignature({ key, date, scope, canonical, signature });
   return {
@@ -102,6 +102,13 @@ function verifyHeader(
     signed: true,
     payload: payloadClaim(claim, { key, signature, date, scope }),
   };
+}
+
+/** Without a body some clients (curl) do not say that they signed the hash of nothing. */
+function claimOfNothing(request: SignedRequest): string {
+  if ((request.header('content-length') ?? '0') !== '0' || request.header('transfer-encoding') !== undefined)
+    throw new ForebayError('invalidRequest', 'x-amz-content-sha256 is missing');
+  return EMPTY_SHA256;
 }
 
 function verifyQuery(request: SignedRequest, options: { keys: SigningKeys; nowMs: number }): Authentication {
