@@ -29,7 +29,7 @@ async function bytesOf(door: DoorFixture, call: Call): Promise<string> {
     key: KEY,
     headers: body === undefined ? headers : { 'content-length': String(Buffer.byteLength(body)), ...headers },
   });
-  const search = query === undefined ? '' : `?${new URLSearchParams(query)}`;
+  const search = query === undefined ? '' : `?${new URLSearchParams(query).toString()}`;
   return headText(method, target ?? path + search, { ...signed, connection: 'close' }) + (body ?? '');
 }
 
