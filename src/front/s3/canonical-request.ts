@@ -13,6 +13,11 @@ export interface SignedRequest {
   header(name: string): string | undefined;
 }
 
+interface SignedHeaders {
+  readonly names: readonly string[];
+  readonly set: ReadonlySet<string>;
+}
+
 export interface CanonicalRequest {
   readonly method: string;
   /** As sent. */

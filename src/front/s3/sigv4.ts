@@ -209,11 +209,6 @@ function basicDate(httpDate: string | undefined): string {
   return Number.isNaN(ms) ? (httpDate ?? '') : new Date(ms).toISOString().replace(/[-:]|\.\d{3}/g, '');
 }
 
-interface SignedHeaders {
-  readonly names: readonly string[];
-  readonly set: ReadonlySet<string>;
-}
-
 const scratch = Buffer.allocUnsafeSlow(8192);
 
 /** SHA-256 of a byte string, in hex. */
