@@ -106,6 +106,11 @@ export class NodeConnection {
       return;
     }
     this.#exchange = undefined;
+    if (this.#options.socket.destroyed) {
+      // Nobody waits for what was sent after a request that failed.
+      this.#waiting.length = 0;
+      return;
+    }
     const next = this.#waiting.shift();
     if (next !== undefined) this.#handle(next);
     else if (this.#refusal !== undefined) this.#sayAndClose(this.#refusal);

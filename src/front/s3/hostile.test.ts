@@ -8,6 +8,7 @@ import { headText, signedHeaders } from '../../../tests/signed-request.ts';
 import { ForebayError } from '../../core/errors.ts';
 import type { DoorFixture } from './door-fixture.ts';
 import { KEY, openDoor, ramp } from './door-fixture.ts';
+import { SigningKey } from './signing-key.ts';
 
 interface Call {
   readonly method?: string;
@@ -28,7 +29,7 @@ async function bytesOf(door: DoorFixture, call: Call): Promise<string> {
     key: KEY,
     headers: body === undefined ? headers : { 'content-length': String(Buffer.byteLength(body)), ...headers },
   });
-  const search = query === undefined ? '' : `?${new URLSearchParams(query)}`;
+  const search = query === undefined ? '' : `?${new URLSearchParams(query).toString()}`;
   return headText(method, target ?? path + search, { ...signed, connection: 'close' }) + (body ?? '');
 }
 
@@ -129,6 +130,48 @@ test('a signed body must be the one that was signed', async () => {
   assert.equal(codeOf(await put('jello')), 'XAmzContentSHA256Mismatch');
   assert.equal(door.map.objects.size, 0);
   assert.equal((await put('hello')).status, 200);
+});
+
+test('chunks signed one by one are verified from the signature of the head on', async () => {
+  await using door = await openDoor();
+  const date = new Date();
+  const day = date.toISOString().slice(0, 10).replaceAll('-', '');
+  const key = new SigningKey(KEY, { date: day, region: 'us-east-1' });
+  for (const isForged of [false, true]) {
+    const chunks = ['a'.repeat(70_000), 'b'.repeat(10), ''];
+    const headers = await signedHeaders({
+      method: 'PUT',
+      path: '/data/chunked',
+      host: `127.0.0.1:${door.port}`,
+      key: KEY,
+      date,
+      headers: {
+        'content-encoding': 'aws-chunked',
+        'x-amz-content-sha256': 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD',
+        'x-amz-decoded-content-length': '70010',
+      },
+    });
+    let previous = /Signature=(.*)/.exec(headers['authorization'] as string)?.[1] as string;
+    let body = '';
+    for (const chunk of chunks) {
+      const digests = `${hash('sha256', '')}\n${hash('sha256', chunk)}`;
+      const scope = `${day}/us-east-1/s3/aws4_request`;
+      previous = key.sign(`AWS4-HMAC-SHA256-PAYLOAD\n${headers['x-amz-date']}\n${scope}\n${previous}\n${digests}`);
+      body += `${chunk.length.toString(16)};chunk-signature=${previous}\r\n${chunk}\r\n`;
+    }
+    if (isForged) body = body.replace('bbb', 'bab');
+    const bytes = headText('PUT', '/data/chunked', { ...headers, 'content-length': String(body.length) }) + body;
+    using client = await RawClient.connect(door.port);
+    client.send(bytes);
+    const received = await client.until((text) => answersIn(text).length === 1);
+    assert.equal(answersIn(received)[0]?.status, isForged ? 403 : 200, received);
+    if (!isForged) {
+      const { bytes: stored, fact } = door.map.stored({ volume: 'data', key: 'chunked' });
+      assert.equal(stored.length, 70_010);
+      assert.equal(fact.headers['content-encoding'], undefined);
+      door.map.objects.clear();
+    } else assert.equal(door.map.objects.size, 0);
+  }
 });
 
 test('a body without a declared length is refused', async () => {

@@ -7,7 +7,7 @@ import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { ForebayError } from '../../core/errors.ts';
 
 export const XML_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n';
-export const XML_NAMESPACE = 'http://s3.amazonaws.com/doc/2006-03-01/';
+const XML_NAMESPACE = 'http://s3.amazonaws.com/doc/2006-03-01/';
 export const XML_HEADERS: readonly string[] = ['Content-Type', 'application/xml'];
 
 const NAMED: Readonly<Record<string, string>> = {
@@ -17,8 +17,7 @@ const NAMED: Readonly<Record<string, string>> = {
   '"': '&quot;',
   "'": '&apos;',
 };
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is escaped
-const ESCAPED = /[&<>"'\u0000-\u001f\u007f-\u009f\ufffe\uffff]/g;
+const ESCAPED = /[&<>"'\p{Cc}\ufffe\uffff]/gu;
 
 /**
  * Text for an element. Control characters become numeric references, as S3 has it: XML 1.0 has no way to write them, and
