@@ -7,12 +7,12 @@ import { availableParallelism } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { drawOptions, runSeed, SCENARIOS, type SeedRequest, type SeedResult, shrink } from './run.ts';
-import type { Sabotage, ScenarioOptions } from './scenarios/scenario.ts';
+import { SABOTAGES, type Sabotage, type ScenarioOptions } from './scenarios/scenario.ts';
 
 const USAGE = `usage: forebay sim --seeds N [--from S] [--jobs J] | --seed S [--trace]
   --scenario NAME     one of: ${[...SCENARIOS.keys()].join(', ')}
   --set NAME=VALUE    takes the place of a drawn option; may be given several times
-  --sabotage NAME     deliberate damage that must be found: drop-write
+  --sabotage NAME     deliberate damage that must be found: ${SABOTAGES.join(', ')}
   --no-shrink         report a failing seed as it is
   --json              one line of JSON per seed`;
 
@@ -69,9 +69,8 @@ function parse(argv: readonly string[]): Arguments {
     },
   });
   if (!SCENARIOS.has(values.scenario)) throw new UsageError(`no scenario "${values.scenario}"`);
-  if (values.sabotage !== undefined && values.sabotage !== 'drop-write') {
-    throw new UsageError(`no sabotage "${values.sabotage}"`);
-  }
+  const sabotage = SABOTAGES.find((name) => name === values.sabotage);
+  if (values.sabotage !== sabotage) throw new UsageError(`no sabotage "${values.sabotage}"`);
   if (values.seed === undefined && values.seeds === undefined) throw new UsageError('--seeds N or --seed S is needed');
   const overrides = Object.fromEntries(values.set.map(parseOverride));
   const drawn = drawOptions({ seed: 0, scenario: values.scenario });
@@ -84,7 +83,7 @@ function parse(argv: readonly string[]): Arguments {
     jobs: Math.max(1, whole(values.jobs, 'jobs', availableParallelism())),
     scenario: values.scenario,
     overrides,
-    sabotage: values.sabotage,
+    sabotage,
     trace: values.trace,
     shrink: !values['no-shrink'],
     json: values.json,

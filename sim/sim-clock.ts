@@ -178,6 +178,8 @@ export class SimClock {
 export class SimMachineClock {
   readonly #clock: SimClock;
   readonly #random: SimRandom;
+  /** For the canary: a crash of the machine that nobody can tell from one of the process. */
+  keepsBootId = false;
   #bootedMs: number;
   #wallOffsetMs: number;
   #bootId: string;
@@ -204,7 +206,7 @@ export class SimMachineClock {
 
   reboot(): void {
     this.#bootedMs = this.#clock.nowMs - this.#random.between(5_000, 60_000);
-    this.#bootId = this.#drawBootId();
+    if (!this.keepsBootId) this.#bootId = this.#drawBootId();
   }
 
   /** What a process of this life sees. */

@@ -264,7 +264,8 @@ export class SimDisk {
     for (const inode of this.#unlinked) if (!files.has(inode)) inode.dispose();
     this.#unlinked = [];
     for (const inode of files) {
-      inode.crash(this.random, keep);
+      // the kernel writes files back at its own pace: some are whole on the disk where others are not
+      inode.crash(this.random, this.random.chance(0.5) ? keep : this.random.pick([0, 0.5, 0.9, 1]));
       this.usedBytes += inode.allocatedBytes;
     }
   }

@@ -95,6 +95,7 @@ class ReadCacheRun {
       deadlineMs: Number.POSITIVE_INFINITY,
       faults: CALM_DISK,
     });
+    this.#machine.keepsBootId = world.sabotage === 'keep-boot-id';
     if (world.sabotage === 'drop-write') this.#disk.dropsWrite = dropsOneWrite();
     const origin = new SimOrigin({ ...shared, random: world.random.fork('origin'), faults: originFaults(options) });
     this.#origin = origin;

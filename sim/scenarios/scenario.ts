@@ -8,8 +8,12 @@ import type { Trace } from '../trace.ts';
 /** Drawn from the seed, printed on the first line of a run, and each may be overridden to shrink a failure. */
 export type ScenarioOptions = Readonly<Record<string, number | boolean | string>>;
 
-/** Deliberate damage, for the canary: a run with it must fail. */
-export type Sabotage = 'drop-write';
+/**
+ * Deliberate damage, for the canary: a run with it must fail. `drop-write`: the disk acknowledges a write that never
+ * happens. `keep-boot-id`: a power cut looks like the end of a process, so that torn bytes are trusted.
+ */
+export const SABOTAGES = ['drop-write', 'keep-boot-id'] as const;
+export type Sabotage = (typeof SABOTAGES)[number];
 
 export interface World {
   readonly random: SimRandom;
