@@ -9,7 +9,12 @@ import { MANY, manyBytes, manyKey } from './suite.ts';
 
 const UPLOADS_IN_FLIGHT = 16;
 
-test('real clients work through the door of a daemon before Azure Blob Storage (Azurite)', async (t) => {
+/** Five tools of tens of seconds each; a machine shared with other tests may take several times as long. */
+const TIMEOUT_MS = 15 * 60_000;
+
+test('real clients work through the door of a daemon before Azure Blob Storage (Azurite)', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'forebay-clients-azure-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const azurite = await startAzurite();

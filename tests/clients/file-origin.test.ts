@@ -5,7 +5,10 @@ import { test } from 'node:test';
 import { startClients } from './daemon.ts';
 import { MANY, manyBytes, manyKey } from './suite.ts';
 
-test('real clients work through the door of a daemon before a directory', async (t) => {
+/** Five tools of tens of seconds each; a machine shared with other tests may take several times as long. */
+const TIMEOUT_MS = 15 * 60_000;
+
+test('real clients work through the door of a daemon before a directory', { timeout: TIMEOUT_MS }, async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'forebay-clients-file-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const root = join(directory, 'root');

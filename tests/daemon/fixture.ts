@@ -17,6 +17,8 @@ export interface Fixture {
   readonly origin: OriginServer;
   readonly port: number;
   readonly directory: string;
+  /** Work for the end of the test, after the daemons have ended and before the directory goes; last first. */
+  readonly defer: (work: () => void) => void;
   /** Starts a daemon over the same cache; stopped (or killed) when the test ends. */
   readonly start: (settings?: StartSettings) => Promise<Daemon>;
 }
@@ -32,16 +34,22 @@ export async function fixture(t: TestContext, options: Omit<OriginOptions, 'buck
   const directory = mkdtempSync(join(tmpdir(), 'forebay-daemon-'));
   const origin = new OriginServer({ bucket: VOLUME, ...options });
   const endpoint = await origin.listen();
+  const stack = new AsyncDisposableStack();
   const daemons: Daemon[] = [];
+  stack.defer(() => rmSync(directory, { recursive: true, force: true }));
   t.after(async () => {
-    for (const daemon of daemons) if (!daemon.hasEnded) await daemon.stop();
+    for (const daemon of daemons) {
+      if (!daemon.hasEnded) await daemon.stop();
+      if (!t.passed) t.diagnostic(`what daemon ${daemon.pid} said:\n${daemon.complaint}`);
+    }
     await origin.close();
-    rmSync(directory, { recursive: true, force: true });
+    await stack.disposeAsync();
   });
   return {
     origin,
     port: Number(new URL(endpoint).port),
     directory,
+    defer: (work) => stack.defer(work),
     async start(settings = {}) {
       const daemon = await Daemon.start({
         directory,
