@@ -8,5 +8,4 @@ export interface Regression {
   readonly overrides: ScenarioOptions;
 }
 
-export const READ_CACHE_REGRESSIONS: readonly Regression[] = [
-];
+export const READ_CACHE_REGRESSIONS: readonly Regression[] = [];
