@@ -3,9 +3,9 @@
  * node:ffi or the platform is missing, `available` is false with the reason, and every user has a portable path.
  *
  * Calls return the result or `-errno`. None of them may be called on the control thread when it can block: there only
- * `boottimeMs`, `duplicate`, `closeDescriptor`, `shutdown`, `eventCounter` and `signalEvent` are.
+ * `boottimeMs`, `duplicate`, `closeDescriptor`, `shutdown`, `unacknowledged`, `eventCounter` and `signalEvent` are.
  */
-import { arch, platform } from 'node:os';
+import { arch, constants, platform } from 'node:os';
 
 export type FfiChoice = 'auto' | 'off';
 
@@ -17,6 +17,8 @@ export interface LibcCalls {
   closeDescriptor(fd: number): number;
   /** Ends both directions of a socket: whoever sends or waits on it, on any thread and any duplicate, gets EPIPE. */
   shutdown(fd: number): number;
+  /** Bytes that a socket's peer has not acknowledged yet. */
+  unacknowledged(fd: number): number;
   /** A non-blocking counter that makes `pollWait` of another thread return. */
   eventCounter(): number;
   signalEvent(fd: number): number;
@@ -42,13 +44,16 @@ export interface LibcMissing {
 
 export type Libc = LibcCalls | LibcMissing;
 
+const { EEXIST } = constants.errno;
 const CLOCK_BOOTTIME = 7;
 const F_DUPFD_CLOEXEC = 1030;
 const SHUT_RDWR = 2;
+const SIOCOUTQ = 0x5411n;
 const EFD_NONBLOCK_CLOEXEC = 0o2004000;
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
+const EPOLL_CTL_MOD = 3;
 const EPOLLIN = 0x1;
 const EPOLLOUT = 0x4;
 const EPOLLET = 0x80000000;
@@ -91,6 +96,7 @@ function open(ffi: Ffi) {
     fcntl: { return: 'i32', arguments: ['i32', 'i32', 'i32'] },
     close: { return: 'i32', arguments: ['i32'] },
     shutdown: { return: 'i32', arguments: ['i32', 'i32'] },
+    ioctl: { return: 'i32', arguments: ['i32', 'u64', 'pointer'] },
     eventfd: { return: 'i32', arguments: ['u32', 'i32'] },
     read: { return: 'i64', arguments: ['i32', 'pointer', 'u64'] },
     write: { return: 'i64', arguments: ['i32', 'pointer', 'u64'] },
@@ -122,7 +128,8 @@ function bind(ffi: Ffi): LibcCalls {
     view.setUint32(0, (watch.for === 'read' ? EPOLLIN : EPOLLOUT) | EPOLLET, true);
     view.setInt32(eventSize - 8, watch.token, true);
     view.setInt32(eventSize - 4, 0, true);
-    return result(c.epoll_ctl(pollFd, EPOLL_CTL_ADD, fd, scratchPointer));
+    const added = result(c.epoll_ctl(pollFd, EPOLL_CTL_ADD, fd, scratchPointer));
+    return added === -EEXIST ? result(c.epoll_ctl(pollFd, EPOLL_CTL_MOD, fd, scratchPointer)) : added;
   };
   const pollWait: LibcCalls['pollWait'] = (pollFd, tokens, timeoutMs) => {
     const max = Math.min(tokens.length, EVENTS_MAX);
@@ -140,6 +147,10 @@ function bind(ffi: Ffi): LibcCalls {
     duplicate: (fd) => result(c.fcntl(fd, F_DUPFD_CLOEXEC, 0)),
     closeDescriptor: (fd) => result(c.close(fd)),
     shutdown: (fd) => result(c.shutdown(fd, SHUT_RDWR)),
+    unacknowledged: (fd) => {
+      const failed = result(c.ioctl(fd, SIOCOUTQ, scratchPointer));
+      return failed < 0 ? failed : view.getInt32(0, true);
+    },
     eventCounter: () => result(c.eventfd(0, EFD_NONBLOCK_CLOEXEC)),
     signalEvent: (fd) => {
       numbers[0] = 1n;
