@@ -66,6 +66,7 @@ export class SimOrigin {
   readonly requestsOpen = new Map<Life, number>();
   readonly #machine: SimMachineClock;
   readonly #versions = new Map<string, SimVersion[]>();
+  readonly #byEtag = new Map<string, SimVersion>();
   #numbers = 0;
 
   constructor(options: SimOriginOptions) {
@@ -100,7 +101,8 @@ export class SimOrigin {
   }
 
   version(key: string, etag: string): SimVersion | undefined {
-    return this.versions(key).find((version) => version.etag === etag);
+    const version = this.#byEtag.get(etag);
+    return version?.key === key ? version : undefined;
   }
 
   /** Gives a key a new version of `sizeBytes`, whose bytes follow from its number; or of `bytes`. */
@@ -121,7 +123,10 @@ export class SimOrigin {
       untilMs: Number.POSITIVE_INFINITY,
       ...('bytes' in content ? { bytes: content.bytes } : {}),
     };
-    this.#versions.set(key, [...this.versions(key), version]);
+    const versions = this.#versions.get(key);
+    if (versions) versions.push(version);
+    else this.#versions.set(key, [version]);
+    this.#byEtag.set(version.etag, version);
     this.trace.note(`origin has ${key} ${version.etag}`, version.sizeBytes);
     return version;
   }

@@ -5,7 +5,6 @@
 export const KiB = 1024;
 export const MiB = 1024 * KiB;
 export const GiB = 1024 * MiB;
-export const TiB = 1024 * GiB;
 
 /** S3's own bound on keys, in bytes of UTF-8. */
 export const keyMaxBytes = 1024;

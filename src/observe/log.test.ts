@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -16,7 +16,7 @@ function logged(options: Partial<LogOptions>, write: (log: Log) => void): string
     log.flush();
     return readFileSync(path, 'utf8').split('\n').filter(Boolean);
   } finally {
-    closeSync(descriptor);
+    // The descriptor stays open: a write may still be under way, and its number would soon be somebody else's.
     rmSync(directory, { recursive: true });
   }
 }

@@ -4,9 +4,11 @@
  */
 import { crc32 } from 'node:zlib';
 import { BLOCK_SIZE_BYTES, blockRange } from '../core/chunk.ts';
+import { ForebayError } from '../core/errors.ts';
 import { MiB } from '../core/limits.ts';
 import type { Range } from '../core/range.ts';
 import { DiskError } from '../io/io.ts';
+import { isEjected } from '../io/wrapped-file.ts';
 import { CHUNK_UNVERIFIED, CHUNK_VISITED, type ChunkRow } from './chunk-table.ts';
 import { type ContentRow, FLAG_LENT } from './content-table.ts';
 import type { Piece } from './piece.ts';
@@ -78,6 +80,10 @@ export class Acquisition {
       const opened = await this.#parts.health.run(() =>
         files.acquire(this.#parts.dataPath(index.contents.id(row)), 'read'),
       );
+      if (isEjected(opened.file)) {
+        opened.release();
+        throw new ForebayError('diskUnavailable', 'the cache disk does not answer');
+      }
       return {
         kind: 'file',
         file: opened.file,
@@ -88,8 +94,9 @@ export class Acquisition {
         },
       };
     } catch (error) {
-      this.#unuse(used, true);
-      if (!(error instanceof DiskError) || error.code !== 'ENOENT') throw error;
+      const missing = error instanceof DiskError && error.code === 'ENOENT';
+      this.#unuse(used, missing);
+      if (!missing) throw error;
       // The file is gone: the check finds every block missing and drops it.
       for (const chunk of used) if (index.chunks.isLive(chunk)) await this.#parts.verification.chunk(chunk, 'read');
       return undefined;

@@ -77,7 +77,7 @@ async function readSnapshot(disk: Disk, path: string, into: { apply(record: Jour
 }
 
 /** Reads the records of one file in slices. */
-export async function readRecords(
+async function readRecords(
   disk: Disk,
   path: string,
   apply: (record: JournalRecord) => void,

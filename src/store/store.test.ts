@@ -308,7 +308,7 @@ test('without hole punching whole files are evicted', async () => {
   const present = Array.from({ length: 6 }, (_, n) => store.presentBytes(shapeOf(`c${n}`, 6 * MiB)));
   assert.ok(
     present.every((bytes) => bytes === 0 || bytes === 6 * MiB),
-    `${present}`,
+    present.join(),
   );
 });
 

@@ -267,7 +267,7 @@ export class Store {
       return freed;
     }
     const work: Promise<number>[] = [];
-    for (const chunk of [...index.chunksOf(row)]) {
+    for (const chunk of Array.from(index.chunksOf(row))) {
       if (!index.chunks.isLive(chunk) || !index.contents.isLive(row) || !eviction.mayEvict(chunk)) continue;
       const removed = eviction.evictChunk(chunk);
       freed += removed.bytes;
@@ -315,7 +315,7 @@ export class Store {
     if (row === undefined) return 0;
     const before = this.#parts.verification.corruptBlocks;
     hot.delete(id);
-    for (const chunk of [...index.chunksOf(row)])
+    for (const chunk of Array.from(index.chunksOf(row)))
       if (index.chunks.isLive(chunk)) await this.#parts.verification.chunk(chunk, found);
     return this.#parts.verification.corruptBlocks - before;
   }

@@ -11,7 +11,7 @@ import { BodyReader } from './buffered-body.ts';
 import type { WriteBody } from './writer.ts';
 
 /** Parts of 16 MiB, larger where 10,000 of them would not do. */
-export function partSizeOf(lengthBytes: number): number {
+function partSizeOf(lengthBytes: number): number {
   return Math.max(putSingleMaxBytes, Math.ceil(lengthBytes / partsMax / MiB) * MiB);
 }
 

@@ -30,7 +30,7 @@ export function socketFd(connection: Connection): number | undefined {
 }
 
 /** Bytes that were written to the socket and that the kernel has not taken yet. */
-export function unsentBytes(connection: Connection): number {
+function unsentBytes(connection: Connection): number {
   return Math.max(connection.writableLength, handleOf(connection)?.writeQueueSize ?? 0);
 }
 
