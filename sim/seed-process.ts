@@ -5,7 +5,9 @@ process.on('message', (request) => {
   runSeed(request as SeedRequest).then(
     (result) => process.send?.(result),
     (error: unknown) => {
-      process.stderr.write(`seed ${(request as SeedRequest).seed}: ${error instanceof Error ? error.stack : error}\n`);
+      process.stderr.write(
+        `seed ${(request as SeedRequest).seed}: ${error instanceof Error ? error.stack : String(error)}\n`,
+      );
       process.exit(1);
     },
   );

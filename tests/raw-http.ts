@@ -5,14 +5,14 @@ import { connect } from 'node:net';
 
 export class RawClient implements Disposable {
   readonly socket: Socket;
-  #received = Buffer.alloc(0);
+  readonly #parts: Buffer[] = [];
   #isClosed = false;
   #wake: () => void = () => {};
 
   constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (data: Buffer) => {
-      this.#received = Buffer.concat([this.#received, data]);
+      this.#parts.push(data);
       this.#wake();
     });
     socket.on('error', () => {});
@@ -33,7 +33,8 @@ export class RawClient implements Disposable {
   }
 
   get received(): string {
-    return this.#received.toString('latin1');
+    if (this.#parts.length > 1) this.#parts.splice(0, this.#parts.length, Buffer.concat(this.#parts));
+    return this.#parts[0]?.toString('latin1') ?? '';
   }
 
   /** Waits until what was received satisfies `is`. Rejects when the connection closes first. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { connect, createServer, type Server } from 'node:net';
 import { test } from 'node:test';
 import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { Home } from './node-process.ts';
@@ -338,4 +339,60 @@ test('inspect reads a cache directory beside the daemon that uses it', async () 
   assert.deepEqual([found.presentBytes, found.found[0]?.fact.key], [bytes.length + 5, 'big.bin']);
   const none = await home.run('inspect', home.path('data'));
   assert.notEqual(none.code, 0);
+});
+
+test('a daemon that is told to stop takes no new connections and finishes the answer under way', async () => {
+  await using home = await Home.make();
+  const bytes = await withData(home, 48 * MiB);
+  const node = await home.up(...volume(home), '--set', 'doors.anonymous=true');
+  const { hostname: host, port } = new URL(`http://${node.doors['s3']}`);
+  const request = httpRequest({ host, port, path: '/models/big.bin', agent: false });
+  request.end();
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  assert.equal(response.statusCode, 200);
+  const [first] = (await once(response, 'data')) as [Buffer];
+  response.pause();
+  const ended = node.stop('SIGTERM');
+  await node.logged(/node\.stopping/);
+  const refused = connect(Number(port), host);
+  const [error] = (await once(refused, 'error')) as [NodeJS.ErrnoException];
+  assert.equal(error.code, 'ECONNREFUSED');
+  const pieces = [first];
+  for await (const piece of response as AsyncIterable<Buffer>) pieces.push(piece);
+  assert.ok(Buffer.concat(pieces).equals(bytes));
+  assert.equal((await ended).code, 0);
+});
+
+test('dev serves a writable volume in memory on loopback, without keys', async () => {
+  await using home = await Home.make();
+  const node = await home.start('dev', '--json', '--set', 'doors.s3=127.0.0.1:0', '--set', 'doors.admin=127.0.0.1:0');
+  const url = `http://${node.doors['s3']}/dev/a%20key`;
+  const put = await fetch(url, { method: 'PUT', body: 'hello' });
+  assert.equal(put.status, 200, await put.text());
+  assert.equal(await (await fetch(url)).text(), 'hello');
+  const listed = await home.run('ls', '--json', 'dev', '--admin', node.doors['admin'] as string);
+  assert.match(listed.stdout, /"key":"a key","sizeBytes":5/);
+  assert.equal((await node.stop('SIGINT')).code, 0);
+});
+
+test('metrics are there for a key, and the log is text where that is asked for', async () => {
+  await using home = await Home.make();
+  await withData(home);
+  const node = await home.up(...volume(home), '--set', 'log.format=text', '--set', 'log.level=debug');
+  await home.run('warm', 'models', '--admin', node.doors['admin'] as string);
+  const key = JSON.parse((await home.run('env', '--json', '--admin', node.doors['admin'] as string)).stdout) as Record<
+    string,
+    string
+  >;
+  const url = `http://${node.doors['admin']}/metrics`;
+  assert.equal((await fetch(url)).status, 401);
+  const authorization = `Bearer ${key['AWS_ACCESS_KEY_ID']}:${key['AWS_SECRET_ACCESS_KEY']}`;
+  const text = await (await fetch(url, { headers: { authorization } })).text();
+  assert.match(text, /^forebay_fill_bytes_total\{volume="models"\} [1-9]/m);
+  assert.match(text, /^forebay_origin_requests_total\{origin="file:.*",operation="get",code="ok"\} [1-9]/m);
+  assert.match(text, /^forebay_store_present_bytes [1-9]/m);
+  assert.match(text, /^forebay_door_requests_total\{door="admin",operation="warm",status="200"\} 1$/m);
+  const { stderr } = await node.stop();
+  assert.match(stderr, /^\d\d:\d\d:\d\d info {2}node\.ready name=/m);
+  assert.match(stderr, /^\d\d:\d\d:\d\d debug fill\.done volume=models /m);
 });

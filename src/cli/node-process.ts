@@ -20,6 +20,8 @@ export interface RunningNode {
   readonly pid: number;
   readonly doors: Readonly<Record<string, string>>;
   readonly process: ChildProcess;
+  /** Resolves when the log has something that matches. */
+  logged(pattern: RegExp): Promise<void>;
   /** Signals the daemon and waits for its end. */
   stop(signal?: NodeJS.Signals): Promise<Ran>;
 }
@@ -75,7 +77,10 @@ export class Home {
 
   async start(...args: readonly string[]): Promise<RunningNode> {
     const child = this.spawn(args);
-    const stderr = text(child.stderr as NodeJS.ReadableStream);
+    let stderr = '';
+    child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
+      stderr += piece;
+    });
     const ended = once(child, 'close') as Promise<[number | null]>;
     const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
     let stdout = '';
@@ -83,16 +88,19 @@ export class Home {
       stdout += `${line}\n`;
     });
     await Promise.race([once(lines, 'line'), ended]);
-    if (stdout === '' || child.exitCode !== null) throw new Error(`the node did not start: ${stdout}${await stderr}`);
+    if (!stdout.startsWith('{"ready":true')) throw new Error(`the node did not start: ${stdout}${stderr}`);
     const ready = JSON.parse(stdout) as { ready: true; pid: number; doors: Record<string, string> };
     return {
       pid: ready.pid,
       doors: ready.doors,
       process: child,
+      async logged(pattern) {
+        while (!pattern.test(stderr)) await once(child.stderr as NodeJS.ReadableStream, 'data');
+      },
       async stop(signal = 'SIGTERM') {
         child.kill(signal);
         const [code] = await ended;
-        return { code, stdout, stderr: await stderr };
+        return { code, stdout, stderr };
       },
     };
   }

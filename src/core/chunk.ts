@@ -3,7 +3,6 @@
  * shorter): the unit of fill, eviction and directory. A chunk is cut into blocks of 1 MiB: the unit of checksum and of
  * what can be served while the rest still comes. Block indexes count from the start of the content.
  */
-import type { BlockIndex, ChunkIndex } from './ids.ts';
 import type { Range } from './range.ts';
 
 export const BLOCK_SIZE_BYTES = 1 << 20;
@@ -13,27 +12,10 @@ export function blockCount(sizeBytes: number): number {
   return Math.ceil(sizeBytes / BLOCK_SIZE_BYTES);
 }
 
-export function blockOf(positionBytes: number): BlockIndex {
-  return Math.floor(positionBytes / BLOCK_SIZE_BYTES) as BlockIndex;
-}
-
 /** The bytes of one block; the last block of a content is shorter. */
 export function blockRange(block: number, sizeBytes: number): Range {
   const start = block * BLOCK_SIZE_BYTES;
   return { start, end: Math.min(start + BLOCK_SIZE_BYTES, sizeBytes) };
-}
-
-export function chunkCount(sizeBytes: number, chunkSizeBytes: number): number {
-  return Math.ceil(sizeBytes / chunkSizeBytes);
-}
-
-export function chunkOf(positionBytes: number, chunkSizeBytes: number): ChunkIndex {
-  return Math.floor(positionBytes / chunkSizeBytes) as ChunkIndex;
-}
-
-export function chunkRange(chunk: number, content: { sizeBytes: number; chunkSizeBytes: number }): Range {
-  const start = chunk * content.chunkSizeBytes;
-  return { start, end: Math.min(start + content.chunkSizeBytes, content.sizeBytes) };
 }
 
 /** The bytes of blocks `[first, first + count)` of a content. */

@@ -137,7 +137,7 @@ export const ERRORS = {
     false,
     'Reach the node by an IP address, as localhost, by its own name, or by a name listed in doors.hosts.',
   ),
-  noSuchPath: row('NoSuchKey', 404, 'ENOENT', false, 'docs/OPERATIONS.md lists the paths of the admin door.'),
+  noSuchPath: row('NoSuchKey', 404, 'ENOENT', false, 'See docs/OPERATIONS.md for the paths of the admin door.'),
   // the origin
   originDenied: row(
     'AccessDenied',

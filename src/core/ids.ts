@@ -4,14 +4,11 @@
  * the length-prefixed (volume, key, ETag) of what was first seen at the origin, cut to 16 bytes.
  */
 import { hash } from 'node:crypto';
-import { assert } from './assert.ts';
 
 declare const brand: unique symbol;
 type Brand<T, B extends string> = T & { readonly [brand]: B };
 
 export type ContentId = Brand<string, 'ContentId'>;
-export type ChunkIndex = Brand<number, 'ChunkIndex'>;
-export type BlockIndex = Brand<number, 'BlockIndex'>;
 
 const HEX_32 = /^[0-9a-f]{32}$/;
 
@@ -34,17 +31,4 @@ export function originContentId(version: { volume: string; key: string; etag: st
   const digest = hash('sha256', joined, 'buffer').subarray(0, 16);
   digest[0] = (digest[0] as number) | 0x80;
   return digest.toString('hex') as ContentId;
-}
-
-/**
- * The content id of bytes written here: a ULID (48 bits of wall milliseconds, 80 random bits) with the first bit 0,
- * which holds until the year 6429. `entropy` is 10 random bytes.
- */
-export function writtenContentId(written: { wallMs: number; entropy: Uint8Array }): ContentId {
-  assert(written.entropy.length === 10, 'a written content id takes 10 bytes of entropy');
-  const bytes = Buffer.alloc(16);
-  bytes.writeUIntBE(Math.floor(written.wallMs), 0, 6);
-  bytes[0] = (bytes[0] as number) & 0x7f;
-  bytes.set(written.entropy, 6);
-  return bytes.toString('hex') as ContentId;
 }

@@ -45,6 +45,8 @@ export const keepAliveIdleMs = 75_000;
 export const sweepEveryMs = 5000;
 /** Of a body that nobody wants, this much is read and thrown away, so that its sender gets to see the answer. */
 export const discardMaxBytes = 1 * MiB;
+/** An answer that left a body unread waits this long without bytes before it closes the connection. */
+export const lingerMs = 2000;
 /** A door that closes lets requests under way finish for this long. */
 export const doorCloseMs = 5000;
 /** Signature times may differ from ours by this (AWS's own). */
@@ -78,11 +80,9 @@ export const receiveBufferMaxBytes = 512 * KiB;
 export const sendWholeMaxBytes = 64 * MiB;
 /** Continuation markers kept per Azure origin, so that paging through a listing need not start over. */
 export const listMarkersMax = 1024;
-/** Blocks of one Azure part: with 10,000 parts they stay below Azure's 50,000 blocks. */
+/** Blocks of one Azure part: with 10,000 parts they stay below Azure's 50,000 blocks, and 5 GiB below its 4,000 MiB a block. */
 export const azureBlocksPerPartMax = 5;
 export const azureBlockBytes = 64 * MiB;
-/** Azure's bound on one block. */
-export const azureBlockMaxBytes = 4000 * MiB;
 /** With a remembered fact at hand, how long a revalidation may take before the fact is served as stale. */
 export const revalidateDeadlineMs = 2000;
 /** After a failed revalidation, how long the origin counts as away before it is asked again. */
@@ -110,6 +110,18 @@ export const absenceNeverMs = 1000;
 export const listingsMax = 256;
 export const listingNeverMs = 60_000;
 
+/** Memory of bodies on their way to origins. Small ones have a share of their own, so that slow large ones do not hold them up. */
+export const writeMemoryMaxBytes = 256 * MiB;
+export const writeSmallMaxBytes = 1 * MiB;
+export const writeSmallMemoryMaxBytes = 32 * MiB;
+/** Parts of one large write sent to the origin at once. */
+export const partsInFlightMax = 4;
+/** Uploads under way, and those remembered as completed so that a completion can be repeated. */
+export const uploadsMax = 10_000;
+/** How long a completed upload is remembered. */
+export const uploadKeepMs = 3600_000;
+/** How often idle uploads are looked for. */
+export const uploadSweepMs = 600_000;
 /** Idle multipart uploads are aborted after this. */
 export const uploadIdleMaxMs = 24 * 3600_000;
 /** Data without a journal record waits this long before it is deleted. */

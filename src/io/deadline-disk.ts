@@ -74,6 +74,10 @@ class TimedDisk implements DeadlineDisk {
     return this.#watch.run(`clone ${from}`, () => this.#disk.clone(from, to));
   }
 
+  setMode(path: string, mode: number): Promise<void> {
+    return this.#watch.run(`setMode ${path}`, () => this.#disk.setMode(path, mode));
+  }
+
   unlink(path: string): Promise<void> {
     return this.#watch.run(`unlink ${path}`, () => this.#disk.unlink(path));
   }

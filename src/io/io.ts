@@ -105,7 +105,9 @@ export type Connection = Socket;
 
 export interface Network {
   /**
-   * Sends `range` of `file` down `connection`, after everything already written to it. Resolves when the kernel has
+   * Sends `range` of `file` down `connection`, after everything already written to it. (With node:http that is not so
+   * before the response has its socket: where `response.socket` is null, the answer before it is still being sent, and
+   * the head waits for the response's `socket` event.) Resolves when the kernel has
    * taken all bytes; rejects when the peer is gone, does not read for `clientIdleMs`, the file is shorter than the range
    * (DiskError EIO), the disk does not answer (DiskError ETIMEDOUT), or `signal` aborts. After a rejection the connection
    * is unusable and has been destroyed.

@@ -8,7 +8,7 @@ import { VOLUME_NAME } from '../core/volume.ts';
 import type { Right } from '../front/credentials.ts';
 import type { Config, VolumeConfig } from './config.ts';
 import { boolean, choice, door, duration, field, later, list, size, text } from './config-field.ts';
-import { endpointField, originField } from './origin-url.ts';
+import { endpointField, filePath, originField } from './origin-url.ts';
 
 /** What defaults depend on. */
 export interface Surroundings {
@@ -184,7 +184,15 @@ export function schemaFor(surroundings: Surroundings) {
     .superRefine((tables, context) => {
       const complain = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
       refineDoors(tables.doors, complain);
-      for (const [name, volume] of Object.entries(tables.volumes)) refineVolume(name, volume, complain);
+      const cacheDir = cacheDirOf(tables.node.cacheDir, surroundings);
+      for (const [name, volume] of Object.entries(tables.volumes)) {
+        refineVolume(name, volume, complain);
+        if (overlaps(volume.origin, cacheDir))
+          complain(
+            ['volumes', name, 'origin'],
+            `the cache directory ${cacheDir} and the origin ${volume.origin} lie in one another; keep them apart (node.cacheDir)`,
+          );
+      }
       for (const [id, key] of Object.entries(tables.keys))
         for (const volume of key.volumes)
           if (volume !== '*' && !Object.hasOwn(tables.volumes, volume))
@@ -198,7 +206,7 @@ export function schemaFor(surroundings: Surroundings) {
         node: {
           name: tables.node.name ?? surroundings.hostName,
           zone: tables.node.zone,
-          cacheDir: absolute(tables.node.cacheDir ?? defaultCacheDir(surroundings), surroundings),
+          cacheDir: cacheDirOf(tables.node.cacheDir, surroundings),
           capacityBytes: tables.node.capacity,
           memoryBytes: tables.node.memory ?? GiB,
           ffi: tables.node.ffi ?? 'auto',
@@ -277,11 +285,16 @@ function volumeConfig(name: string, table: z.output<typeof volumeTable>): Volume
   };
 }
 
-function defaultCacheDir({ homeDirectory, environment }: Surroundings): string {
-  return `${environment['XDG_CACHE_HOME'] || `${homeDirectory}/.cache`}/forebay/data`;
-}
-
-function absolute(path: string, { workingDirectory, homeDirectory }: Surroundings): string {
+function cacheDirOf(given: string | undefined, { workingDirectory, homeDirectory, environment }: Surroundings): string {
+  const path = given ?? `${environment['XDG_CACHE_HOME'] || '~/.cache'}/forebay/data`;
   const expanded = path === '~' || path.startsWith('~/') ? homeDirectory + path.slice(1) : path;
   return resolve(workingDirectory, expanded);
+}
+
+/** A cache within its own origin would cache itself. */
+function overlaps(origin: string, cacheDir: string): boolean {
+  if (!origin.startsWith('file://')) return false;
+  const root = filePath(origin).replace(/\/*$/, '/');
+  const cache = `${cacheDir}/`;
+  return cache.startsWith(root) || root.startsWith(cache);
 }

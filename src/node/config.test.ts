@@ -213,7 +213,6 @@ test('origins are checked for form, and never hold secrets', () => {
     's3://bucket',
     's3://my.bucket/p/',
     'file:///data',
-    'file:///',
     'memory:',
   ];
   for (const origin of right) assert.deepEqual(complaints({ text: `[volumes.abc]\norigin = "${origin}"` }), [], origin);
@@ -221,7 +220,8 @@ test('origins are checked for form, and never hold secrets', () => {
     'az://account': /expected an origin/,
     'az://Account/container': /expected an origin/,
     's3://': /expected an origin/,
-    's3://a_b': /expected an origin/,
+    's3://-ab': /expected an origin/,
+    'file:///a/%2e%2e/b': /without "\." and "\.\."/,
     'https://account.blob.core.windows.net/c': /expected an origin/,
     'file://data/x': /absolute path/,
     'file:///a/../b': /without "\." and "\.\."/,
@@ -232,6 +232,20 @@ test('origins are checked for form, and never hold secrets', () => {
     assert.match(complaints({ text: `[volumes.abc]\norigin = "${origin}"` })[0] ?? 'no complaint', expected, origin);
   const endpoint = '[volumes.abc]\norigin = "s3://bucket"\nendpoint = "http://user:pw@x"';
   assert.match(complaints({ text: endpoint })[0] ?? '', /an endpoint holds no secrets/);
+});
+
+test('a cache directory within its own origin, or around it, is refused', () => {
+  const at = (origin: string, cacheDir: string) =>
+    complaints({ text: `[node]\ncacheDir = "${cacheDir}"\n[volumes.models]\norigin = "${origin}"` })[0] ?? '';
+  for (const [origin, cacheDir] of [
+    ['file:///data', '/data/cache'],
+    ['file:///data', '/data'],
+    ['file:///', '/cache'],
+    ['file:///cache/models', '/cache'],
+    ['file:///a%20b/', '/a b/c'],
+  ] as const)
+    assert.match(at(origin, cacheDir), /^forebay\.toml:4: volumes\.models\.origin: .* lie in one another/, origin);
+  assert.equal(at('file:///data', '/database'), '');
 });
 
 test('anonymous doors are for loopback only', () => {

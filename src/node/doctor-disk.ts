@@ -64,14 +64,9 @@ async function fileSystem(path: string): Promise<Finding> {
       `${text}: the layer of a container, lost with it and slow`,
       'Mount a disk of the host into the container.',
     );
-  if (ephemeral(mount.device))
-    return ok(name, `${text}: ephemeral, so it survives a restart but no redeploy; clean data only is at risk`);
+  if (/^\/dev\/nvme\d+n\d+(p\d+)?$/.test(mount.device))
+    return ok(name, `${text}: local NVMe, which on cloud machines survives a restart, but no redeploy`);
   return ok(name, text);
-}
-
-/** Cloud machines' local NVMe is lost when the machine is redeployed. */
-function ephemeral(device: string): boolean {
-  return /^\/dev\/(disk\/azure\/resource|nvme\d+n\d+(p\d+)?$)/.test(device);
 }
 
 async function mountOf(path: string): Promise<{ device: string; type: string } | undefined> {

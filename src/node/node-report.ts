@@ -1,11 +1,11 @@
 /** What a node says of itself: to the admin door, to orchestrators and to Prometheus. */
-import type { NodeStatus, Readiness, VolumeStatus } from '../front/admin/node-status.ts';
+import type { NodeStatus, Readiness, StoreSummary, VolumeStatus } from '../front/admin/node-status.ts';
 import type { Gauge } from '../observe/metrics.ts';
 import type { Config } from './config.ts';
 import type { Node } from './node.ts';
-import type { VolumeHealth } from './volume-health.ts';
+import type { NodeHealth } from './node-health.ts';
 
-export function volumeStatuses(node: Node, health: VolumeHealth): VolumeStatus[] {
+export function volumeStatuses(node: Node, health: NodeHealth): VolumeStatus[] {
   return Array.from(node.volumes.values(), ({ volume, origin }) => ({
     name: volume.name,
     origin: origin.url,
@@ -27,7 +27,7 @@ function bounded(ms: number): number | null {
  * Ready: the store is open, and each volume's origin has answered, or may be away because stale answers are allowed. A
  * disk that is ejected is gone round, so it makes a node slow, not unready.
  */
-export function readinessOf(node: Node, health: VolumeHealth): Readiness {
+export function readinessOf(node: Node, health: NodeHealth): Readiness {
   const reasons = new Set<string>();
   for (const { volume } of node.volumes.values()) {
     const { reach } = health.of(volume.name);
@@ -39,10 +39,16 @@ export function readinessOf(node: Node, health: VolumeHealth): Readiness {
   return { ready: reasons.size === 0, reasons: [...reasons] };
 }
 
+/** The store learns of an ejected disk only when it asks something of it. */
+function storeSummary(node: Node, health: NodeHealth): StoreSummary {
+  const status = node.storeStatus;
+  return health.diskEjected ? { ...status, disk: 'ejected' } : status;
+}
+
 export interface ReportParts {
   readonly config: Config;
   readonly node: Node;
-  readonly health: VolumeHealth;
+  readonly health: NodeHealth;
   readonly version: string;
   readonly doors: Readonly<Record<string, string>>;
   readonly network: NodeStatus['network'];
@@ -63,7 +69,7 @@ export function statusOf(parts: ReportParts): NodeStatus {
     doors: parts.doors,
     network: parts.network,
     memory: { rssBytes: rss, heapBytes: heapUsed, budgetBytes: config.node.memoryBytes },
-    store: node.storeStatus,
+    store: storeSummary(node, health),
     volumes: volumeStatuses(node, health),
   };
 }
@@ -82,7 +88,7 @@ const STORE_GAUGES = {
 } as const;
 
 /** Gauges read at each scrape. */
-export function gaugesOf(node: Node, health: VolumeHealth, version: string): Gauge[] {
+export function gaugesOf(node: Node, health: NodeHealth, version: string): Gauge[] {
   const names = Object.entries(STORE_GAUGES) as [keyof typeof STORE_GAUGES, readonly [string, string]][];
   const store = names.map(
     ([field, [name, help]]): Gauge => ({
@@ -96,7 +102,7 @@ export function gaugesOf(node: Node, health: VolumeHealth, version: string): Gau
     {
       name: 'forebay_disk_ok',
       help: 'The cache disk answers and has space',
-      read: () => [{ labels: {}, value: node.storeStatus.disk === 'ok' ? 1 : 0 }],
+      read: () => [{ labels: {}, value: storeSummary(node, health).disk === 'ok' ? 1 : 0 }],
     },
     {
       name: 'forebay_volume_reachable',

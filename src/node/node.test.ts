@@ -12,8 +12,8 @@ import { createMemoryOrigin } from '../origin/memory.ts';
 import type { Origin } from '../origin/origin.ts';
 import { parseConfig } from './config.ts';
 import { createNode, type NodeOptions } from './node.ts';
+import { NodeHealth } from './node-health.ts';
 import { readinessOf, statusOf, volumeStatuses } from './node-report.ts';
-import { VolumeHealth } from './volume-health.ts';
 
 interface Place extends AsyncDisposable {
   readonly directory: string;
@@ -119,11 +119,11 @@ test('a node is ready when its origins have answered or may be away, and says wh
   const signal = new AbortController().signal;
   const readyAfter = async (next: () => Promise<void>) => {
     answer = next;
-    const health = new VolumeHealth();
+    const health = new NodeHealth();
     await health.probe(node.volumes.values(), { clock: at.io.clock, signal });
     return { health, reasons: readinessOf(node, health).reasons };
   };
-  assert.deepEqual(readinessOf(node, new VolumeHealth()), {
+  assert.deepEqual(readinessOf(node, new NodeHealth()), {
     ready: false,
     reasons: ['an origin has not answered yet'],
   });
@@ -153,7 +153,7 @@ test('S-13: a node whose volumes may be served stale is ready with the origin aw
     probe: async () => Promise.reject(new ForebayError('originUnavailable', 'no route')),
   });
   const node = await createNode({ ...at.options(), openOrigin: () => gone });
-  const health = new VolumeHealth();
+  const health = new NodeHealth();
   await health.probe(node.volumes.values(), { clock: at.io.clock, signal: new AbortController().signal });
   assert.equal(readinessOf(node, health).ready, true);
   await node.close();
@@ -177,7 +177,7 @@ test('the status holds what JSON can say, and no secret', async () => {
   const status = statusOf({
     config,
     node,
-    health: new VolumeHealth(),
+    health: new NodeHealth(),
     version: '1',
     doors: {},
     network: 'sendfile',
@@ -185,6 +185,12 @@ test('the status holds what JSON can say, and no secret', async () => {
   });
   assert.deepEqual(JSON.parse(JSON.stringify(status)), status);
   assert.doesNotMatch(JSON.stringify(status), /0123456789abcdef/);
+  const health = new NodeHealth();
+  health.note({ kind: 'disk.ejected', path: '/x', message: 'hangs' });
+  const parts = { config, node, version: '1', doors: {}, network: 'sendfile', uptimeMs: 1 } as const;
+  assert.equal(statusOf({ ...parts, health }).store.disk, 'ejected');
+  health.note({ kind: 'disk.readmitted', path: '/x' });
+  assert.equal(statusOf({ ...parts, health }).store.disk, 'ok');
   assert.deepEqual([status.zone, status.volumes[0]?.staleIfErrorMs], ['rack-4', null]);
   await node.close();
 });

@@ -80,6 +80,7 @@ export async function createNode({ config, io, openOrigin, emit }: NodeOptions):
         return store.status;
       },
       async close() {
+        writer.close();
         await reader.close();
         await closeAll();
       },

@@ -5,7 +5,7 @@ const EXPECTED = 'an origin: az://account/container[/prefix], s3://bucket[/prefi
 const SECRETS = 'credentials come from the environment (AZURE_…, AWS_…), not from the configuration';
 
 const AZURE = /^az:\/\/[a-z0-9]{3,24}\/(\$root|\$web|[a-z0-9](?:-?[a-z0-9]){2,62})(\/.*)?$/;
-const S3 = /^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](\/.*)?$/;
+const S3 = /^s3:\/\/[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9](\/.*)?$/;
 
 /** Checks an origin's form; `undefined` where it is none. Throws `Refusal` for what is understood but not possible. */
 function readOrigin(value: unknown): string | undefined {
@@ -19,7 +19,7 @@ function readOrigin(value: unknown): string | undefined {
 }
 
 function readFileOrigin(value: string): string {
-  const path = value.slice('file://'.length);
+  const path = filePath(value);
   if (!path.startsWith('/'))
     throw new Refusal(
       `a file: origin takes an absolute path, with three slashes, got ${JSON.stringify(value)}; write it like origin = "file:///data/models"`,
@@ -27,6 +27,16 @@ function readFileOrigin(value: string): string {
   if (path.includes('\0') || path.split('/').some((segment) => segment === '.' || segment === '..'))
     throw new Refusal(`a file: origin takes a path without "." and "..", got ${JSON.stringify(value)}`);
   return value;
+}
+
+/** The directory of a `file:` origin; percent-encoding is undone. */
+export function filePath(origin: string): string {
+  const path = origin.slice('file://'.length);
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
 }
 
 export const originField = field<string>({

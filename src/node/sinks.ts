@@ -4,7 +4,7 @@ import type { Emit } from '../observe/events.ts';
 import { Log } from '../observe/log.ts';
 import { Metrics } from '../observe/metrics.ts';
 import type { Config } from './config.ts';
-import { VolumeHealth } from './volume-health.ts';
+import { NodeHealth } from './node-health.ts';
 
 const STDERR = 2;
 
@@ -13,7 +13,7 @@ export interface Sinks {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly feed: EventFeed;
-  readonly health: VolumeHealth;
+  readonly health: NodeHealth;
 }
 
 export function createSinks(config: Config, options: { format: 'json' | 'text' }): Sinks {
@@ -25,7 +25,7 @@ export function createSinks(config: Config, options: { format: 'json' | 'text' }
   });
   const metrics = new Metrics();
   const feed = new EventFeed();
-  const health = new VolumeHealth();
+  const health = new NodeHealth();
   const emit: Emit = (event) => {
     log.write(event);
     metrics.count(event);

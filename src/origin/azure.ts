@@ -11,7 +11,7 @@ import type { Readable } from 'node:stream';
 import type { BlobHTTPHeaders, BlockBlobClient, ContainerClient } from '@azure/storage-blob';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { sendWholeMaxBytes } from '../core/limits.ts';
-import type { ObjectHeaders, ObjectVersion } from '../core/object.ts';
+import { OBJECT_HEADER_NAMES, type ObjectHeaders, type ObjectVersion } from '../core/object.ts';
 import { type Range, rangeLength } from '../core/range.ts';
 import type { Clock, Random } from '../io/io.ts';
 import { blockId, blockSizes, blocksOfPart, isUploadId, partsOf, partToken } from './azure-block.ts';
@@ -20,7 +20,7 @@ import { AzureListing } from './azure-list.ts';
 import { cut } from './body.ts';
 import { AZURE_CARRIER, carry, uncarry } from './carried-metadata.ts';
 import { type Failure, originFailure } from './failure.ts';
-import { checkAnswer, dateMs, nothing, quoted, Requests, type StoreIo } from './http-store.ts';
+import { abandonable, checkAnswer, dateMs, nothing, quoted, Requests, type StoreIo } from './http-store.ts';
 import type { Body, Condition, ListOptions, ListPage, Origin, PutOptions, TakenPart } from './origin.ts';
 import { receive } from './receive.ts';
 
@@ -88,8 +88,8 @@ class AzureOrigin implements Origin {
           conditions: { ifMatch: etag },
           maxRetryRequests: 0,
         });
+        const source = abandonable(answer.readableStreamBody as Readable);
         checkAnswer(answer, { what, etag, range });
-        const source = answer.readableStreamBody as Readable;
         return receive({ source, lengthBytes: rangeLength(range), watch, what: `${what} at ${this.url}` });
       });
     } catch (error) {
@@ -362,5 +362,5 @@ function headersOf(found: {
 }
 
 function sameHeaders(a: ObjectHeaders, b: ObjectHeaders): boolean {
-  return JSON.stringify(Object.entries(a).sort()) === JSON.stringify(Object.entries(b).sort());
+  return OBJECT_HEADER_NAMES.every((name) => a[name] === b[name]);
 }

@@ -96,7 +96,7 @@ function codeOf(failure: Failure): ErrorCode {
 }
 
 /** How long the store asked to be left alone, in milliseconds. */
-export function parseRetryAfter(text: string | undefined, wallMs: number): number | undefined {
+function parseRetryAfter(text: string | undefined, wallMs: number): number | undefined {
   if (text === undefined) return undefined;
   if (/^\d{1,9}$/.test(text.trim())) return Number(text) * 1000;
   const atMs = Date.parse(text);

@@ -55,7 +55,7 @@ async function* walk(disk: Disk, base: string, options: ListOptions): AsyncGener
   const atOnce = Math.min(STATS_AT_ONCE, options.limit + 1);
   for (let from = 0; from < keys.length; from += atOnce) {
     const some = keys.slice(from, from + atOnce);
-    const entries = await Promise.all(some.map((key) => (isMarker(key) ? undefined : entryOf(disk, key))));
+    const entries = await Promise.all(some.map(async (key) => (isMarker(key) ? undefined : await entryOf(disk, key))));
     for (const [i, key] of some.entries()) {
       const entry = entries[i];
       if (entry !== undefined) yield { entry };

@@ -116,6 +116,11 @@ function wrongAnswer(what: string, text: string): ForebayError {
   return new ForebayError('originUnavailable', `${what}: the origin ${text}`);
 }
 
+/** An answer's body that may be left unread: the connection's end is then an error that nobody else listens for. */
+export function abandonable(source: Readable): Readable {
+  return source.on('error', () => undefined);
+}
+
 /** ETags with their quotes, which listings of Azure leave out. */
 export function quoted(etag: string): string {
   return etag.startsWith('"') || etag.startsWith('W/') ? etag : `"${etag}"`;

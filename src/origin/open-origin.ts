@@ -109,6 +109,7 @@ export function parseOriginUrl(url: string): OriginUrl {
   if (!ACCOUNT.test(host)) throw config(url, `has no valid account name ("${host}"): 3 to 24 of a–z and 0–9`);
   if (!CONTAINER.test(container))
     throw config(url, `has no valid container name ("${container}"): 3 to 63 of a–z, 0–9 and single "-"`);
+  if (rest.some((segment) => segment === '.' || segment === '..')) throw config(url, 'has "." or ".." in its prefix');
   return { kind: 'azure', account: host, container, prefix: keyPrefix(rest.join('/')) };
 }
 

@@ -12,7 +12,7 @@ import type { ObjectHeaders, ObjectVersion } from '../core/object.ts';
 import { type Range, rangeLength } from '../core/range.ts';
 import { carry, S3_CARRIER, uncarry } from './carried-metadata.ts';
 import { type Failure, originFailure } from './failure.ts';
-import { checkAnswer, dateMs, nothing, quoted, Requests, type StoreIo } from './http-store.ts';
+import { abandonable, checkAnswer, dateMs, nothing, quoted, Requests, type StoreIo } from './http-store.ts';
 import { isAfter } from './listing.ts';
 import type { Body, Condition, ListEntry, ListOptions, ListPage, Origin, PutOptions, TakenPart } from './origin.ts';
 import { receive } from './receive.ts';
@@ -68,8 +68,9 @@ class S3Origin implements Origin {
       return await this.#requests.open(what, signal, async (watch) => {
         const answer = await client.send(command, { abortSignal: watch.signal });
         const { ETag, ContentLength, ContentRange } = answer;
+        const source = abandonable(answer.Body as Readable);
         checkAnswer({ etag: ETag, contentLength: ContentLength, contentRange: ContentRange }, { what, etag, range });
-        return receive({ source: answer.Body as Readable, lengthBytes, watch, what: `${what} at ${this.url}` });
+        return receive({ source, lengthBytes, watch, what: `${what} at ${this.url}` });
       });
     } catch (error) {
       throw isGone(error) ? gone(key, etag, error) : error;

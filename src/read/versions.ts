@@ -133,7 +133,7 @@ export class Versions {
     const done = () => {
       if (this.#asks.get(name) === ask) this.#asks.delete(name);
     };
-    ask.answer.then(done, done);
+    void ask.answer.catch(() => undefined).finally(done);
     return ask.answer;
   }
 

@@ -102,10 +102,11 @@ export class Eviction {
         index.contents.isSmall(row) && index.chunks.present(chunk) !== 0 && index.chunks.place(chunk).pack === pack
       );
     });
+    const spared = new Set(this.#sieve.spared);
     for (const chunk of rows) {
       if (!index.chunks.isLive(chunk)) continue;
       const row = index.chunks.content(chunk);
-      const stays = index.chunks.has(chunk, CHUNK_VISITED) || !this.mayEvict(chunk);
+      const stays = spared.has(chunk) || index.chunks.has(chunk, CHUNK_VISITED) || !this.mayEvict(chunk);
       if (stays) {
         index.chunks.set(chunk, CHUNK_VISITED, false);
         await this.#options.move(row, chunk);

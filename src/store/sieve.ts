@@ -7,6 +7,8 @@ import { CHUNK_VISITED, type ChunkRow, type ChunkTable } from './chunk-table.ts'
 export class Sieve {
   readonly #chunks: ChunkTable;
   #hand: ChunkRow | undefined;
+  /** Chunks whose bit the last call of `next` cleared: they have earned one more round. */
+  readonly spared = new Set<ChunkRow>();
 
   constructor(chunks: ChunkTable) {
     this.#chunks = chunks;
@@ -14,6 +16,7 @@ export class Sieve {
 
   /** The next victim that `mayEvict` allows; `undefined` when two rounds found none (one clears the bits, one takes). */
   next(mayEvict: (row: ChunkRow) => boolean): ChunkRow | undefined {
+    this.spared.clear();
     let at = this.#hand !== undefined && this.#chunks.isLive(this.#hand) ? this.#hand : this.#chunks.oldest;
     for (let steps = 2 * this.#chunks.count; steps > 0 && at !== undefined; steps -= 1) {
       const next = this.#chunks.newer(at) ?? this.#chunks.oldest;
@@ -23,6 +26,7 @@ export class Sieve {
           return at;
         }
         this.#chunks.set(at, CHUNK_VISITED, false);
+        this.spared.add(at);
       }
       at = next;
     }

@@ -13,15 +13,15 @@ import type { ContentId } from '../core/ids.ts';
 import { MiB, smallContentMaxBytes } from '../core/limits.ts';
 import type { ObjectFact } from '../core/object.ts';
 import type { Range } from '../core/range.ts';
-import { type Clock, type Disk, DiskError, type Random } from '../io/io.ts';
+import type { Clock, Disk, Random } from '../io/io.ts';
 import type { DropReason, Emit } from '../observe/events.ts';
-import { CHUNK_UNVERIFIED, CHUNK_VISITED, type ChunkRow } from './chunk-table.ts';
+import { Acquisition } from './acquisition.ts';
+import { CHUNK_VISITED } from './chunk-table.ts';
 import { type ContentRow, FLAG_DOOMED, FLAG_LENT, FLAG_PINNED } from './content-table.ts';
 import type { Piece } from './piece.ts';
 import type { Reservation } from './space.ts';
 import { PACK_HEADER_BYTES } from './store-index.ts';
 import type { StoreParts } from './store-parts.ts';
-import { missingIsUndefined } from './verification.ts';
 
 export interface StoreOptions {
   readonly disk: Disk;
@@ -65,8 +65,6 @@ export interface ContentShape {
   readonly chunkSizeBytes: number;
 }
 
-/** Bytes of one piece at most: long enough that handing over costs nothing, short enough that eviction is not held up. */
-const pieceMaxBytes = 128 * MiB;
 const closeDeadlineMs = 5000;
 
 /** What a small content takes on the disk. */
@@ -81,6 +79,7 @@ export interface Hold {
 
 export class Store {
   readonly #parts: StoreParts;
+  readonly #acquisition: Acquisition;
   readonly #options: StoreOptions;
   #snapshotting = false;
   readonly #stop = new AbortController();
@@ -89,6 +88,7 @@ export class Store {
   /** Use `openStore`. */
   constructor(parts: StoreParts, options: StoreOptions) {
     this.#parts = parts;
+    this.#acquisition = new Acquisition(parts);
     this.#options = options;
   }
 
@@ -141,7 +141,13 @@ export class Store {
 
   /** A small content's bytes, where they are in memory. */
   hot(id: ContentId): Uint8Array | undefined {
-    return this.#parts.hot.get(id);
+    const bytes = this.#parts.hot.get(id);
+    if (bytes === undefined) return undefined;
+    const { index } = this.#parts;
+    const row = index.contents.find(id);
+    const chunk = row === undefined ? undefined : index.chunks.find(row, 0);
+    if (chunk !== undefined) index.chunks.set(chunk, CHUNK_VISITED, true);
+    return bytes;
   }
 
   /** Keeps the content's row and file until released. A content that was doomed is wanted again. */
@@ -168,14 +174,7 @@ export class Store {
     const { index } = this.#parts;
     const row = index.contents.find(id);
     if (row === undefined || range.end <= range.start) return undefined;
-    const block = Math.floor(range.start / BLOCK_SIZE_BYTES);
-    if (!index.hasBlock(row, block)) return undefined;
-    if (index.contents.isSmall(row)) return this.#acquireSmall(row, range);
-    if (index.contents.has(row, FLAG_LENT)) await this.#parts.verification.lent(row);
-    const first = index.chunkOf(row, block);
-    if (first !== undefined && index.chunks.has(first, CHUNK_UNVERIFIED))
-      await this.#parts.verification.chunk(first, 'first-use');
-    return options.verify ? this.#acquireChecked(row, range) : this.#acquireRun(row, range);
+    return this.#acquisition.acquire(row, range, options);
   }
 
   // ---- filling -----------------------------------------------------------------------------------------------------
@@ -268,7 +267,7 @@ export class Store {
       return freed;
     }
     const work: Promise<number>[] = [];
-    for (const chunk of [...index.chunksOf(row)]) {
+    for (const chunk of Array.from(index.chunksOf(row))) {
       if (!index.chunks.isLive(chunk) || !index.contents.isLive(row) || !eviction.mayEvict(chunk)) continue;
       const removed = eviction.evictChunk(chunk);
       freed += removed.bytes;
@@ -316,7 +315,7 @@ export class Store {
     if (row === undefined) return 0;
     const before = this.#parts.verification.corruptBlocks;
     hot.delete(id);
-    for (const chunk of [...index.chunksOf(row)])
+    for (const chunk of Array.from(index.chunksOf(row)))
       if (index.chunks.isLive(chunk)) await this.#parts.verification.chunk(chunk, found);
     return this.#parts.verification.corruptBlocks - before;
   }
@@ -409,100 +408,5 @@ export class Store {
       ? removal.removeSmall(row)
       : removal.removeBlocks(row, { first: 0, count: blockCount(index.contents.sizeBytes(row)) });
     if (removed.bytes > 0) this.#options.emit({ kind: 'store.dropped', content: id, bytes: removed.bytes, reason });
-  }
-
-  async #acquireSmall(row: ContentRow, range: Range): Promise<Piece | undefined> {
-    const { index, hot, packs } = this.#parts;
-    const id = index.contents.id(row);
-    const chunk = index.chunks.find(row, 0) as ChunkRow;
-    index.chunks.set(chunk, CHUNK_VISITED, true);
-    let bytes = hot.get(id);
-    if (bytes === undefined) {
-      const expected = { sizeBytes: index.contents.sizeBytes(row), checksum: index.chunks.checksum(chunk, 0) };
-      const place = index.chunks.place(chunk);
-      bytes = await this.#parts.health.run(() => packs.read(place, expected).catch(missingIsUndefined));
-      const moved = index.chunks.find(row, 0);
-      const same =
-        moved !== undefined && index.chunks.hasBlock(moved, 0) && index.chunks.place(moved).offset === place.offset;
-      if (bytes === undefined) {
-        if (same) this.#parts.verification.dropBlock(row, 0, 'read');
-        return undefined;
-      }
-      hot.put(id, bytes);
-    }
-    return { kind: 'bytes', bytes: bytes.subarray(range.start, range.end), release: () => undefined };
-  }
-
-  async #acquireRun(row: ContentRow, range: Range): Promise<Piece | undefined> {
-    const { index, files } = this.#parts;
-    const used: ChunkRow[] = [];
-    const limit = Math.min(range.end, range.start + pieceMaxBytes);
-    let end = range.start;
-    while (end < limit) {
-      const block = Math.floor(end / BLOCK_SIZE_BYTES);
-      const chunk = index.chunkOf(row, block);
-      if (chunk === undefined || !index.hasBlock(row, block) || index.chunks.has(chunk, CHUNK_UNVERIFIED)) break;
-      if (used.at(-1) !== chunk) {
-        index.chunks.addUses(chunk, 1);
-        index.chunks.set(chunk, CHUNK_VISITED, true);
-        used.push(chunk);
-      }
-      end = Math.min((block + 1) * BLOCK_SIZE_BYTES, limit);
-    }
-    if (used.length === 0) return undefined;
-    try {
-      const opened = await this.#parts.health.run(() =>
-        files.acquire(this.#parts.dataPath(index.contents.id(row)), 'read'),
-      );
-      return {
-        kind: 'file',
-        file: opened.file,
-        range: { start: range.start, end },
-        release: (damaged = false) => {
-          opened.release();
-          this.#unuse(used, damaged);
-        },
-      };
-    } catch (error) {
-      this.#unuse(used, true);
-      if (!(error instanceof DiskError) || error.code !== 'ENOENT') throw error;
-      // The file is gone: the check finds every block missing and drops it.
-      for (const chunk of used) if (index.chunks.isLive(chunk)) await this.#parts.verification.chunk(chunk, 'read');
-      return undefined;
-    }
-  }
-
-  /** Reads one block, checks it and returns what lies in `range`; `undefined` after dropping a wrong one. */
-  async #acquireChecked(row: ContentRow, range: Range): Promise<Piece | undefined> {
-    const { index } = this.#parts;
-    const block = Math.floor(range.start / BLOCK_SIZE_BYTES);
-    const chunk = index.chunkOf(row, block);
-    if (chunk === undefined || !index.hasBlock(row, block)) return undefined;
-    const checksum = index.chunks.checksum(chunk, index.place(row, block).block);
-    const blockBytes = blockRange(block, index.contents.sizeBytes(row));
-    const piece = await this.#acquireRun(row, blockBytes);
-    if (piece === undefined || piece.kind !== 'file') return piece;
-    const bytes = await this.#parts.health
-      .run(() => piece.file.read(blockBytes.start, blockBytes.end - blockBytes.start))
-      .finally(() => piece.release());
-    if (bytes.length !== blockBytes.end - blockBytes.start || crc32(bytes) !== checksum) {
-      this.#parts.verification.dropBlock(row, block, 'read');
-      return undefined;
-    }
-    const end = Math.min(range.end, blockBytes.end);
-    return {
-      kind: 'bytes',
-      bytes: bytes.subarray(range.start - blockBytes.start, end - blockBytes.start),
-      release: () => undefined,
-    };
-  }
-
-  #unuse(used: readonly ChunkRow[], damaged: boolean): void {
-    const { chunks } = this.#parts.index;
-    for (const chunk of used) {
-      if (damaged) chunks.set(chunk, CHUNK_UNVERIFIED, true);
-      chunks.addUses(chunk, -1);
-      this.#parts.index.dropEmptyChunk(chunk);
-    }
   }
 }

@@ -18,7 +18,7 @@ export const fails =
   (error: unknown): true => {
     assert.ok(
       isForebayError(error, ...codes),
-      `expected ${codes}, came ${String((error as { stack?: string }).stack ?? error)}`,
+      `expected ${codes.join()}, came ${String((error as { stack?: string }).stack ?? error)}`,
     );
     return true;
   };

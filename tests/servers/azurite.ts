@@ -22,5 +22,5 @@ export async function startAzurite(): Promise<Azurite> {
   });
   const endpoint = `${server.address}/${AZURITE_ACCOUNT}`;
   const connectionString = `DefaultEndpointsProtocol=http;AccountName=${AZURITE_ACCOUNT};AccountKey=${AZURITE_KEY};BlobEndpoint=${endpoint};`;
-  return { endpoint, connectionString, stop: server.stop };
+  return { endpoint, connectionString, stop: () => server.stop() };
 }

@@ -34,7 +34,7 @@ export async function startMoto(): Promise<Moto | string> {
   return {
     endpoint: server.address,
     credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-    stop: server.stop,
+    stop: () => server.stop(),
   };
 }
 

@@ -20,6 +20,8 @@ export interface Head {
 type Role = 'plain' | 'odd' | 'host' | 'connection';
 
 interface Name {
+  /** As spelled, with the colon. */
+  readonly start: string;
   readonly lower: string;
   readonly role: Role;
 }
@@ -58,6 +60,9 @@ const ODD_NAMES: ReadonlySet<string> = new Set([
 /** Spellings remembered, so that a header's name costs one look-up; strangers' spellings are not, past this. */
 const NAMES_MAX = 512;
 const names = new Map<string, Name>();
+/** The names of the last head, line by line: the next one's are mostly the same. */
+const previous: Name[] = [];
+const PREVIOUS_MAX = 64;
 
 /** `undefined` for what is no token. */
 function nameOf(spelling: string): Name | undefined {
@@ -66,7 +71,7 @@ function nameOf(spelling: string): Name | undefined {
   if (spelling === '' || runEnd(spelling, 0, TOKEN) !== spelling.length) return undefined;
   const lower = spelling.toLowerCase();
   const role: Role = ODD_NAMES.has(lower) ? 'odd' : lower === 'host' || lower === 'connection' ? lower : 'plain';
-  const name = { lower, role };
+  const name = { start: `${spelling}:`, lower, role };
   if (names.size < NAMES_MAX && spelling.length <= 64) names.set(spelling, name);
   return name;
 }
@@ -109,11 +114,15 @@ export function parseHead(text: string, at: number, clean: boolean): Head | 'inc
   let keepAlive = true;
   for (let line = targetEnd + 11; line < close + 2; ) {
     const lineEnd = text.indexOf('\r\n', line);
-    const colon = text.indexOf(':', line);
-    if (colon < 0 || colon > lineEnd) return 'odd';
-    const name = nameOf(text.slice(line, colon));
-    if (name === undefined || name.role === 'odd') return 'odd';
-    let from = colon + 1;
+    let name = previous[headers.length >> 1];
+    if (name === undefined || !text.startsWith(name.start, line)) {
+      const colon = text.indexOf(':', line);
+      if (colon < 0 || colon > lineEnd) return 'odd';
+      name = nameOf(text.slice(line, colon));
+      if (name === undefined || name.role === 'odd') return 'odd';
+      if (headers.length < PREVIOUS_MAX) previous[headers.length >> 1] = name;
+    }
+    let from = line + name.start.length;
     while (from < lineEnd && isBlank(text.charCodeAt(from))) from++;
     let to = lineEnd;
     while (to > from && isBlank(text.charCodeAt(to - 1))) to--;

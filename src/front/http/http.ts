@@ -92,7 +92,10 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
         handler,
         nowMs: () => nowMs,
         wallMs: () => clock.wallMs(),
-        malformed: () => options.refusal('malformed'),
+        malformed: () => {
+          options.onRefused('malformed');
+          return options.refusal('malformed');
+        },
       }),
     );
     socket.pause();

@@ -1,7 +1,7 @@
 /** A connection that node:http holds. Pipelined requests are handled one at a time, so that each owns the socket. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { clientIdleMs, keepAliveIdleMs } from '../../core/limits.ts';
+import { clientIdleMs, keepAliveIdleMs, lingerMs } from '../../core/limits.ts';
 import type { Handler } from './exchange.ts';
 import { NodeExchange } from './node-exchange.ts';
 import { responseHead } from './response-head.ts';
@@ -67,7 +67,8 @@ export class NodeConnection {
       if (this.#exchange !== undefined) this.#sinceMs = nowMs;
       this.#moved = moved;
     }
-    return nowMs - this.#sinceMs > (this.#exchange === undefined ? keepAliveIdleMs : clientIdleMs);
+    const limitMs = this.#exchange?.isDiscarding === true ? lingerMs : clientIdleMs;
+    return nowMs - this.#sinceMs > (this.#exchange === undefined ? keepAliveIdleMs : limitMs);
   }
 
   closed(): void {
@@ -105,6 +106,11 @@ export class NodeConnection {
       return;
     }
     this.#exchange = undefined;
+    if (this.#options.socket.destroyed) {
+      // Nobody waits for what was sent after a request that failed.
+      this.#waiting.length = 0;
+      return;
+    }
     const next = this.#waiting.shift();
     if (next !== undefined) this.#handle(next);
     else if (this.#refusal !== undefined) this.#sayAndClose(this.#refusal);

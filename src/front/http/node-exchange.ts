@@ -24,6 +24,8 @@ export class NodeExchange implements Exchange {
   onOver: (() => void) | undefined = undefined;
   /** Waiting for bytes of the body: if they do not come, it is the client who is idle. */
   isAwaitingClient = false;
+  /** The answer is out; what still comes of the body is thrown away. */
+  isDiscarding = false;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #abort = new AbortController();
@@ -163,6 +165,7 @@ export class NodeExchange implements Exchange {
     const end = () => this.#response.end();
     let discarded = 0;
     this.isAwaitingClient = true;
+    this.isDiscarding = true;
     this.#response.write('');
     request.on('data', (chunk: Buffer) => {
       discarded += chunk.length;

@@ -9,7 +9,8 @@
  */
 import type { Socket } from 'node:net';
 
-const BUFFER_BYTES = 1024 * 1024;
+/** Also what a client can make us hold by asking and not reading, beside what the kernel holds for it. */
+const BUFFER_BYTES = 128 * 1024;
 
 export class WriteBatch {
   #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);

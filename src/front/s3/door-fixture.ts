@@ -113,7 +113,7 @@ const random: Random = {
   fraction: () => randomInt(1 << 30) / (1 << 30),
 };
 
-export class MapVolume {
+class MapVolume {
   readonly objects = new Map<string, Stored>();
   readonly uploads = new Map<string, Upload>();
   /** Objects below this are hot; larger ones leave as pieces. */

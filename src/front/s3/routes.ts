@@ -106,7 +106,7 @@ export interface Routed {
 
 /** Throws notImplemented with the operation's name, methodNotAllowed. */
 export function operationOf(request: Routed): Operation {
-  if (!(request.method in VERBS)) throw notAllowed(request.method);
+  if (!Object.hasOwn(VERBS, request.method)) throw notAllowed(request.method);
   if (request.bucket === '') {
     if (request.method === 'GET' && request.key === '') return 'ListBuckets';
     throw notAllowed(request.method);

@@ -21,7 +21,7 @@ export function asForebayError(error: unknown): ForebayError {
 }
 
 /** `<Error>` with a code of S3's own, without the declaration. */
-export function errorElement(code: string, message: string, context: ErrorContext): string {
+function errorElement(code: string, message: string, context: ErrorContext): string {
   const children = [
     element('Code', code),
     element('Message', message),

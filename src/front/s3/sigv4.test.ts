@@ -133,6 +133,9 @@ test('the scope must be of s3 and of the day of the request', async () => {
   refused({ path: base.path, headers: changed('Signature=', 'Signatur=') }, 'invalidRequest');
   refused({ path: base.path, headers: changed('AWS4-HMAC-SHA256', 'AWS4-ECDSA-P256-SHA256') }, 'invalidRequest');
   check({ path: base.path, headers: changed(', ', ',') });
+  const [credential, names, signature] = authorization.slice('AWS4-HMAC-SHA256 '.length).split(', ');
+  const reordered = `AWS4-HMAC-SHA256 ${signature}, ${names},${credential}`;
+  check({ path: base.path, headers: { ...headers, authorization: reordered } });
 });
 
 test('host and every x-amz- header must be signed', async () => {

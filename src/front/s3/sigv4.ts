@@ -10,21 +10,11 @@ import { hash } from 'node:crypto';
 import { ForebayError } from '../../core/errors.ts';
 import { presignedMaxS, signatureSkewMs } from '../../core/limits.ts';
 import type { AccessKey, Credentials } from '../credentials.ts';
-import { isPlainPath, percentDecode, percentEncode } from '../http/percent.ts';
-import type { Query } from '../http/query.ts';
 import { canonicalQuery, hasQuery, queryValue } from '../http/query.ts';
+import type { CanonicalRequest, SignedRequest } from './canonical-request.ts';
+import { canonicalPath, canonicalRequest } from './canonical-request.ts';
 import type { SigningKey, SigningKeys } from './signing-key.ts';
 import { isSameDigest } from './signing-key.ts';
-
-/** What a signature is computed over. */
-export interface SignedRequest {
-  readonly method: string;
-  /** The path as sent. */
-  readonly path: string;
-  readonly query: Query;
-  readonly headers: readonly string[];
-  header(name: string): string | undefined;
-}
 
 /** The seed of the signatures of a body's chunks. */
 export interface ChunkSeed {
@@ -48,7 +38,10 @@ export interface Authentication {
   readonly payload: PayloadClaim;
 }
 
+const EMPTY_SHA256 = hash('sha256', '', 'hex');
 const ALGORITHM = 'AWS4-HMAC-SHA256';
+/** Where the fields of an Authorization header begin. */
+const FIELDS_AT = ALGORITHM.length + 1;
 const UNSIGNED: PayloadClaim = { kind: 'unsigned' };
 
 /** Who asks. Throws accessDenied, invalidAccessKey, signatureMismatch, requestTimeSkewed, requestExpired, invalidRequest. */
@@ -82,9 +75,7 @@ function verifyHeader(
   options: { keys: SigningKeys; nowMs: number },
 ): Authentication {
   if (!authorization.startsWith(`${ALGORITHM} `)) throw unsupportedAlgorithm();
-  const credential = authorizationField(authorization, 'Credential=');
-  const signedHeaders = authorizationField(authorization, 'SignedHeaders=');
-  const signature = authorizationField(authorization, 'Signature=');
+  const { credential, signedHeaders, signature } = authorizationFields(authorization);
   const date = request.header('x-amz-date') ?? basicDate(request.header('date'));
   const timeMs = parseDate(date);
   if (Math.abs(options.nowMs - timeMs) > signatureSkewMs)
@@ -93,8 +84,7 @@ function verifyHeader(
       `the request is of ${date}, it is ${new Date(options.nowMs).toISOString()}`,
     );
   const { key, scope } = keyOf(credential, date, options.keys);
-  const claim = request.header('x-amz-content-sha256');
-  if (claim === undefined) throw new ForebayError('invalidRequest', 'x-amz-content-sha256 is missing');
+  const claim = request.header('x-amz-content-sha256') ?? claimOfNothing(request);
   const canonical = canonicalRequest(request, canonicalQuery(request.query), signedHeaders, claim);
   checkSignature({ key, date, scope, canonical, signature });
   return {
@@ -102,6 +92,13 @@ function verifyHeader(
     signed: true,
     payload: payloadClaim(claim, { key, signature, date, scope }),
   };
+}
+
+/** Without a body some clients (curl) do not say that they signed the hash of nothing. */
+function claimOfNothing(request: SignedRequest): string {
+  if ((request.header('content-length') ?? '0') !== '0' || request.header('transfer-encoding') !== undefined)
+    throw new ForebayError('invalidRequest', 'x-amz-content-sha256 is missing');
+  return EMPTY_SHA256;
 }
 
 function verifyQuery(request: SignedRequest, options: { keys: SigningKeys; nowMs: number }): Authentication {
@@ -133,6 +130,29 @@ function verifyQuery(request: SignedRequest, options: { keys: SigningKeys; nowMs
     key: key.accessKey,
     signed: true,
     payload: payloadClaim(claim, { key, signature, date, scope }),
+  };
+}
+
+interface AuthorizationFields {
+  readonly credential: string;
+  readonly signedHeaders: string;
+  readonly signature: string;
+}
+
+/** `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`, as nearly everyone writes it; other orders and blanks take longer. */
+function authorizationFields(text: string): AuthorizationFields {
+  const first = text.indexOf(', SignedHeaders=', FIELDS_AT);
+  const second = text.indexOf(', Signature=', first);
+  if (text.startsWith('Credential=', FIELDS_AT) && first > 0 && second > 0 && text.indexOf(',', second + 1) < 0)
+    return {
+      credential: text.slice(FIELDS_AT + 11, first),
+      signedHeaders: text.slice(first + 16, second),
+      signature: text.slice(second + 12),
+    };
+  return {
+    credential: authorizationField(text, 'Credential='),
+    signedHeaders: authorizationField(text, 'SignedHeaders='),
+    signature: authorizationField(text, 'Signature='),
   };
 }
 
@@ -189,53 +209,6 @@ function basicDate(httpDate: string | undefined): string {
   return Number.isNaN(ms) ? (httpDate ?? '') : new Date(ms).toISOString().replace(/[-:]|\.\d{3}/g, '');
 }
 
-interface SignedHeaders {
-  readonly names: readonly string[];
-  readonly set: ReadonlySet<string>;
-}
-
-/** Clients sign the same few lists of headers over and over. */
-const lists = new Map<string, SignedHeaders>();
-const LISTS_MAX = 256;
-
-function signedHeadersOf(text: string): SignedHeaders {
-  const known = lists.get(text);
-  if (known !== undefined) return known;
-  const names = text.split(';');
-  const list = { names, set: new Set(names) };
-  if (!list.set.has('host')) throw new ForebayError('accessDenied', 'the host header must be signed');
-  if (lists.size >= LISTS_MAX) lists.clear();
-  lists.set(text, list);
-  return list;
-}
-
-function canonicalRequest(request: SignedRequest, query: string, signedHeaders: string, payload: string): string {
-  const { names, set } = signedHeadersOf(signedHeaders);
-  const { headers } = request;
-  for (let index = 0; index < headers.length; index += 2) {
-    const name = headers[index] as string;
-    if (name.startsWith('x-amz-') && !set.has(name))
-      throw new ForebayError('accessDenied', `the header ${name} was not signed`);
-  }
-  let lines = '';
-  for (let index = 0; index < names.length; index++) {
-    const name = names[index] as string;
-    lines += `${name}:${collapse(request.header(name) ?? '')}\n`;
-  }
-  return `${request.method}\n${canonicalPath(request.path)}\n${query}\n${lines}\n${signedHeaders}\n${payload}`;
-}
-
-function canonicalPath(path: string): string {
-  if (isPlainPath(path)) return path;
-  const bytes = percentDecode(path);
-  if (bytes === undefined) throw new ForebayError('invalidUri', 'the path has a malformed % escape');
-  return percentEncode(bytes, true);
-}
-
-function collapse(value: string): string {
-  return value.includes('  ') || value.includes('\t') ? value.replace(/[ \t]+/g, ' ') : value;
-}
-
 const scratch = Buffer.allocUnsafeSlow(8192);
 
 /** SHA-256 of a byte string, in hex. */
@@ -244,19 +217,28 @@ function sha256(text: string): string {
   return hash('sha256', scratch.subarray(0, scratch.write(text, 'latin1')), 'hex');
 }
 
-function checkSignature(signed: {
-  key: SigningKey;
-  date: string;
-  scope: string;
-  canonical: string;
-  signature: string;
-}): void {
-  const stringToSign = `${ALGORITHM}\n${signed.date}\n${signed.scope}\n${sha256(signed.canonical)}`;
-  if (!isSameDigest(signed.signature, signed.key.sign(stringToSign)))
-    throw new ForebayError(
-      'signatureMismatch',
-      'the signature is not the one computed from the request and the secret',
-    );
+interface Signed {
+  readonly key: SigningKey;
+  readonly date: string;
+  readonly scope: string;
+  readonly canonical: CanonicalRequest;
+  readonly signature: string;
+}
+
+/**
+ * S3 signs the encoded bytes of the key; some clients (curl) sign the path as they send it. Both name the same key, so
+ * either will do.
+ */
+function checkSignature(signed: Signed): void {
+  const { path } = signed.canonical;
+  const encoded = canonicalPath(path);
+  if (isSignatureOf(signed, encoded) || (encoded !== path && isSignatureOf(signed, path))) return;
+  throw new ForebayError('signatureMismatch', 'the signature is not the one computed from the request and the secret');
+}
+
+function isSignatureOf({ key, date, scope, canonical, signature }: Signed, path: string): boolean {
+  const request = `${canonical.method}\n${path}\n${canonical.rest}`;
+  return isSameDigest(signature, key.sign(`${ALGORITHM}\n${date}\n${scope}\n${sha256(request)}`));
 }
 
 const HEX_64 = /^[0-9a-f]{64}$/;

@@ -7,7 +7,7 @@ import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { ForebayError } from '../../core/errors.ts';
 
 export const XML_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n';
-export const XML_NAMESPACE = 'http://s3.amazonaws.com/doc/2006-03-01/';
+const XML_NAMESPACE = 'http://s3.amazonaws.com/doc/2006-03-01/';
 export const XML_HEADERS: readonly string[] = ['Content-Type', 'application/xml'];
 
 const NAMED: Readonly<Record<string, string>> = {
@@ -17,8 +17,7 @@ const NAMED: Readonly<Record<string, string>> = {
   '"': '&quot;',
   "'": '&apos;',
 };
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is escaped
-const ESCAPED = /[&<>"'\u0000-\u001f\u007f-\u009f\ufffe\uffff]/g;
+const ESCAPED = /[&<>"'\p{Cc}\ufffe\uffff]/gu;
 
 /**
  * Text for an element. Control characters become numeric references, as S3 has it: XML 1.0 has no way to write them, and
@@ -94,11 +93,22 @@ export function parseXml(bytes: Buffer, name: string, lists: readonly string[]):
     isArray: (tag) => lists.includes(tag),
     tagValueProcessor: (_tag, value) => unescapeXml(value),
   });
-  const root = (parser.parse(text) as Readonly<Record<string, XmlValue>>)[name];
+  const parsed = parseWith(parser, text);
+  const root = Object.hasOwn(parsed, name) ? parsed[name] : undefined;
   if (root === '') return {};
   if (root === undefined || typeof root === 'string' || Array.isArray(root))
     throw malformed(`its root must be ${name}`);
   return root as { readonly [name: string]: XmlValue };
+}
+
+/** The parser refuses some names, such as `__proto__`, by an error of its own. */
+function parseWith(parser: XMLParser, text: string): Readonly<Record<string, XmlValue>> {
+  try {
+    return parser.parse(text) as Readonly<Record<string, XmlValue>>;
+  } catch (error) {
+    if (error instanceof ForebayError) throw error;
+    throw malformed('a name is not taken');
+  }
 }
 
 /** The text of a child, `undefined` where there is none. */

@@ -13,6 +13,8 @@ const port = parentPort;
 const calls = createDiskCalls(data);
 
 if (port) {
+  // Where there is a compile cache, the next thread takes this one's code from it: half the memory and the start.
+  process.getBuiltinModule('node:module').flushCompileCache();
   for (;;) {
     const heard = Atomics.load(bell, 0);
     const received = receiveMessageOnPort(port) as { message: DiskRequest } | undefined;

@@ -1,59 +1,16 @@
 /** A disk that really hangs: an ext4 image on a loop device, frozen by the kernel. Needs root. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { ramp } from '../../../tests/conformance/disk.ts';
+import { mountFreezable } from '../../../tests/freezable-disk.ts';
 import type { Event } from '../../observe/events.ts';
 import { withDeadline } from '../deadline-disk.ts';
 import { DiskError } from '../io.ts';
 import { createRealClock } from './clock.ts';
 import { createRealDisk } from './disk.ts';
-
-export interface FreezableDisk {
-  readonly directory: string;
-  freeze(): void;
-  thaw(): void;
-}
-
-const run = (command: string, ...args: string[]) => execFileSync(command, args, { stdio: 'pipe' });
-
-/** A mounted file system of its own, or the reason why there is none. */
-export function mountFreezable(t: TestContext, sizeMiB = 64): FreezableDisk | string {
-  if (process.getuid?.() !== 0) return 'mounting needs root';
-  const base = fs.mkdtempSync(join(tmpdir(), 'forebay-frozen-'));
-  const image = join(base, 'image');
-  const directory = join(base, 'mnt');
-  fs.mkdirSync(directory);
-  try {
-    run('truncate', '-s', `${sizeMiB}M`, image);
-    run('mkfs.ext4', '-q', '-F', image);
-    run('mount', '-o', 'loop', image, directory);
-  } catch (error) {
-    fs.rmSync(base, { recursive: true, force: true });
-    return `no loop mount here: ${(error as Error).message.split('\n')[0]}`;
-  }
-  let frozen = false;
-  const thaw = () => {
-    if (frozen) run('fsfreeze', '-u', directory);
-    frozen = false;
-  };
-  t.after(() => {
-    thaw();
-    run('umount', directory);
-    fs.rmSync(base, { recursive: true, force: true });
-  });
-  return {
-    directory,
-    freeze() {
-      run('fsfreeze', '-f', directory);
-      frozen = true;
-    },
-    thaw,
-  };
-}
 
 test('S-12: a frozen disk fails within its deadline, holds up nothing else, and is readmitted when it thaws', async (t) => {
   const mounted = mountFreezable(t);

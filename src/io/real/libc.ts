@@ -3,9 +3,9 @@
  * node:ffi or the platform is missing, `available` is false with the reason, and every user has a portable path.
  *
  * Calls return the result or `-errno`. None of them may be called on the control thread when it can block: there only
- * `boottimeMs`, `duplicate`, `closeDescriptor`, `shutdown`, `eventCounter` and `signalEvent` are.
+ * `boottimeMs`, `duplicate`, `closeDescriptor`, `shutdown`, `unacknowledged`, `eventCounter` and `signalEvent` are.
  */
-import { arch, platform } from 'node:os';
+import { arch, constants, platform } from 'node:os';
 
 export type FfiChoice = 'auto' | 'off';
 
@@ -17,6 +17,8 @@ export interface LibcCalls {
   closeDescriptor(fd: number): number;
   /** Ends both directions of a socket: whoever sends or waits on it, on any thread and any duplicate, gets EPIPE. */
   shutdown(fd: number): number;
+  /** Bytes that a socket's peer has not acknowledged yet. */
+  unacknowledged(fd: number): number;
   /** A non-blocking counter that makes `pollWait` of another thread return. */
   eventCounter(): number;
   signalEvent(fd: number): number;
@@ -42,13 +44,16 @@ export interface LibcMissing {
 
 export type Libc = LibcCalls | LibcMissing;
 
+const { EEXIST } = constants.errno;
 const CLOCK_BOOTTIME = 7;
 const F_DUPFD_CLOEXEC = 1030;
 const SHUT_RDWR = 2;
+const SIOCOUTQ = 0x5411n;
 const EFD_NONBLOCK_CLOEXEC = 0o2004000;
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
+const EPOLL_CTL_MOD = 3;
 const EPOLLIN = 0x1;
 const EPOLLOUT = 0x4;
 const EPOLLET = 0x80000000;
@@ -57,6 +62,9 @@ const FALLOC_PUNCH_HOLE_KEEP_SIZE = 3;
 const SYS_OPENAT2 = 437n;
 const RESOLVE_BENEATH_NO_SYMLINKS = 0x08n | 0x04n;
 const O_CLOEXEC = 0o2000000;
+/** PATH_MAX of Linux, the closing NUL counted. */
+const PATH_MAX_BYTES = 4096;
+const ENAMETOOLONG = 36;
 /** Events fetched by one `pollWait`. */
 const EVENTS_MAX = 256;
 
@@ -91,6 +99,7 @@ function open(ffi: Ffi) {
     fcntl: { return: 'i32', arguments: ['i32', 'i32', 'i32'] },
     close: { return: 'i32', arguments: ['i32'] },
     shutdown: { return: 'i32', arguments: ['i32', 'i32'] },
+    ioctl: { return: 'i32', arguments: ['i32', 'u64', 'pointer'] },
     eventfd: { return: 'i32', arguments: ['u32', 'i32'] },
     read: { return: 'i64', arguments: ['i32', 'pointer', 'u64'] },
     write: { return: 'i64', arguments: ['i32', 'pointer', 'u64'] },
@@ -110,6 +119,8 @@ function bind(ffi: Ffi): LibcCalls {
   const numbers = new BigInt64Array(scratch);
   const view = new DataView(scratch);
   const scratchPointer = ffi.getRawPointer(scratch);
+  const names = Buffer.from(new ArrayBuffer(PATH_MAX_BYTES));
+  const namesPointer = ffi.getRawPointer(names.buffer);
   const events = new DataView(new ArrayBuffer(EVENTS_MAX * 16));
   const eventsPointer = ffi.getRawPointer(events.buffer as ArrayBuffer);
   // struct epoll_event is packed on x86-64 only.
@@ -122,7 +133,8 @@ function bind(ffi: Ffi): LibcCalls {
     view.setUint32(0, (watch.for === 'read' ? EPOLLIN : EPOLLOUT) | EPOLLET, true);
     view.setInt32(eventSize - 8, watch.token, true);
     view.setInt32(eventSize - 4, 0, true);
-    return result(c.epoll_ctl(pollFd, EPOLL_CTL_ADD, fd, scratchPointer));
+    const added = result(c.epoll_ctl(pollFd, EPOLL_CTL_ADD, fd, scratchPointer));
+    return added === -EEXIST ? result(c.epoll_ctl(pollFd, EPOLL_CTL_MOD, fd, scratchPointer)) : added;
   };
   const pollWait: LibcCalls['pollWait'] = (pollFd, tokens, timeoutMs) => {
     const max = Math.min(tokens.length, EVENTS_MAX);
@@ -140,6 +152,10 @@ function bind(ffi: Ffi): LibcCalls {
     duplicate: (fd) => result(c.fcntl(fd, F_DUPFD_CLOEXEC, 0)),
     closeDescriptor: (fd) => result(c.close(fd)),
     shutdown: (fd) => result(c.shutdown(fd, SHUT_RDWR)),
+    unacknowledged: (fd) => {
+      const failed = result(c.ioctl(fd, SIOCOUTQ, scratchPointer));
+      return failed < 0 ? failed : view.getInt32(0, true);
+    },
     eventCounter: () => result(c.eventfd(0, EFD_NONBLOCK_CLOEXEC)),
     signalEvent: (fd) => {
       numbers[0] = 1n;
@@ -157,12 +173,13 @@ function bind(ffi: Ffi): LibcCalls {
     punchHole: (fd, position, length) =>
       result(c.fallocate(fd, FALLOC_PUNCH_HOLE_KEEP_SIZE, BigInt(position), BigInt(length))),
     openBeneath: (directoryFd, path, how) => {
-      const name = Buffer.allocUnsafeSlow(Buffer.byteLength(path) + 1);
-      name[name.write(path)] = 0;
+      // a small Buffer of its own would be moved or freed by the garbage collector between here and the call
+      if (Buffer.byteLength(path) >= PATH_MAX_BYTES) return -ENAMETOOLONG;
+      names[names.write(path)] = 0;
       numbers[0] = BigInt(how.flags | O_CLOEXEC);
       numbers[1] = BigInt(how.mode);
       numbers[2] = RESOLVE_BENEATH_NO_SYMLINKS;
-      return result64(c.syscall(SYS_OPENAT2, BigInt(directoryFd), ffi.getRawPointer(name), scratchPointer, 24n));
+      return result64(c.syscall(SYS_OPENAT2, BigInt(directoryFd), namesPointer, scratchPointer, 24n));
     },
   };
 }

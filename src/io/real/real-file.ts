@@ -13,6 +13,8 @@ const CHECKSUM_PIECE_BYTES = 16 << 20;
 
 export interface HeldDescriptor {
   readonly fd: number;
+  /** The same object for files of the same disk. */
+  readonly disk: object;
   /** Call it once the descriptor is not used any more; further calls do nothing. */
   readonly release: () => void;
 }
@@ -39,6 +41,7 @@ export class RealFile implements File {
     let held = true;
     return {
       fd: this.#fd,
+      disk: this.#threads,
       release: () => {
         if (held) this.#used();
         held = false;

@@ -1,4 +1,4 @@
-/** What is known of each volume's origin: from a first look at start, then from the reads themselves. */
+/** What is known of the cache disk, from its own events, and of each volume's origin: from a first look at start, then from the reads. */
 import { isForebayError } from '../core/errors.ts';
 import { originProbeMs } from '../core/limits.ts';
 import type { VolumeReach } from '../front/admin/node-status.ts';
@@ -11,17 +11,25 @@ export interface VolumeState {
   readonly message?: string;
 }
 
-export class VolumeHealth {
+export class NodeHealth {
   readonly #states = new Map<string, VolumeState>();
+  #diskEjected = false;
+
+  /** The cache disk does not answer; reads go round it. */
+  get diskEjected(): boolean {
+    return this.#diskEjected;
+  }
 
   of(volume: string): VolumeState {
     return this.#states.get(volume) ?? { reach: 'unknown' };
   }
 
-  /** Takes in what the read path says. */
+  /** Takes in what the read path and the disk say. */
   note(event: Event): void {
     if (event.kind === 'origin.away') this.#states.set(event.volume, { reach: 'away', message: event.message });
     else if (event.kind === 'origin.back') this.#states.set(event.volume, { reach: 'reachable' });
+    else if (event.kind === 'disk.ejected') this.#diskEjected = true;
+    else if (event.kind === 'disk.readmitted') this.#diskEjected = false;
   }
 
   /** Asks every origin once, at the same time; never throws. What a read has meanwhile found out stands. */

@@ -1,0 +1,95 @@
+/**
+ * The origin's server as a process of its own, so that its CPU time is not the bench's nor the daemon's. Run as a file
+ * it is the child; imported it is the parent's handle.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import type { OriginFault } from './origin-fault.ts';
+import type { OriginRequest } from './origin-log.ts';
+import { type GeneratedObject, type OriginOptions, OriginServer } from './origin-server.ts';
+
+type Command =
+  | { readonly do: 'listen'; readonly options: OriginOptions }
+  | { readonly do: 'requests' }
+  | { readonly do: 'reset' }
+  | { readonly do: 'put'; readonly object: GeneratedObject }
+  | { readonly do: 'fail'; readonly fault: OriginFault };
+
+export class OriginProcess {
+  readonly endpoint: string;
+  readonly bucket: string;
+  readonly pid: number;
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess, endpoint: string, bucket: string) {
+    this.#child = child;
+    this.endpoint = endpoint;
+    this.bucket = bucket;
+    this.pid = child.pid as number;
+  }
+
+  static async start(options: OriginOptions): Promise<OriginProcess> {
+    const child = fork(import.meta.filename, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv: [] });
+    const endpoint = await ask(child, { do: 'listen', options });
+    return new OriginProcess(child, endpoint as string, options.bucket);
+  }
+
+  /** Every request since the start or the last reset, in order of their ends. */
+  async requests(): Promise<readonly OriginRequest[]> {
+    return (await ask(this.#child, { do: 'requests' })) as readonly OriginRequest[];
+  }
+
+  async reset(): Promise<void> {
+    await ask(this.#child, { do: 'reset' });
+  }
+
+  async put(object: GeneratedObject): Promise<void> {
+    await ask(this.#child, { do: 'put', object });
+  }
+
+  async fail(fault: OriginFault): Promise<void> {
+    await ask(this.#child, { do: 'fail', fault });
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    this.#child.kill('SIGKILL');
+    await once(this.#child, 'exit');
+  }
+}
+
+/** One command at a time; the child answers in order. */
+async function ask(child: ChildProcess, command: Command): Promise<unknown> {
+  const settled = new AbortController();
+  const answer = once(child, 'message', { signal: settled.signal });
+  const gone = once(child, 'exit', { signal: settled.signal }).then(() => {
+    throw new Error("the origin's server has ended");
+  });
+  child.send(command);
+  try {
+    const [message] = (await Promise.race([answer, gone])) as [{ result: unknown }];
+    return message.result;
+  } finally {
+    settled.abort();
+  }
+}
+
+function serveParent(): void {
+  let server: OriginServer | undefined;
+  const perform = async (command: Command): Promise<unknown> => {
+    if (command.do === 'listen') {
+      server = new OriginServer(command.options);
+      return server.listen();
+    }
+    if (command.do === 'requests') return server?.requests;
+    if (command.do === 'reset') return server?.reset();
+    if (command.do === 'put') return server?.put(command.object);
+    return server?.fail(command.fault);
+  };
+  process.on('message', (command: Command) => {
+    void perform(command).then((result) => process.send?.({ result }));
+  });
+  process.on('disconnect', () => process.exit());
+}
+
+if (process.argv[1] === import.meta.filename) serveParent();

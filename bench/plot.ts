@@ -1,0 +1,94 @@
+/** Small plots as inline SVG: no script, no font, no other file; readable in light and dark. */
+import { shown } from './result.ts';
+
+const WIDTH = 640;
+const COLOURS = ['#2f7ed8', '#8a8d93', '#d9822b', '#4c9f70'] as const;
+
+const escapeText = (text: string) =>
+  text.replace(/[<>&"]/g, (c) => ({ '<': '&lt;', '>': '&gt;', '&': '&amp;', '"': '&quot;' })[c] as string);
+
+const text = (x: number, y: number, content: string, more = '') =>
+  `<text x="${round(x)}" y="${round(y)}" ${more}>${escapeText(content)}</text>`;
+
+const round = (value: number) => Math.round(value * 10) / 10;
+
+function frame(height: number, title: string, body: readonly string[]): string {
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="${escapeText(title)}" font-family="system-ui, sans-serif" font-size="13" fill="#6b7078">`,
+    text(0, 16, title, 'font-weight="600" font-size="15"'),
+    ...body,
+    '</svg>',
+    '',
+  ].join('\n');
+}
+
+export interface Bar {
+  readonly label: string;
+  readonly value: number;
+  readonly low?: number;
+  readonly high?: number;
+}
+
+/** Horizontal bars from zero, with the interval as a line across the end of each. */
+export function barsSvg(plot: { title: string; unit: string; bars: readonly Bar[] }): string {
+  const left = 170;
+  const right = 110;
+  const most = Math.max(...plot.bars.map((bar) => bar.high ?? bar.value), Number.MIN_VALUE);
+  const x = (value: number) => left + (value / most) * (WIDTH - left - right);
+  const body = plot.bars.flatMap((bar, i) => {
+    const y = 32 + i * 28;
+    const colour = COLOURS[i % COLOURS.length] as string;
+    const interval =
+      bar.low === undefined || bar.high === undefined
+        ? []
+        : [`<path d="M${round(x(bar.low))} ${y + 9}H${round(x(bar.high))}" stroke="#333" stroke-width="2"/>`];
+    return [
+      text(left - 8, y + 14, bar.label, 'text-anchor="end"'),
+      `<rect x="${left}" y="${y}" width="${round(x(bar.value) - left)}" height="18" rx="2" fill="${colour}"/>`,
+      ...interval,
+      text(x(bar.high ?? bar.value) + 6, y + 14, `${shown(bar.value)} ${plot.unit}`),
+    ];
+  });
+  return frame(32 + plot.bars.length * 28 + 4, plot.title, body);
+}
+
+export interface Series {
+  readonly label: string;
+  readonly points: readonly (readonly [number, number])[];
+}
+
+/** Lines over a common axis from zero, with a bound that they must stay below. */
+export function seriesSvg(plot: {
+  title: string;
+  x: string;
+  y: string;
+  limit?: { value: number; label: string };
+  series: readonly Series[];
+}): string {
+  const height = 260;
+  const [left, right, top, bottom] = [64, 16, 34, 36];
+  const points = plot.series.flatMap((series) => series.points);
+  const xMost = Math.max(...points.map(([x]) => x), Number.MIN_VALUE);
+  const yMost = 1.05 * Math.max(...points.map(([, y]) => y), plot.limit?.value ?? 0, Number.MIN_VALUE);
+  const x = (value: number) => round(left + (value / xMost) * (WIDTH - left - right));
+  const y = (value: number) => round(height - bottom - (value / yMost) * (height - top - bottom));
+  const body = [
+    `<path d="M${left} ${top}V${height - bottom}H${WIDTH - right}" fill="none" stroke="#999"/>`,
+    text(left - 6, y(yMost / 1.05) + 4, shown(yMost / 1.05), 'text-anchor="end"'),
+    text(left - 6, y(0) + 4, '0', 'text-anchor="end"'),
+    text(left + 6, top + 4, plot.y),
+    text(WIDTH - right, height - bottom + 18, `${shown(xMost)} ${plot.x}`, 'text-anchor="end"'),
+  ];
+  if (plot.limit) {
+    const at = y(plot.limit.value);
+    body.push(`<path d="M${left} ${at}H${WIDTH - right}" stroke="#c0392b" stroke-dasharray="5 4"/>`);
+    body.push(text(WIDTH - right, at - 5, plot.limit.label, 'text-anchor="end" fill="#c0392b"'));
+  }
+  for (const [i, series] of plot.series.entries()) {
+    const colour = COLOURS[i % COLOURS.length] as string;
+    const path = series.points.map(([px, py], n) => `${n === 0 ? 'M' : 'L'}${x(px)} ${y(py)}`).join('');
+    body.push(`<path d="${path}" fill="none" stroke="${colour}" stroke-width="2"/>`);
+    body.push(text(left + 6 + i * 140, height - 6, series.label, `fill="${colour}"`));
+  }
+  return frame(height, plot.title, body);
+}

@@ -1,0 +1,47 @@
+/** The real network: pumps where FFI is there and the socket has a descriptor, Node's streams otherwise. */
+import { clientIdleMs as clientIdleDefaultMs, diskDeadlineMs as diskDeadlineDefaultMs } from '../../core/limits.ts';
+import type { Clock, Network } from '../io.ts';
+import { unwrapFile } from '../wrapped-file.ts';
+import { type FfiChoice, loadLibc } from './libc.ts';
+import { Pumps } from './pumps.ts';
+import { RealFile } from './real-file.ts';
+import { assertUsable, socketFd } from './socket.ts';
+import { sendByStreams } from './streams-network.ts';
+
+export interface RealNetworkOptions {
+  readonly clock: Clock;
+  readonly ffi?: FfiChoice;
+  /** Pumps at most; by default they follow the cores. They start as they are needed. */
+  readonly pumps?: number;
+  readonly clientIdleMs?: number;
+  readonly diskDeadlineMs?: number;
+}
+
+export interface RealNetwork extends Network {
+  /** Fails what is being sent and ends the pumps. */
+  close(): Promise<void>;
+}
+
+export function createRealNetwork(options: RealNetworkOptions): RealNetwork {
+  const { clock, ffi = 'auto', pumps: pumpsMax } = options;
+  const { clientIdleMs = clientIdleDefaultMs, diskDeadlineMs = diskDeadlineDefaultMs } = options;
+  const libc = loadLibc(ffi);
+  const pumps = libc.available ? new Pumps({ libc, clock, clientIdleMs, diskDeadlineMs, pumps: pumpsMax }) : undefined;
+  return {
+    path: pumps ? 'sendfile' : 'portable',
+    async sendFile(send) {
+      try {
+        assertUsable(send.connection);
+        if (pumps && socketFd(send.connection) !== undefined && unwrapFile(send.file) instanceof RealFile)
+          await pumps.send(send);
+        else await sendByStreams(send, { clock, clientIdleMs, diskDeadlineMs });
+      } catch (error) {
+        send.connection.destroy();
+        throw error;
+      }
+    },
+    async close() {
+      await pumps?.close();
+    },
+  };
+}
