@@ -6,11 +6,11 @@
 import { crc32 } from 'node:zlib';
 import type { SimRandom } from './sim-random.ts';
 
-export const PAGE_BYTES = 65_536;
+const PAGE_BYTES = 65_536;
 /** The unit of allocation, as in ext4 and xfs. */
 export const ALLOCATION_BYTES = 4096;
 /** The unit that a disk writes whole or not at all. */
-export const SECTOR_BYTES = 512;
+const SECTOR_BYTES = 512;
 
 const ZEROS = new Uint8Array(PAGE_BYTES);
 const ALLOCATIONS_ALL = 0xffff;

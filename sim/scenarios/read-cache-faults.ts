@@ -15,7 +15,7 @@ export const CALM_DISK: DiskFaults = {
   errorChance: 0,
 };
 
-export const CALM_ORIGIN: OriginFaults = {
+const CALM_ORIGIN: OriginFaults = {
   latencyMs: 20,
   bytesPerMs: 200 << 10,
   throttleChance: 0,
