@@ -22,7 +22,7 @@ export class Bounds {
     this.#requestsMax = fillsInFlightMax + bounds.clients;
   }
 
-  disk(disk: SimDisk): void {
+  disk(disk: Pick<SimDisk, 'usedMaxBytes'>): void {
     if (disk.usedMaxBytes <= this.#limitBytes) return;
     this.#findings.add('S-12', `${disk.usedMaxBytes} bytes were on the disk, ${this.#limitBytes} are allowed`);
   }
