@@ -9,6 +9,7 @@ import { ForebayError, isForebayError } from '../../core/errors.ts';
 import { reopenMax } from '../../core/limits.ts';
 import type { ObjectFact } from '../../core/object.ts';
 import type { Range } from '../../core/range.ts';
+import { DiskError } from '../../io/io.ts';
 import type { OpenObject } from '../../read/reader.ts';
 import { hasQuery, queryValue } from '../http/query.ts';
 import { parseRange } from './byte-range.ts';
@@ -75,11 +76,15 @@ async function sendPieces(request: S3Request, { status, headers, range }: Plan, 
     let next = await pieces.next();
     while (next.done !== true) {
       const piece = next.value;
+      let damaged = false;
       try {
         if (!exchange.begun) exchange.begin(status, headers, range.end - range.start);
         await exchange.sendPiece(parts.network, piece);
+      } catch (error) {
+        damaged = error instanceof DiskError;
+        throw error;
       } finally {
-        piece.release();
+        piece.release(damaged);
       }
       next = await pieces.next();
     }
