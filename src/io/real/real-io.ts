@@ -2,7 +2,7 @@
 
 import { diskDeadlineMs } from '../../core/limits.ts';
 import type { Emit } from '../../observe/events.ts';
-import { withDeadline } from '../deadline-disk.ts';
+import { type DeadlineDisk, withDeadline } from '../deadline-disk.ts';
 import type { Io } from '../io.ts';
 import { createRealClock } from './clock.ts';
 import { createRealDisk } from './disk.ts';
@@ -19,6 +19,7 @@ export interface RealIoOptions {
 }
 
 export interface RealIo extends Io {
+  readonly disk: DeadlineDisk;
   /** Why there is no FFI; `undefined` where there is. */
   readonly ffiMissing: string | undefined;
   /** Ends pumps and disk threads; what is being sent fails. */
