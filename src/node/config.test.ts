@@ -8,7 +8,7 @@ import { ForebayError } from '../core/errors.ts';
 import { type ConfigRequest, loadConfig, parseConfig } from './config.ts';
 import type { Surroundings } from './config-schema.ts';
 
-const HERE: Surroundings = { hostName: 'host-1', homeDirectory: '/home/u', workingDirectory: '/work', environment: {} };
+const HERE: Surroundings = { hostName: 'host-1', homeDirectory: '/home/u', workingDirectory: '/srv', environment: {} };
 
 function complaints(request: ConfigRequest & { text?: string }): string[] {
   try {
@@ -269,7 +269,7 @@ test('options override the file, later ones win, and complaints name the option'
   ];
   const config = parseConfig({ text, set, volume: ['models=file:///data', 'other=memory:'] }, HERE);
   assert.equal(config.node.name, '17');
-  assert.equal(config.node.cacheDir, '/work/rel/dir');
+  assert.equal(config.node.cacheDir, '/srv/rel/dir');
   assert.equal(config.doors.s3, false);
   assert.deepEqual(
     config.volumes.map(({ volume }) => [volume.name, volume.origin, volume.write]),

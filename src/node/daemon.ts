@@ -2,6 +2,7 @@
  * The daemon: a node on real io with its doors open. `stop` ends it in order: no new connections, requests under way
  * finish within their bound, then fills end, the store and the origins close, and the log is flushed.
  */
+import { flushCompileCache } from 'node:module';
 import { ForebayError } from '../core/errors.ts';
 import { shutdownMaxMs } from '../core/limits.ts';
 import { VERSION } from '../core/version.ts';
@@ -61,6 +62,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const stopping = new AbortController();
   void health.probe(node.volumes.values(), { clock, signal: stopping.signal });
   const text = Object.entries(addresses).map(([name, address]) => `${name}=${address}`);
+  // A daemon that is killed never saves what it compiled; its next start would be slow and twice as large.
+  flushCompileCache();
   emit({
     kind: 'node.ready',
     name: config.node.name,
