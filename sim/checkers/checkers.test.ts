@@ -182,7 +182,7 @@ test('S-14: what was read whole and not dropped is expected after a kill, not af
     checker.readDone({ ...seen, askedMs: clock.nowMs }, { start: 0, end: 3000 });
     await pass(ms);
   };
-  const expectedAfter = async (happens: (checker: CrashRestart) => Promise<unknown> | unknown) => {
+  const expectedAfter = async (happens: (checker: CrashRestart) => unknown) => {
     const checker = new CrashRestart(clock, findings);
     await happens(checker);
     checker.crashed(life, 'process');

@@ -3,8 +3,8 @@
  * also while the origin is away.
  *
  * A content counts as kept once `SETTLED_MS` have passed since its last byte was served: the journal is written behind
- * the answer. Contents stop counting when the node says that it dropped bytes of theirs, when the disk misbehaved, and
- * at a machine crash, for clean bytes are not synced.
+ * the answer. Contents stop counting when the node says that it dropped bytes of theirs or that their key has another
+ * version, when the disk misbehaved, and at a machine crash, for clean bytes are not synced.
  */
 import type { Range } from '../../src/core/range.ts';
 import type { Event } from '../../src/observe/events.ts';
@@ -39,6 +39,8 @@ export class CrashRestart implements Checker {
 
   event(_life: Life, event: Event): void {
     if (event.kind === 'store.dropped' || event.kind === 'store.corrupt') this.#whole.delete(event.content);
+    if (event.kind !== 'object.changed') return;
+    for (const [content, { key }] of this.#whole) if (key === event.key) this.#whole.delete(content);
   }
 
   /** Until then bytes may be served without being kept: the disk fails, is full or slow beyond its deadline. */

@@ -12,8 +12,8 @@ export interface Regression {
 
 const NEVER = Number.POSITIVE_INFINITY;
 
-/** No fault at all; a regression adds what it needs. */
-const CALM: ScenarioOptions = {
+/** No fault at all; what is to be provoked adds what it needs. */
+export const CALM: ScenarioOptions = {
   objects: 4,
   clients: 3,
   operations: 60,
