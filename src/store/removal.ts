@@ -148,7 +148,13 @@ export class Removal {
     for (const [path, orphan] of this.orphans) {
       if (options.expiredOnly && clock.wallMs() - orphan.sinceMs < orphanKeepMs) continue;
       this.orphans.delete(path);
-      await disk.unlink(path).catch(ignoreMissing);
+      try {
+        await disk.unlink(path).catch(ignoreMissing);
+      } catch (error) {
+        if (!(error instanceof DiskError)) throw error;
+        this.orphans.set(path, orphan);
+        return freed;
+      }
       space.free(orphan.bytes);
       freed += orphan.bytes;
     }

@@ -9,11 +9,12 @@
 import { crc32 } from 'node:zlib';
 import { assert } from '../core/assert.ts';
 import { BLOCK_SIZE_BYTES, blockCount, blockRange } from '../core/chunk.ts';
+import { isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { MiB, smallContentMaxBytes } from '../core/limits.ts';
 import type { ObjectFact } from '../core/object.ts';
 import type { Range } from '../core/range.ts';
-import type { Clock, Disk, Random } from '../io/io.ts';
+import { type Clock, type Disk, DiskError, type Random } from '../io/io.ts';
 import type { DropReason, Emit } from '../observe/events.ts';
 import { Acquisition } from './acquisition.ts';
 import { CHUNK_VISITED } from './chunk-table.ts';
@@ -66,6 +67,10 @@ export interface ContentShape {
 }
 
 const closeDeadlineMs = 5000;
+
+function ignoreDisk(error: unknown): void {
+  if (!(error instanceof DiskError) && !isForebayError(error, 'diskFull', 'diskUnavailable')) throw error;
+}
 
 /** What a small content takes on the disk. */
 export function smallFootprintBytes(sizeBytes: number): number {
@@ -191,7 +196,8 @@ export class Store {
     }
     const reservation = space.reserve(bytes);
     const surplus = space.surplus();
-    if (surplus > 0) void eviction.pass(surplus);
+    // Nobody waits for it: what a failing disk does not let go now, a later pass takes.
+    if (surplus > 0) eviction.pass(surplus).catch(ignoreDisk);
     return reservation;
   }
 
