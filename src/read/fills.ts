@@ -21,6 +21,7 @@ import type { Emit } from '../observe/events.ts';
 import type { Reservation } from '../store/space.ts';
 import { type ContentShape, type Store, smallFootprintBytes } from '../store/store.ts';
 import { abortable } from './abortable.ts';
+import { BlockBuffers } from './block-buffers.ts';
 import { Slots } from './slots.ts';
 import type { VolumeSource } from './volume-source.ts';
 
@@ -46,6 +47,7 @@ export class Fills {
   readonly #clock: Clock;
   readonly #emit: Emit;
   readonly #slots: Slots;
+  readonly #buffers: BlockBuffers;
   readonly #flights = new Map<ContentId, Flight[]>();
   readonly #stop = new AbortController();
 
@@ -54,6 +56,7 @@ export class Fills {
     this.#clock = options.clock;
     this.#emit = options.emit;
     this.#slots = new Slots(options.flightsMax);
+    this.#buffers = new BlockBuffers(() => this.#store.disk, options.flightsMax * (fillBuffersMax + 1));
   }
 
   get inFlight(): number {
@@ -174,24 +177,27 @@ export class Fills {
   ): Promise<void> {
     const pending = new Set<Promise<void>>();
     const failures: unknown[] = [];
-    const put = (block: number, bytes: Uint8Array) => {
+    const put = (block: number, bytes: Buffer) => {
       const done: Promise<void> = this.#store
         .putBlock(target, block, bytes, reservation)
-        .then(() => wake(flight, block))
+        .then(() => {
+          this.#buffers.give(bytes);
+          wake(flight, block);
+        })
         .catch((error: unknown) => void failures.push(error))
         .finally(() => pending.delete(done));
       pending.add(done);
     };
     let block = flight.first;
-    let buffer: Uint8Array | undefined;
+    let buffer: Buffer | undefined;
     let filled = 0;
     try {
       for await (const slice of stream) {
         for (let at = 0; at < slice.length; ) {
           checkRoom(block, flight.end - 1);
-          buffer ??= this.#store.disk.allocate(rangeLength(blockRange(block, target.sizeBytes)));
+          buffer ??= this.#buffers.take(rangeLength(blockRange(block, target.sizeBytes)));
           const taken = Math.min(slice.length - at, buffer.length - filled);
-          buffer.set(slice.subarray(at, at + taken), filled);
+          copyInto(buffer, filled, slice, at, taken);
           at += taken;
           filled += taken;
           if (filled < buffer.length) continue;
@@ -206,9 +212,16 @@ export class Fills {
       checkWhole(block, flight.end);
     } finally {
       await Promise.all(pending);
+      if (buffer !== undefined) this.#buffers.give(buffer);
     }
     if (failures.length > 0) throw failures[0];
   }
+}
+
+/** `TypedArray.set` into shared memory copies word by word; this is a memcpy. */
+function copyInto(target: Buffer, at: number, source: Uint8Array, start: number, length: number): void {
+  const bytes = Buffer.isBuffer(source) ? source : Buffer.from(source.buffer, source.byteOffset, source.byteLength);
+  bytes.copy(target, at, start, start + length);
 }
 
 /** Lets go those who wait for a block that was stored. */
