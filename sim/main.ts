@@ -145,6 +145,9 @@ async function runOne(args: Arguments, seed: number): Promise<number> {
   return result.findings.length === 0 ? 0 : 1;
 }
 
+/** After this many a child process is replaced: what crashed lives hold is given back late, and adds up to gigabytes. */
+const SEEDS_PER_PROCESS = 25;
+
 /** Runs seeds in `jobs` child processes, or in this one where that is 1; each takes the next seed when it is done with one. */
 async function runMany(args: Arguments, each: (result: SeedResult) => void): Promise<void> {
   let next = args.from;
@@ -153,8 +156,9 @@ async function runMany(args: Arguments, each: (result: SeedResult) => void): Pro
     while (next < end) each(await runSeed(requestOf(args, next++)));
     return;
   }
-  const work = (): Promise<void> =>
+  const oneProcess = (): Promise<void> =>
     new Promise((resolve, reject) => {
+      let given = 0;
       const child = fork(new URL('./seed-process.ts', import.meta.url).pathname, {
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
         // infinity is a value of options
@@ -165,7 +169,8 @@ async function runMany(args: Arguments, each: (result: SeedResult) => void): Pro
       let watch: NodeJS.Timeout | undefined;
       const give = () => {
         clearTimeout(watch);
-        if (next >= end) return child.disconnect();
+        if (next >= end || given === SEEDS_PER_PROCESS) return child.disconnect();
+        given++;
         const seed = next++;
         child.send(requestOf(args, seed));
         watch = setTimeout(() => {
@@ -181,6 +186,9 @@ async function runMany(args: Arguments, each: (result: SeedResult) => void): Pro
       child.on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`a child process ended with ${code}`))));
       give();
     });
+  const work = async (): Promise<void> => {
+    while (next < end) await oneProcess();
+  };
   await Promise.all(Array.from({ length: Math.min(args.jobs, args.seeds) }, work));
 }
 
