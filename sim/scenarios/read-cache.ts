@@ -120,7 +120,7 @@ class ReadCacheRun {
         this.#diskFailed();
       },
       pause: (ms) => {
-        this.#life.pausedUntilMs = clock.nowMs + ms;
+        this.#life.pausedUntilMs = Math.max(this.#life.pausedUntilMs, clock.nowMs + ms);
       },
       crash: (kind) => this.#crash(kind),
     });
@@ -315,6 +315,8 @@ class ReadCacheRun {
 
   async #liveness(): Promise<void> {
     const { clock, findings } = this.#world;
+    // a process that stands still has no time to recover in
+    await clock.sleep(this.#life.pausedUntilMs - clock.nowMs);
     const deadlineMs = clock.nowMs + RECOVERY_MAX_MS;
     while (this.#underWay > 0 && findings.isEmpty) {
       if (clock.nowMs > deadlineMs) {
