@@ -25,8 +25,9 @@ export class CrashRestart implements Checker {
   readonly #whole = new Map<string, Kept & { readonly atMs: number }>();
   #expected: Kept[] = [];
   #troubleUntilMs = 0;
-  /** Keys of which a part went round the cache, for want of space, and when last. */
-  readonly #bypassed = new Map<string, number>();
+  /** When last a part of a key went round the cache for want of space, or bytes of a content were dropped. */
+  readonly #bypassedMs = new Map<string, number>();
+  readonly #droppedMs = new Map<string, number>();
 
   constructor(clock: SimClock, findings: Findings) {
     this.#clock = clock;
@@ -35,14 +36,19 @@ export class CrashRestart implements Checker {
 
   readDone(seen: OpenSeen, range: Range): void {
     if (range.start > 0 || range.end < seen.fact.sizeBytes || seen.askedMs < this.#troubleUntilMs) return;
-    if ((this.#bypassed.get(seen.key) ?? Number.NEGATIVE_INFINITY) >= seen.askedMs) return;
+    const never = Number.NEGATIVE_INFINITY;
     const { content, etag } = seen.fact;
+    const goneMs = Math.max(this.#bypassedMs.get(seen.key) ?? never, this.#droppedMs.get(content) ?? never);
+    if (goneMs >= seen.askedMs) return;
     if (!this.#whole.has(content)) this.#whole.set(content, { key: seen.key, etag, atMs: this.#clock.nowMs });
   }
 
   event(_life: Life, event: Event): void {
-    if (event.kind === 'fill.failed') this.#bypassed.set(event.key, this.#clock.nowMs);
-    if (event.kind === 'store.dropped' || event.kind === 'store.corrupt') this.#whole.delete(event.content);
+    if (event.kind === 'fill.failed') this.#bypassedMs.set(event.key, this.#clock.nowMs);
+    if (event.kind === 'store.dropped' || event.kind === 'store.corrupt') {
+      this.#whole.delete(event.content);
+      this.#droppedMs.set(event.content, this.#clock.nowMs);
+    }
     if (event.kind !== 'object.changed') return;
     for (const [content, { key }] of this.#whole) if (key === event.key) this.#whole.delete(content);
   }
