@@ -11,7 +11,7 @@ function logged(options: Partial<LogOptions>, write: (log: Log) => void): string
   const path = join(directory, 'log');
   const descriptor = openSync(path, 'w');
   try {
-    const log = new Log({ level: 'info', format: 'json', descriptor, nowMs: () => 0, ...options });
+    const log = new Log({ level: 'info', format: 'json', descriptor, sync: true, nowMs: () => 0, ...options });
     write(log);
     log.flush();
     return readFileSync(path, 'utf8').split('\n').filter(Boolean);

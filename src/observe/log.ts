@@ -40,6 +40,8 @@ const LEVELS: Readonly<Record<Event['kind'], LogLevel>> = {
 const RANK: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
 
 export interface LogOptions {
+  /** Each line is written before the next statement runs; a daemon does not wait for its reader. */
+  readonly sync?: boolean;
   readonly level: LogLevel;
   readonly format: 'json' | 'text';
   /** A file descriptor. */
@@ -58,7 +60,11 @@ export class Log {
   constructor(options: LogOptions) {
     this.#rank = RANK[options.level];
     this.#nowMs = options.nowMs;
-    this.#destination = pino.destination({ dest: options.descriptor, sync: false, maxLength: logBacklogMaxBytes });
+    this.#destination = pino.destination({
+      dest: options.descriptor,
+      sync: options.sync ?? false,
+      maxLength: logBacklogMaxBytes,
+    });
     // A reader of stderr that went away is no reason to stop serving.
     this.#destination.on('error', () => undefined);
     const destination = this.#destination;
