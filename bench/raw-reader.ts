@@ -39,11 +39,12 @@ export class RawReader {
   /** Bytes of head received so far; −1 while the body comes. */
   #headBytes = 0;
 
-  /** `host` is `address:port`; `bufferBytes` is the largest body that is checked after the clock. */
-  constructor(host: string, options: { bufferBytes: number; key?: SigningKey }) {
+  /** `host` is `address:port`; `bufferBytes` is the largest body that is checked after the clock. `buffer`, of that length, may be handed from one reader to the next. */
+  constructor(host: string, options: { bufferBytes: number; key?: SigningKey; buffer?: Buffer }) {
     this.#host = host;
     this.#key = options.key;
-    this.#buffer = Buffer.allocUnsafeSlow(options.bufferBytes).fill(0xff); // touched now, not while the clock runs
+    // touched now, not while the clock runs
+    this.#buffer = options.buffer ?? Buffer.allocUnsafeSlow(options.bufferBytes).fill(0xff);
   }
 
   async connect(): Promise<void> {

@@ -31,15 +31,21 @@ interface Trial {
   readonly cpuS: number;
 }
 
-async function connectTo(side: Side): Promise<() => Promise<Trial>> {
-  const reader = new RawReader(side.host, { bufferBytes: SIZE_BYTES, ...(side.key && { key: side.key }) });
-  await reader.connect();
+/** Each trial has a connection of its own: which thread and core serve one is luck that lasts as long as the connection. */
+function trialOf(side: Side, buffer: Buffer): () => Promise<Trial> {
   return async () => {
+    const reader = new RawReader(side.host, {
+      bufferBytes: SIZE_BYTES,
+      buffer,
+      ...(side.key && { key: side.key }),
+    });
+    await reader.connect();
     let seconds = 0;
     const cpuFrom = cpuSeconds(side.pid);
     for (let i = 0; i < GETS_PER_TRIAL; i++)
       seconds += (await reader.read({ path: pathOf(OBJECT.key), seed: OBJECT.seed, start: 0, end: SIZE_BYTES }))
         .seconds;
+    reader.close();
     return { seconds, cpuS: cpuSeconds(side.pid) - cpuFrom };
   };
 }
@@ -51,7 +57,8 @@ async function measure(run: Run) {
   const daemon = await startForebay(join(run.directory, 'forebay'), origin);
   stack.defer(async () => void (await daemon.stop()));
   const baseline = await startBaseline(run, stack, origin, [OBJECT]);
-  const sides = { ours: await connectTo(forebaySide(daemon)), baseline: await connectTo(baseline) };
+  const buffer = Buffer.alloc(SIZE_BYTES, 0xff);
+  const sides = { ours: trialOf(forebaySide(daemon), buffer), baseline: trialOf(baseline, buffer) };
   for (let warm = 0; warm < 3; warm++) {
     await sides.ours();
     await sides.baseline();
