@@ -76,12 +76,12 @@ const WRITE_BYTES = 1 << 20;
 
 /** Writes what `pieces` yields from the start of `file`, in writes of about 1 MiB; returns how many bytes. */
 export async function writeAll(
-  disk: Disk,
   file: File,
   pieces: AsyncIterable<Uint8Array>,
   signal: AbortSignal | undefined,
 ): Promise<number> {
-  const buffer = disk.allocate(WRITE_BYTES);
+  // Plain memory: shared memory that a disk's thread has seen lives until that thread collects its garbage.
+  const buffer = new Uint8Array(WRITE_BYTES);
   let filled = 0;
   let at = 0;
   for await (const piece of pieces) {

@@ -144,7 +144,7 @@ export async function stage(
   await ensureDirectory(disk, parentOf(path));
   const file = await disk.open(path, { write: true, create: true, exclusive: true });
   try {
-    const sizeBytes = await writeAll(disk, file, pieces, signal);
+    const sizeBytes = await writeAll(file, pieces, signal);
     signal?.throwIfAborted();
     await file.sync();
     return { path, file, sizeBytes };
