@@ -11,6 +11,7 @@ import type { Clock, Disk } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import { CHUNK_VISITED, type ChunkRow } from './chunk-table.ts';
 import { type ContentRow, FLAG_LENT, FLAG_PINNED } from './content-table.ts';
+import type { HotCache } from './hot-cache.ts';
 import type { Packs } from './packs.ts';
 import type { Removal } from './removal.ts';
 import { Sieve } from './sieve.ts';
@@ -22,6 +23,7 @@ export interface EvictionOptions {
   readonly index: StoreIndex;
   readonly packs: Packs;
   readonly removal: Removal;
+  readonly hot: HotCache;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly emit: Emit;
@@ -59,7 +61,8 @@ export class Eviction {
   }
 
   async #pass(bytes: number): Promise<number> {
-    const { index, removal } = this.#options;
+    const { index, removal, hot } = this.#options;
+    hot.nextRound();
     const orphans = await removal.dropOrphans();
     if (orphans > 0) return orphans;
     const work: Promise<number>[] = [];

@@ -2,32 +2,51 @@
 import type { ContentId } from '../core/ids.ts';
 
 /** What an entry costs beside its bytes: map slot, id, view. */
-const ENTRY_BYTES = 200;
+const ENTRY_BYTES = 260;
+
+interface Entry {
+  readonly bytes: Uint8Array;
+  round: number;
+}
 
 export class HotCache {
   readonly #bytesMax: number;
-  readonly #entries = new Map<ContentId, Uint8Array>();
+  /** Told of a hit once a round: what else keeps an order of use learns of it there. */
+  readonly #onUse: (id: ContentId) => void;
+  readonly #entries = new Map<ContentId, Entry>();
   #bytes = 0;
+  #round = 0;
 
-  constructor(bytesMax: number) {
+  constructor(bytesMax: number, onUse: (id: ContentId) => void) {
     this.#bytesMax = bytesMax;
+    this.#onUse = onUse;
   }
 
   get bytes(): number {
     return this.#bytes;
   }
 
+  /** Begins a round: something was or will be pushed out. Between two rounds the order of hits makes no difference, so they cost a look-up. */
+  nextRound(): void {
+    this.#round += 1;
+  }
+
   get(id: ContentId): Uint8Array | undefined {
-    const bytes = this.#entries.get(id);
-    if (bytes === undefined) return undefined;
-    this.#entries.delete(id);
-    this.#entries.set(id, bytes);
-    return bytes;
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return undefined;
+    if (entry.round !== this.#round) {
+      entry.round = this.#round;
+      this.#entries.delete(id);
+      this.#entries.set(id, entry);
+      this.#onUse(id);
+    }
+    return entry.bytes;
   }
 
   put(id: ContentId, bytes: Uint8Array): void {
     this.delete(id);
-    this.#entries.set(id, bytes);
+    this.nextRound();
+    this.#entries.set(id, { bytes, round: this.#round - 1 });
     this.#bytes += bytes.length + ENTRY_BYTES;
     for (const oldest of this.#entries.keys()) {
       if (this.#bytes <= this.#bytesMax) break;
@@ -36,9 +55,9 @@ export class HotCache {
   }
 
   delete(id: ContentId): void {
-    const bytes = this.#entries.get(id);
-    if (bytes === undefined) return;
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
     this.#entries.delete(id);
-    this.#bytes -= bytes.length + ENTRY_BYTES;
+    this.#bytes -= entry.bytes.length + ENTRY_BYTES;
   }
 }

@@ -4,7 +4,7 @@ import { blockCount } from '../core/chunk.ts';
 import { ForebayError } from '../core/errors.ts';
 import { MiB, openFilesMax } from '../core/limits.ts';
 import { DiskError } from '../io/io.ts';
-import type { ChunkRow } from './chunk-table.ts';
+import { CHUNK_VISITED, type ChunkRow } from './chunk-table.ts';
 import type { ContentRow } from './content-table.ts';
 import { DiskHealth } from './disk-health.ts';
 import { Eviction } from './eviction.ts';
@@ -123,7 +123,11 @@ function assemble(
   const space = new Space(options.capacityBytes);
   const health = new DiskHealth({ disk, clock, space, directory: options.directory, emit });
   const files = new OpenFiles(disk, openFilesMax);
-  const hot = new HotCache(options.hotBytes);
+  const hot = new HotCache(options.hotBytes, (id) => {
+    const row = index.contents.find(id);
+    const chunk = row === undefined ? undefined : index.chunks.find(row, 0);
+    if (chunk !== undefined) index.chunks.set(chunk, CHUNK_VISITED, true);
+  });
   const journal = new Journal({
     disk,
     clock,
@@ -143,7 +147,7 @@ function assemble(
   const verification = new Verification({ index, files, packs, removal, disk, health, dataPath, released, emit });
   const move = (row: ContentRow, chunk: ChunkRow) =>
     moveSmall({ index, packs, space, journal, health, verification }, row, chunk);
-  const eviction = new Eviction({ index, packs, removal, disk, clock, emit, move });
+  const eviction = new Eviction({ index, packs, removal, hot, disk, clock, emit, move });
   const parts: StoreParts = {
     index,
     journal,

@@ -17,7 +17,6 @@ import type { Range } from '../core/range.ts';
 import { type Clock, type Disk, DiskError, type Random } from '../io/io.ts';
 import type { DropReason, Emit } from '../observe/events.ts';
 import { Acquisition } from './acquisition.ts';
-import { CHUNK_VISITED } from './chunk-table.ts';
 import { type ContentRow, FLAG_DOOMED, FLAG_LENT, FLAG_PINNED } from './content-table.ts';
 import type { Piece } from './piece.ts';
 import type { Reservation } from './space.ts';
@@ -146,13 +145,7 @@ export class Store {
 
   /** A small content's bytes, where they are in memory. */
   hot(id: ContentId): Uint8Array | undefined {
-    const bytes = this.#parts.hot.get(id);
-    if (bytes === undefined) return undefined;
-    const { index } = this.#parts;
-    const row = index.contents.find(id);
-    const chunk = row === undefined ? undefined : index.chunks.find(row, 0);
-    if (chunk !== undefined) index.chunks.set(chunk, CHUNK_VISITED, true);
-    return bytes;
+    return this.#parts.hot.get(id);
   }
 
   /** Keeps the content's row and file until released. A content that was doomed is wanted again. */
