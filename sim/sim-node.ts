@@ -1,10 +1,11 @@
 /** One node under simulation, as scenarios see it: started over simulated io, read, asked, closed. */
+
+import type { StoreStatus } from '../src/core/store-status.ts';
 import type { Volume } from '../src/core/volume.ts';
 import type { Clock, Disk, Random } from '../src/io/io.ts';
 import type { Emit } from '../src/observe/events.ts';
 import type { Origin } from '../src/origin/origin.ts';
 import type { Reader } from '../src/read/reader.ts';
-import type { StoreStatus } from '../src/store/store.ts';
 
 export interface NodeStart {
   readonly clock: Clock;

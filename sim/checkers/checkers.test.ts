@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { originContentId } from '../../src/core/ids.ts';
+import type { StoreStatus } from '../../src/core/store-status.ts';
 import type { Volume } from '../../src/core/volume.ts';
-import type { StoreStatus } from '../../src/store/store.ts';
 import { Life, SimClock, SimMachineClock } from '../sim-clock.ts';
 import { contentSlice } from '../sim-content.ts';
 import { SimOrigin, type SimVersion } from '../sim-origin.ts';

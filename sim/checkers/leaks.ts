@@ -1,5 +1,5 @@
 /** No open file, request, reservation or use count is left behind when a node is idle, and nothing at all when it is closed. */
-import type { StoreStatus } from '../../src/store/store.ts';
+import type { StoreStatus } from '../../src/core/store-status.ts';
 import type { Life } from '../sim-clock.ts';
 import type { SimDisk } from '../sim-disk.ts';
 import type { SimOrigin } from '../sim-origin.ts';

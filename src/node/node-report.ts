@@ -1,5 +1,6 @@
 /** What a node says of itself: to the admin door, to orchestrators and to Prometheus. */
-import type { NodeStatus, Readiness, StoreSummary, VolumeStatus } from '../front/admin/node-status.ts';
+import type { StoreStatus } from '../core/store-status.ts';
+import type { NodeStatus, Readiness, VolumeStatus } from '../front/admin/node-status.ts';
 import type { Gauge } from '../observe/metrics.ts';
 import type { Config } from './config.ts';
 import type { Node } from './node.ts';
@@ -40,7 +41,7 @@ export function readinessOf(node: Node, health: NodeHealth): Readiness {
 }
 
 /** The store learns of an ejected disk only when it asks something of it. */
-function storeSummary(node: Node, health: NodeHealth): StoreSummary {
+function storeSummary(node: Node, health: NodeHealth): StoreStatus {
   const status = node.storeStatus;
   return health.diskEjected ? { ...status, disk: 'ejected' } : status;
 }

@@ -3,6 +3,7 @@
  * daemon, by tests and by the simulator alike; doors are opened over it by `node/daemon.ts`.
  */
 import { factShare, fillMemoryBytes, fillsInFlightMax, hotShare, scrubBytesPerS } from '../core/limits.ts';
+import type { StoreStatus } from '../core/store-status.ts';
 import type { Disk, Io } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Origin } from '../origin/origin.ts';
@@ -10,7 +11,6 @@ import { createReader } from '../read/read.ts';
 import type { Reader } from '../read/reader.ts';
 import type { VolumeSource } from '../read/volume-source.ts';
 import { openStore } from '../store/open-store.ts';
-import type { StoreStatus } from '../store/store.ts';
 import { createWriter } from '../write/write-through.ts';
 import type { Writer } from '../write/writer.ts';
 import { decideCapacity } from './capacity.ts';

@@ -14,6 +14,7 @@ import type { ContentId } from '../core/ids.ts';
 import { MiB, smallContentMaxBytes } from '../core/limits.ts';
 import type { ObjectFact } from '../core/object.ts';
 import type { Range } from '../core/range.ts';
+import type { StoreStatus } from '../core/store-status.ts';
 import { type Clock, type Disk, DiskError, type Random } from '../io/io.ts';
 import type { DropReason, Emit } from '../observe/events.ts';
 import { Acquisition } from './acquisition.ts';
@@ -39,24 +40,6 @@ export interface StoreOptions {
   /** Length of the journal from which a snapshot takes its place; 16 MiB unless given. */
   readonly snapshotAfterBytes?: number;
   readonly emit: Emit;
-}
-
-export interface StoreStatus {
-  readonly directory: string;
-  readonly disk: 'ok' | 'ejected' | 'full';
-  readonly capacityBytes: number;
-  /** Space taken on the disk by contents, present or being removed. */
-  readonly usedBytes: number;
-  readonly reservedBytes: number;
-  readonly presentBytes: number;
-  readonly pinnedBytes: number;
-  readonly contents: number;
-  readonly smallContents: number;
-  readonly facts: number;
-  readonly orphans: number;
-  readonly corruptBlocks: number;
-  /** Memory of the index, in bytes. */
-  readonly indexBytes: number;
 }
 
 export interface ContentShape {

@@ -1,4 +1,5 @@
 /** What the admin door tells of a node, as JSON. Sizes are bytes, durations milliseconds; `null` stands for "without bound". */
+import type { StoreStatus } from '../../core/store-status.ts';
 
 export type VolumeReach = 'unknown' | 'reachable' | 'away' | 'denied';
 
@@ -16,23 +17,6 @@ export interface VolumeStatus {
   readonly message?: string;
 }
 
-/** Structurally the store's own status; doors do not import the store. */
-export interface StoreSummary {
-  readonly directory: string;
-  readonly disk: 'ok' | 'ejected' | 'full';
-  readonly capacityBytes: number;
-  readonly usedBytes: number;
-  readonly reservedBytes: number;
-  readonly presentBytes: number;
-  readonly pinnedBytes: number;
-  readonly contents: number;
-  readonly smallContents: number;
-  readonly facts: number;
-  readonly orphans: number;
-  readonly corruptBlocks: number;
-  readonly indexBytes: number;
-}
-
 export interface NodeStatus {
   readonly name: string;
   readonly zone: string | null;
@@ -46,7 +30,7 @@ export interface NodeStatus {
   /** How local hits leave. */
   readonly network: 'sendfile' | 'portable';
   readonly memory: { readonly rssBytes: number; readonly heapBytes: number; readonly budgetBytes: number };
-  readonly store: StoreSummary;
+  readonly store: StoreStatus;
   readonly volumes: readonly VolumeStatus[];
 }
 
