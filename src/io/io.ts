@@ -3,7 +3,8 @@
  * arguments, so that the simulator runs the same code (DESIGN.md sections 1 and 13). Real adapters live in `io/real/`,
  * simulated ones in `sim/`.
  */
-import type { Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import type { Address } from '../core/address.ts';
 import type { Range } from '../core/range.ts';
 
 export interface Clock {
@@ -104,6 +105,8 @@ export interface File {
 export type Connection = Socket;
 
 export interface Network {
+  /** Resolves with the port once `server` takes connections at `address` (port 0: a free one). Rejects with the system's error. */
+  listen(server: Server, address: Address): Promise<number>;
   /**
    * Sends `range` of `file` down `connection`, after everything already written to it. (With node:http that is not so
    * before the response has its socket: where `response.socket` is null, the answer before it is still being sent, and

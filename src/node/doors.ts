@@ -1,13 +1,12 @@
 /** Opens a node's doors where the configuration puts them. */
-import { once } from 'node:events';
-import type { AddressInfo, Server } from 'node:net';
+import type { Server } from 'node:net';
 import { type Address, formatAddress } from '../core/address.ts';
 import { ForebayError } from '../core/errors.ts';
 import { VERSION } from '../core/version.ts';
 import { createAdminDoor } from '../front/admin/admin-door.ts';
 import type { Credentials } from '../front/credentials.ts';
 import { createS3Door } from '../front/s3/s3-door.ts';
-import type { Io } from '../io/io.ts';
+import type { Io, Network } from '../io/io.ts';
 import type { Config } from './config.ts';
 import type { Node } from './node.ts';
 import { readinessOf, statusOf } from './node-report.ts';
@@ -35,7 +34,7 @@ export interface Doors {
 
 /** Throws doorTaken; doors that were open by then are closed. */
 export async function openDoors(options: DoorOptions): Promise<Doors> {
-  const { config } = options;
+  const { config, io } = options;
   const addresses: Record<string, string> = {};
   const opened: Door[] = [];
   const close = async (): Promise<void> => {
@@ -45,7 +44,7 @@ export async function openDoors(options: DoorOptions): Promise<Doors> {
     if (!address) return;
     const door = make();
     opened.push(door);
-    addresses[name] = await listen(door.server, name, address);
+    addresses[name] = await listen(io.network, door.server, name, address);
   };
   try {
     await open('s3', config.doors.s3, () => s3Door(options));
@@ -104,10 +103,9 @@ function adminDoor(
   });
 }
 
-async function listen(server: Server, name: string, address: Address): Promise<string> {
+async function listen(network: Network, server: Server, name: string, address: Address): Promise<string> {
   try {
-    server.listen(address.port, address.host);
-    await once(server, 'listening');
+    return formatAddress({ host: address.host, port: await network.listen(server, address) });
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? String(error);
     const why = code === 'EADDRINUSE' ? 'something listens there already' : code;
@@ -115,5 +113,4 @@ async function listen(server: Server, name: string, address: Address): Promise<s
       cause: error,
     });
   }
-  return formatAddress({ host: address.host, port: (server.address() as AddressInfo).port });
 }

@@ -95,6 +95,11 @@ class MemoryFile {
 /** Sends by writes, as the portable path does. */
 const network: Network = {
   path: 'portable',
+  async listen(server, address) {
+    server.listen(address.port, address.host);
+    await once(server, 'listening');
+    return (server.address() as AddressInfo).port;
+  },
   async sendFile({ connection, file, range, signal }) {
     const piece = 64 * 1024;
     for (let at = range.start; at < range.end; at += piece) {
@@ -355,9 +360,7 @@ export async function openDoor(
     emit: (event) => events.push(event),
     ...(options.domain === undefined ? {} : { domain: options.domain }),
   });
-  door.server.listen(0, '127.0.0.1');
-  await once(door.server, 'listening');
-  const { port } = door.server.address() as AddressInfo;
+  const port = await network.listen(door.server, { host: '127.0.0.1', port: 0 });
   return {
     port,
     server: door.server,

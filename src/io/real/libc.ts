@@ -3,7 +3,7 @@
  * node:ffi or the platform is missing, `available` is false with the reason, and every user has a portable path.
  *
  * Calls return the result or `-errno`. None of them may be called on the control thread when it can block: there only
- * `boottimeMs`, `duplicate`, `closeDescriptor`, `shutdown`, `unacknowledged`, `eventCounter` and `signalEvent` are.
+ * `boottimeMs`, `duplicate`, `closeDescriptor`, `shutdown`, `setCongestionControl`, `unacknowledged`, `eventCounter` and `signalEvent` are.
  */
 import { arch, constants, platform } from 'node:os';
 
@@ -17,6 +17,8 @@ export interface LibcCalls {
   closeDescriptor(fd: number): number;
   /** Ends both directions of a socket: whoever sends or waits on it, on any thread and any duplicate, gets EPIPE. */
   shutdown(fd: number): number;
+  /** `name` as in `net.ipv4.tcp_available_congestion_control`; connections inherit it from the socket that listens. */
+  setCongestionControl(fd: number, name: string): number;
   /** Bytes that a socket's peer has not acknowledged yet. */
   unacknowledged(fd: number): number;
   /** A non-blocking counter that makes `pollWait` of another thread return. */
@@ -48,6 +50,8 @@ const { EEXIST } = constants.errno;
 const CLOCK_BOOTTIME = 7;
 const F_DUPFD_CLOEXEC = 1030;
 const SHUT_RDWR = 2;
+const IPPROTO_TCP = 6;
+const TCP_CONGESTION = 13;
 const SIOCOUTQ = 0x5411n;
 const EFD_NONBLOCK_CLOEXEC = 0o2004000;
 const EPOLL_CLOEXEC = 0o2000000;
@@ -99,6 +103,7 @@ function open(ffi: Ffi) {
     fcntl: { return: 'i32', arguments: ['i32', 'i32', 'i32'] },
     close: { return: 'i32', arguments: ['i32'] },
     shutdown: { return: 'i32', arguments: ['i32', 'i32'] },
+    setsockopt: { return: 'i32', arguments: ['i32', 'i32', 'i32', 'pointer', 'u32'] },
     ioctl: { return: 'i32', arguments: ['i32', 'u64', 'pointer'] },
     eventfd: { return: 'i32', arguments: ['u32', 'i32'] },
     read: { return: 'i64', arguments: ['i32', 'pointer', 'u64'] },
@@ -152,6 +157,8 @@ function bind(ffi: Ffi): LibcCalls {
     duplicate: (fd) => result(c.fcntl(fd, F_DUPFD_CLOEXEC, 0)),
     closeDescriptor: (fd) => result(c.close(fd)),
     shutdown: (fd) => result(c.shutdown(fd, SHUT_RDWR)),
+    setCongestionControl: (fd, name) =>
+      result(c.setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, namesPointer, names.write(name))),
     unacknowledged: (fd) => {
       const failed = result(c.ioctl(fd, SIOCOUTQ, scratchPointer));
       return failed < 0 ? failed : view.getInt32(0, true);

@@ -3,6 +3,7 @@ import { clientIdleMs as clientIdleDefaultMs, diskDeadlineMs as diskDeadlineDefa
 import type { Clock, Network } from '../io.ts';
 import { unwrapFile } from '../wrapped-file.ts';
 import { type FfiChoice, loadLibc } from './libc.ts';
+import { listen } from './listen.ts';
 import { Pumps } from './pumps.ts';
 import { RealFile } from './real-file.ts';
 import { assertUsable, socketFd } from './socket.ts';
@@ -40,6 +41,7 @@ export function createRealNetwork(options: RealNetworkOptions): RealNetwork {
         throw error;
       }
     },
+    listen: (server, address) => listen(server, address, libc),
     async close() {
       await pumps?.close();
     },

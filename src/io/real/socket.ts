@@ -1,4 +1,5 @@
 /** What sending files needs of Node's sockets: flushed, their descriptor, and how much Node still holds. */
+import type { Server } from 'node:net';
 import { abortReason } from '../../core/errors.ts';
 import type { Clock, Connection } from '../io.ts';
 
@@ -26,6 +27,12 @@ function handleOf(connection: Connection): Handle | undefined {
 export function socketFd(connection: Connection): number | undefined {
   if ('encrypted' in connection) return undefined;
   const fd = handleOf(connection)?.fd;
+  return fd !== undefined && fd >= 0 ? fd : undefined;
+}
+
+/** The descriptor of a listening socket; `undefined` where the platform has none. */
+export function serverFd(server: Server): number | undefined {
+  const fd = (server as unknown as { _handle?: Handle | null })._handle?.fd;
   return fd !== undefined && fd >= 0 ? fd : undefined;
 }
 
