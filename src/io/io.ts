@@ -1,6 +1,6 @@
 /**
- * The only way out of the process: time, randomness, disk, network, coordinator. Everything above takes these as
- * arguments, so that the simulator runs the same code (DESIGN.md sections 1 and 13). Real adapters live in `io/real/`,
+ * The only way out of the process: time, randomness, disk, network, coordinator (`coordinator.ts`), peers (`peers.ts`).
+ * Everything above takes these as arguments, so that the simulator runs the same code (DESIGN.md sections 1 and 13). Real adapters live in `io/real/`,
  * simulated ones in `sim/`.
  */
 import type { Server, Socket } from 'node:net';
@@ -118,47 +118,6 @@ export interface Network {
   sendFile(send: { connection: Connection; file: File; range: Range; signal?: AbortSignal }): Promise<void>;
   /** How local hits leave: `sendfile` in pump threads, or Node streams. */
   readonly path: 'sendfile' | 'portable';
-}
-
-export interface KeyValue {
-  readonly key: string;
-  readonly value: Uint8Array;
-  readonly createRevision: number;
-  readonly modifyRevision: number;
-}
-
-export type Compare =
-  | { readonly key: string; readonly target: 'createRevision' | 'modifyRevision'; readonly equals: number }
-  | { readonly key: string; readonly target: 'value'; readonly equals: Uint8Array };
-
-export type CoordinatorOperation =
-  | { readonly put: string; readonly value: Uint8Array; readonly session?: string }
-  | { readonly delete: string }
-  | { readonly read: string };
-
-/** Small linearizable state shared by the nodes: etcd for a cluster, an embedded store for one machine. */
-export interface Coordinator {
-  /** A lease of `ttlMs`, kept alive until closed; keys put under it vanish with it. */
-  session(options: {
-    ttlMs: number;
-  }): Promise<{ readonly id: string; readonly lost: AbortSignal; close(): Promise<void> }>;
-  range(
-    prefix: string,
-    options?: { limit?: number; after?: string },
-  ): Promise<{ readonly revision: number; readonly entries: readonly KeyValue[] }>;
-  /** Applies `then` when every compare holds, else `otherwise`, in one step. */
-  transaction(transaction: {
-    compares: readonly Compare[];
-    then: readonly CoordinatorOperation[];
-    otherwise?: readonly CoordinatorOperation[];
-  }): Promise<{ readonly succeeded: boolean; readonly revision: number; readonly reads: readonly KeyValue[] }>;
-  watch(
-    prefix: string,
-    options: { afterRevision: number; signal: AbortSignal },
-  ): AsyncIterable<{
-    readonly revision: number;
-    readonly changes: readonly (KeyValue | { readonly key: string; readonly deleted: true })[];
-  }>;
 }
 
 /** The io of one node. */
