@@ -11,12 +11,7 @@
  * State is soft: when the dealer's node dies, members leave and get what they lack by the directory.
  */
 import type { Random } from '../io/io.ts';
-import {
-  type DealerAction,
-  type FillFailure,
-  type LinkFailure,
-  type MemberReport,
-} from './broadcast.ts';
+import type { DealerAction, FillFailure, LinkFailure, MemberReport } from './broadcast.ts';
 import { type ChunkRange, ChunkSet } from './chunk-set.ts';
 import { FillTokens } from './fill-tokens.ts';
 import type { LinkEnd } from './link-deal.ts';
@@ -187,7 +182,8 @@ export class BroadcastDealer {
     if (have.count > 0)
       for (let chunk = 0; chunk < chunks; chunk++) if (have.has(chunk)) this.#tokens.has(nowMs, chunk, peer);
     this.#change(nowMs);
-    if (join.bytesPerS !== undefined) actions.push(...this.#speed(nowMs, peer, { bytesPerS: join.bytesPerS, atLeast: false }));
+    if (join.bytesPerS !== undefined)
+      actions.push(...this.#speed(nowMs, peer, { bytesPerS: join.bytesPerS, atLeast: false }));
     return [...actions, ...this.#issue(nowMs), ...this.#dismissIfDone()];
   }
 
@@ -204,7 +200,7 @@ export class BroadcastDealer {
   #filled(nowMs: number, peer: DealtPeer, chunk: number): DealerAction[] {
     if (peer.token === chunk) peer.token = undefined;
     this.#failures = 0;
-    this.#tokens.has(nowMs, chunk, peer, this.#chunkMs());
+    this.#tokens.has(nowMs, chunk, peer);
     return this.#issue(nowMs);
   }
 
@@ -326,10 +322,11 @@ export class BroadcastDealer {
     const changed = this.#links.takeChanged();
     if (changed.length === 0) return [];
     this.#version += 1;
+    const version = this.#version;
     const names = (ends: readonly LinkEnd[]) => (ends as readonly LinkPeer[]).map(({ node }) => node);
     return changed.map(({ node, sources, readers }) => ({
       to: node,
-      order: { kind: 'links', version: this.#version, sources: names(sources), readers: names(readers) },
+      order: { kind: 'links', version, sources: names(sources), readers: names(readers) },
     }));
   }
 
