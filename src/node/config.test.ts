@@ -210,7 +210,7 @@ test('a cluster is configured as a whole, and what only a cluster has is refused
     [],
   );
   const wrong: Readonly<Record<string, RegExp>> = {
-    [cluster('')]: /needs a secret .* openssl rand/,
+    [cluster('')]: /needs a secret .*openssl rand/,
     [cluster(`${secret}[doors]\npeer = "0.0.0.0:7074"`)]: /set node\.advertise/,
     [cluster(`${secret}[doors]\npeer = false`)]: /serves its peers/,
     [cluster(`${secret}transport = "udp"`)]: /expected "plain" or "tls"/,
