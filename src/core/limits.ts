@@ -126,6 +126,27 @@ export const uploadIdleMaxMs = 24 * 3600_000;
 /** Data without a journal record waits this long before it is deleted. */
 export const orphanKeepMs = 24 * 3600_000;
 
+/** Pulls from peers under way at once: twice the links of a broadcast, so that readers beside it are served. */
+export const pullsMax = 16;
+/** Uploads to peers at once: a full mesh of nine asks for eight, and readers beside it. More are refused, for others have the bytes too. */
+export const peerUploadsMax = 32;
+/** No byte from a peer for this long, and a pull counts as failed and another holder is asked. */
+export const peerIdleMs = 5000;
+/** An answer to a control message between peers. */
+export const peerCallMs = 3000;
+/** A session's term; its holder stops acting at 70 % of it. */
+export const sessionTtlMs = 10_000;
+/** Things told to a peer in one message. */
+export const outboxBatchMax = 512;
+/** How long a chunk's owner may be unreachable before the origin is asked without its leave (counted as a refill). */
+export const ownerPatienceMs = 2000;
+/** Between two attempts to reach an owner. */
+export const ownerRetryMs = 100;
+/** How often an owner looks for leases that have timed out. */
+export const directoryTickMs = 500;
+/** Sources tried for one chunk before the origin is asked without the cluster's leave. */
+export const sourcesTriedMax = 8;
+
 /** Request bodies at the admin door: a few names and a prefix. */
 export const adminBodyMaxBytes = 64 * KiB;
 /** Connections at the admin door: people, scripts, Prometheus. */
