@@ -16,7 +16,7 @@ import type { Emit } from '../observe/events.ts';
 import type { Member, Members } from './member.ts';
 import { joinCluster, type Membership } from './membership.ts';
 import { Outbox } from './outbox.ts';
-import { createPlacement, type PlacementTable, type SlotMove } from './placement.ts';
+import { Placement, type SlotMove } from './placement.ts';
 
 /** What this version speaks. */
 export const PROTOCOL = 1;
@@ -49,7 +49,7 @@ export class Cluster {
   readonly #listeners: MembersListener[] = [];
   readonly #outbox: Outbox;
   readonly #stop = new AbortController();
-  readonly placement: PlacementTable = createPlacement();
+  readonly placement = new Placement();
   readonly mover: Mover;
   #serveBlocks: ServeBlocks = refuseBlocks;
   #transport: PeerTransport | undefined;

@@ -144,6 +144,14 @@ export const ownerPatienceMs = 2000;
 export const ownerRetryMs = 100;
 /** How often an owner looks for leases that have timed out. */
 export const directoryTickMs = 500;
+/** A question for an object's version, to its owner, who may have to ask the origin first. */
+export const headCallMs = 15_000;
+/** How long a write waits for its owner to hear of it: a lease, the change of members after it, and some. */
+export const writtenPatienceMs = 15_000;
+/** How often a broadcast is looked after when nothing is due before. */
+export const broadcastTickMs = 250;
+/** A broadcast whose dealer cannot be reached for this long is given up; the directory brings the rest. */
+export const broadcastDeathMs = 1000;
 /** Sources tried for one chunk before the origin is asked without the cluster's leave. */
 export const sourcesTriedMax = 8;
 
