@@ -44,8 +44,8 @@ export class AttachedCoordinator implements Coordinator {
     this.#node = node;
   }
 
-  get #isAttached(): boolean {
-    return this.#server.reaches(this.#node);
+  get #hears(): boolean {
+    return this.#server.hears(this.#node);
   }
 
   #sleep(ms: number, signal?: AbortSignal): Promise<void> {
@@ -86,12 +86,12 @@ export class AttachedCoordinator implements Coordinator {
     const heard = Promise.withResolvers<Answer<T> | undefined>();
     // What is on its way arrives even if its sender dies or gives up.
     clock.schedule(there, () => {
-      if (lostOnTheWay || !this.#isAttached) return;
+      if (lostOnTheWay || !this.#server.reaches(this.#node)) return;
       const answer = this.#apply(request);
       clock.schedule(
         back,
         () => {
-          if (!lostOnTheWayBack && this.#isAttached) heard.resolve(answer);
+          if (!lostOnTheWayBack && this.#hears) heard.resolve(answer);
         },
         this.#life,
       );
@@ -200,7 +200,7 @@ export class AttachedCoordinator implements Coordinator {
 
   async transaction(transaction: Transaction): Promise<TransactionResult> {
     checkTransaction(transaction);
-    const first = transaction.then[0];
+    const first = transaction.apply[0];
     return await this.#request({
       name: `transaction ${first ? Object.values(first)[0] : ''}`,
       isWrite: writes(transaction),
@@ -215,12 +215,12 @@ export class AttachedCoordinator implements Coordinator {
     let seen = options.afterRevision;
     while (!signal.aborted) {
       if (this.#refusal) throw this.#refusal;
-      const event = this.#isAttached ? this.#next(prefix, seen) : undefined;
+      const event = this.#hears ? this.#next(prefix, seen) : undefined;
       const waited = event ? this.#sleep(random.exponential(faults.latencyMs / 2), signal) : this.#somethingNew(signal);
       await waited.catch(() => undefined);
       if (signal.aborted) return;
       // What was on its way when the connection broke is asked for again.
-      if (!event || !this.#isAttached) continue;
+      if (!event || !this.#hears) continue;
       seen = event.revision;
       this.#seenRevision = Math.max(this.#seenRevision, seen);
       yield event;

@@ -79,11 +79,11 @@ export class CoordinatorState {
       .map(plain);
   }
 
-  transaction({ compares, then, otherwise = [] }: Transaction): TransactionResult {
+  transaction({ compares, apply, otherwise = [] }: Transaction): TransactionResult {
     const succeeded = compares.every((compare) => holds(compare, this.#entries.get(compare.key)));
     const reads: KeyValue[] = [];
     const next: [string, Omit<Entry, 'createRevision' | 'modifyRevision'> | undefined][] = [];
-    for (const operation of succeeded ? then : otherwise) {
+    for (const operation of succeeded ? apply : otherwise) {
       if ('read' in operation) {
         const entry = this.#entries.get(operation.read);
         if (entry) reads.push(plain(entry));

@@ -45,6 +45,7 @@ export class SimCoordinator {
   /** Before this time nobody reaches it; its sessions live on at least that long plus their term, as with etcd. */
   #awayUntilMs = 0;
   readonly #cutUntilMs = new Map<string, number>();
+  readonly #deaf = new Set<string>();
   readonly #watchers = new Set<() => void>();
 
   constructor(options: SimCoordinatorOptions) {
@@ -77,8 +78,20 @@ export class SimCoordinator {
     this.#wakeAt(untilMs);
   }
 
+  /** Requests of a node come through, answers to it do not. */
+  loseAnswers(node: string, isLost: boolean): void {
+    if (isLost) this.#deaf.add(node);
+    else this.#deaf.delete(node);
+    this.changed();
+  }
+
+  hears(node: string): boolean {
+    return this.reaches(node) && !this.#deaf.has(node);
+  }
+
   /** Every connection works again. */
   heal(): void {
+    this.#deaf.clear();
     this.#awayUntilMs = 0;
     this.#cutUntilMs.clear();
     this.changed();

@@ -22,7 +22,7 @@ export type CoordinatorOperation =
 
 export interface Transaction {
   readonly compares: readonly Compare[];
-  readonly then: readonly CoordinatorOperation[];
+  readonly apply: readonly CoordinatorOperation[];
   readonly otherwise?: readonly CoordinatorOperation[];
 }
 
@@ -73,7 +73,7 @@ export interface Coordinator {
     options?: { limit?: number; after?: string; signal?: AbortSignal },
   ): Promise<{ readonly revision: number; readonly entries: readonly KeyValue[]; readonly more: boolean }>;
   /**
-   * Applies `then` when every compare holds, else `otherwise`, in one step. An answer that was lost is settled by reading,
+   * Applies `apply` when every compare holds, else `otherwise`, in one step. An answer that was lost is settled by reading,
    * once and for all, where the coordinator comes back in time; else it rejects with `coordinatorUncertain`. A put under
    * a session that has ended rejects with `sessionLost` and changes nothing.
    */

@@ -20,7 +20,7 @@ export function isWrite(operation: CoordinatorOperation): boolean {
 
 /** Whether either branch changes anything. */
 export function writes(transaction: Transaction): boolean {
-  return transaction.then.some(isWrite) || (transaction.otherwise?.some(isWrite) ?? false);
+  return transaction.apply.some(isWrite) || (transaction.otherwise?.some(isWrite) ?? false);
 }
 
 /** Whether a compare holds of what is there now. */
@@ -66,10 +66,10 @@ function checkBranch(operations: readonly CoordinatorOperation[]): number {
 
 /** Throws `invalidArgument` where a transaction breaks a bound. Returns about how many bytes it has. */
 export function checkTransaction(transaction: Transaction): number {
-  const { compares, then, otherwise = [] } = transaction;
+  const { compares, apply, otherwise = [] } = transaction;
   if (compares.length > coordinatorOperationsMax)
     refuse(`${compares.length} compares: at most ${coordinatorOperationsMax} are allowed`);
-  let bytes = checkBranch(then) + checkBranch(otherwise);
+  let bytes = checkBranch(apply) + checkBranch(otherwise);
   for (const compare of compares)
     bytes += checkKey(compare.key) + (compare.target === 'value' ? compare.equals.length : 8);
   if (bytes > coordinatorTransactionMaxBytes)
