@@ -181,3 +181,35 @@ export const fillMemoryBytes = 4 * MiB;
 export const scrubBytesPerS = 16 * MiB;
 /** How long the first look at an origin may take before it counts as away. */
 export const originProbeMs = 10_000;
+
+/** What one key, one value and one transaction of the coordinator may hold: below etcd's 1.5 MiB and 128 operations, with room for what a batch adds. */
+export const coordinatorKeyMaxBytes = 2 * KiB;
+export const coordinatorValueMaxBytes = 1 * MiB;
+export const coordinatorTransactionMaxBytes = 1.25 * MiB;
+export const coordinatorOperationsMax = 120;
+/** A request to the coordinator is given up after this, one attempt of it at one endpoint after that. */
+export const coordinatorDeadlineMs = 5000;
+export const coordinatorAttemptMs = 2000;
+/** Requests to the coordinator that wait or are under way; more fail with `overloaded`. */
+export const coordinatorRequestsMax = 4096;
+/** Transactions that arrive within this share one of the coordinator's, up to that many operations and bytes. */
+export const commitWindowMs = 2;
+export const commitBatchMax = 64;
+export const commitBatchMaxBytes = 1 * MiB;
+/** Batches of transactions under way at once. */
+export const commitLanesMax = 4;
+/** A watch that heard nothing for this long is begun anew where it left off: its connection may be dead. */
+export const watchSilentMs = 15_000;
+/** History that the embedded coordinator keeps for watches; one that is further behind gets a snapshot. */
+export const coordinatorHistoryMax = 8192;
+export const coordinatorHistoryMaxBytes = 32 * MiB;
+/** How often the embedded coordinator looks for changes by other processes. */
+export const coordinatorPollMs = 50;
+/** Another process may hold the embedded coordinator's file for this long. */
+export const coordinatorBusyMs = 2000;
+
+/** The term of a node's session, and the share of it for which the node acts. */
+export const sessionTtlMs = 10_000;
+export const sessionActShare = 0.7;
+/** Changes of the membership within this time are one. */
+export const membershipSettleMs = 1000;

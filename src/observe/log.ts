@@ -11,6 +11,11 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 const LEVELS: Readonly<Record<Event['kind'], LogLevel>> = {
   'node.ready': 'info',
   'node.warning': 'warn',
+  'cluster.changed': 'info',
+  'cluster.frozen': 'warn',
+  'cluster.thawed': 'info',
+  'session.lost': 'warn',
+  'session.begun': 'info',
   'node.stopping': 'info',
   'node.stopped': 'info',
   'object.opened': 'debug',
