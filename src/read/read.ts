@@ -4,18 +4,22 @@
  * A GET in three steps: which version is current (`versions.ts`), which of its blocks are here (`store/`), and the origin for
  * those that are not, each once (`fills.ts`). What is opened stays the version that it was opened as (S-1).
  */
+import { BroadcastDealer } from '../cluster/broadcast-dealer.ts';
+import { BroadcastMember } from '../cluster/broadcast-member.ts';
 import { blockCount } from '../core/chunk.ts';
 import { ForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { bypassesMax } from '../core/limits.ts';
 import type { ObjectFact } from '../core/object.ts';
-import { type Clock, DiskError } from '../io/io.ts';
+import { type Clock, DiskError, type Random } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Store } from '../store/store.ts';
+import { Broadcasts } from './broadcasts.ts';
 import { type FillPeers, Fills } from './fills.ts';
 import { Heads } from './heads.ts';
 import { Listings } from './listings.ts';
-import { Opened, type OpenedParts } from './opened.ts';
+import { EMPTY, Opened, type OpenedParts } from './opened.ts';
+import { OpenedHot } from './opened-hot.ts';
 import type {
   ExplainStep,
   Listing,
@@ -37,6 +41,7 @@ export interface ReaderOptions {
   readonly store: Store;
   readonly volumes: ReadonlyMap<string, VolumeSource>;
   readonly clock: Clock;
+  readonly random: Random;
   readonly emit: Emit;
   /** Fills under way at once; each takes up to `fillBuffersMax` MiB and what the origin's client buffers. */
   readonly fillsMax: number;
@@ -54,6 +59,7 @@ export class ReadThrough implements Reader {
   readonly #heads: Heads | undefined;
   readonly #listings: Listings;
   readonly #fills: Fills;
+  readonly #broadcasts: Broadcasts | undefined;
   readonly #parts: OpenedParts;
 
   constructor(options: ReaderOptions) {
@@ -69,9 +75,11 @@ export class ReadThrough implements Reader {
     this.#versions = new Versions({ store, clock, emit, heads: this.#heads });
     this.#listings = new Listings({ clock });
     this.#fills = new Fills({ store, clock, emit, flightsMax: options.fillsMax, peers });
+    this.#broadcasts = peers && this.#startBroadcasts(peers, options);
     this.#parts = {
       store,
       fills: this.#fills,
+      broadcasts: this.#broadcasts,
       sequences: new Sequences(),
       bypasses: new Slots(bypassesMax),
       clock,
@@ -94,8 +102,8 @@ export class ReadThrough implements Reader {
     const source = this.#options.volumes.get(volume);
     const fact = source === undefined ? undefined : this.#versions.fresh(source, key);
     if (source === undefined || fact === undefined) return undefined;
-    if (fact.sizeBytes > 0 && this.#options.store.hot(fact.content) === undefined) return undefined;
-    return new Opened(this.#parts, source, { fact, stale: false });
+    const bytes = fact.sizeBytes === 0 ? EMPTY : this.#options.store.hot(fact.content);
+    return bytes && new OpenedHot(this.#options, fact, bytes);
   }
 
   async list(request: ListRequest, signal?: AbortSignal): Promise<Listing> {
@@ -111,6 +119,24 @@ export class ReadThrough implements Reader {
   #written(volume: string, key: string): void {
     this.#versions.written(volume, key);
     this.#listings.written(volume);
+  }
+
+  /** A peer begins to pull from here; returns what is called at the end. */
+  serving(id: ContentId, reader: string, chunk: number): () => void {
+    this.#broadcasts?.asked(id, reader, chunk);
+    return () => this.#broadcasts?.served(id, reader, chunk);
+  }
+
+  #startBroadcasts({ cluster }: FillPeers, { store, random }: ReaderOptions): Broadcasts {
+    const broadcasts = new Broadcasts({
+      cluster,
+      fills: this.#fills,
+      whole: (target) => store.wholeChunksOf(target.id),
+      dealer: (content) => new BroadcastDealer({ ...content, random }),
+      member: (content) => new BroadcastMember({ ...content, random }),
+    });
+    this.#fills.listener = broadcasts;
+    return broadcasts;
   }
 
   /** For peers that pull from here: a block that is on its way. */
