@@ -44,8 +44,7 @@ abstract class Metric<S extends object> {
   protected find(values: readonly string[]): S {
     const depth = this.labelNames.length;
     let at: Level<S> | S | undefined = this.#root;
-    for (let index = 0; index < depth && at !== undefined; index++)
-      at = (at as Level<S>).get(values[index] as string);
+    for (let index = 0; index < depth && at !== undefined; index++) at = (at as Level<S>).get(values[index] as string);
     return at === undefined ? this.#add(values) : (at as S);
   }
 

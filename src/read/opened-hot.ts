@@ -34,6 +34,12 @@ export class OpenedHot implements OpenObject {
   close(): void {
     const { clock, emit } = this.#parts;
     const bytes = this.#bytes;
-    emit({ kind: 'read.done', volume: this.fact.volume, bytes, hitBytes: bytes, ms: clock.boottimeMs() - this.#openedMs });
+    emit({
+      kind: 'read.done',
+      volume: this.fact.volume,
+      bytes,
+      hitBytes: bytes,
+      ms: clock.boottimeMs() - this.#openedMs,
+    });
   }
 }

@@ -28,6 +28,7 @@ import type {
   OpenObject,
   Reader,
   Selection,
+  WarmOptions,
   WarmProgress,
 } from './reader.ts';
 import { selectedFacts, selectedKeys } from './selection.ts';
@@ -36,6 +37,7 @@ import { Slots } from './slots.ts';
 import { Versions } from './versions.ts';
 import type { VolumeSource } from './volume-source.ts';
 import { warm } from './warm.ts';
+import { WarmNodes } from './warm-nodes.ts';
 
 export interface ReaderOptions {
   readonly store: Store;
@@ -60,6 +62,7 @@ export class ReadThrough implements Reader {
   readonly #listings: Listings;
   readonly #fills: Fills;
   readonly #broadcasts: Broadcasts | undefined;
+  readonly #warmNodes: WarmNodes | undefined;
   readonly #parts: OpenedParts;
 
   constructor(options: ReaderOptions) {
@@ -75,6 +78,7 @@ export class ReadThrough implements Reader {
     this.#versions = new Versions({ store, clock, emit, heads: this.#heads });
     this.#listings = new Listings({ clock });
     this.#fills = new Fills({ store, clock, emit, flightsMax: options.fillsMax, peers });
+    this.#warmNodes = peers && new WarmNodes(peers.cluster, (selection, how) => this.#warmHere(selection, how));
     this.#broadcasts = peers && this.#startBroadcasts(peers, options);
     this.#parts = {
       store,
@@ -144,7 +148,15 @@ export class ReadThrough implements Reader {
     return this.#fills.arriving(id, block);
   }
 
-  async *warm(selection: Selection, options: { to?: string; signal: AbortSignal }): AsyncGenerator<WarmProgress> {
+  async *warm(selection: Selection, options: WarmOptions): AsyncGenerator<WarmProgress> {
+    const { nodes } = options;
+    this.#source(selection.volume);
+    if (nodes === undefined) yield* this.#warmHere(selection, options);
+    else if (this.#warmNodes !== undefined) yield* this.#warmNodes.warm(selection, { ...options, nodes });
+    else throw new ForebayError('invalidArgument', 'this node is in no cluster: it has no other nodes to warm');
+  }
+
+  async *#warmHere(selection: Selection, options: { to?: string; signal: AbortSignal }): AsyncGenerator<WarmProgress> {
     const source = this.#source(selection.volume);
     const { store, clock } = this.#options;
     const open = (key: string, signal: AbortSignal) => this.open(selection.volume, key, signal);
