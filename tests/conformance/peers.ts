@@ -1,172 +1,28 @@
 /**
  * What every peer transport does, real or simulated. `factory` runs each case with nodes of its own: it may drive a
- * virtual clock meanwhile. Data is a ramp modulo a prime: a misplaced byte shows.
+ * virtual clock meanwhile.
  */
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
-import { crc32 } from 'node:zlib';
-import { BLOCK_SIZE_BYTES, blockCount, blockRange, blocksRange } from '../../src/core/chunk.ts';
-import { type ErrorCode, ForebayError } from '../../src/core/errors.ts';
-import { type ContentId, parseContentId } from '../../src/core/ids.ts';
-import type { File } from '../../src/io/io.ts';
-import type {
-  BlockRequest,
-  BlockRun,
-  Json,
-  PeerMessage,
-  PeerOptions,
-  PeerService,
-  PeerTransport,
-  Pull,
-} from '../../src/io/peers.ts';
-
-export interface PeersUnderTest {
-  /** Starts a node of the cluster `test` with one secret; what `options` says comes instead. It is closed after the case. */
-  start(node: string, service: PeerService, options?: Partial<PeerOptions>): Promise<PeerTransport>;
-  /** A file with these bytes at its start. */
-  fileOf(bytes: Uint8Array): Promise<File>;
-}
-
-export type PeersFactory = (t: TestContext, body: (under: PeersUnderTest) => Promise<void>) => Promise<void>;
-
-export const CONTENT = parseContentId('80000000000000000000000000000001') as ContentId;
-const PRIME = 251;
-const IDLE_MS = 5000;
-const BLOCK = BLOCK_SIZE_BYTES;
-
-/** Byte `n` is `n mod 251`. */
-export function ramp(length: number): Buffer {
-  const bytes = Buffer.alloc(length);
-  let done = Math.min(length, PRIME * 1024);
-  for (let index = 0; index < done; index++) bytes[index] = index % PRIME;
-  while (done < length) done += bytes.copy(bytes, done, 0, Math.min(done, length - done));
-  return bytes;
-}
-
-export const fails = (code: ErrorCode, message?: RegExp) => (error: unknown) => {
-  assert.ok(error instanceof ForebayError, `a ForebayError, not ${String(error)}`);
-  assert.equal(error.code, code, error.message);
-  if (message) assert.match(error.message, message);
-  return true;
-};
-
-export function checksumsOf(bytes: Uint8Array, { first, count, sizeBytes }: Omit<BlockRequest, 'content'>): number[] {
-  return Array.from({ length: count }, (_, index) => {
-    const { start, end } = blockRange(first + index, sizeBytes);
-    return crc32(bytes.subarray(start, end));
-  });
-}
-
-/** Counts what was given out and what came back. */
-export class Releases {
-  given = 0;
-  released = 0;
-
-  run(run: Omit<BlockRun, 'release'>): BlockRun {
-    this.given++;
-    let held = true;
-    return {
-      ...run,
-      release: () => {
-        assert.ok(held, 'a run is released once');
-        held = false;
-        this.released++;
-      },
-    };
-  }
-}
-
-export interface Holder extends PeerService {
-  readonly releases: Releases;
-  /** Requests for blocks, as they came. */
-  readonly asked: { readonly from: string; readonly request: BlockRequest }[];
-}
-
-export const noCalls: PeerService['call'] = async () => {
-  throw new ForebayError('invalidRequest', 'this node takes no messages');
-};
-
-/** A service that takes calls only. */
-export function caller(call: PeerService['call'] = noCalls): PeerService {
-  return {
-    call,
-    // biome-ignore lint/correctness/useYield: a holder of nothing
-    async *blocks() {
-      throw new ForebayError('notHeld', 'this node holds nothing');
-    },
-  };
-}
-
-/** A node that holds `bytes`, in a file or in memory, and gives them in runs of `runBlocks`; `before` each run may wait or throw. */
-export function holderOf(
-  bytes: Uint8Array,
-  options: {
-    file?: File;
-    runBlocks?: number;
-    before?: (block: number, signal: AbortSignal) => void | Promise<void>;
-  } = {},
-): Holder {
-  const { file, runBlocks = 16, before } = options;
-  const releases = new Releases();
-  const asked: Holder['asked'] = [];
-  return {
-    releases,
-    asked,
-    call: noCalls,
-    async *blocks(from, request, signal) {
-      asked.push({ from, request });
-      const end = request.first + request.count;
-      for (let first = request.first; first < end; first += runBlocks) {
-        await before?.(first, signal);
-        const run = { first, count: Math.min(runBlocks, end - first), sizeBytes: request.sizeBytes };
-        const { start, end: stop } = blocksRange(run, request.sizeBytes);
-        const source = file
-          ? ({ kind: 'file', file } as const)
-          : ({ kind: 'bytes', bytes: bytes.subarray(start, stop) } as const);
-        yield releases.run({ first, checksums: checksumsOf(bytes, run), source });
-      }
-    },
-  };
-}
-
-export interface Pulled {
-  readonly blocks: number[];
-  /** What came into memory. */
-  readonly bytes: Uint8Array[];
-}
-
-export type Ask = Partial<Pull> & { readonly sizeBytes: number };
-
-/** Pulls from `holder` and keeps what is reported. Rejects as the pull does; `got` has what came by then. */
-export async function pullFrom(
-  asker: PeerTransport,
-  holder: { node: string; transport: PeerTransport },
-  ask: Ask,
-  got: Pulled = { blocks: [], bytes: [] },
-): Promise<Pulled> {
-  await asker.pull({
-    from: { node: holder.node, address: holder.transport.address },
-    content: CONTENT,
-    first: 0,
-    count: blockCount(ask.sizeBytes),
-    into: undefined,
-    idleMs: IDLE_MS,
-    signal: new AbortController().signal,
-    onBlock: (block, _checksum, bytes) => {
-      got.blocks.push(block);
-      if (bytes) got.bytes.push(bytes);
-    },
-    ...ask,
-  });
-  return got;
-}
-
-type Case = (under: PeersUnderTest, t: TestContext) => Promise<void>;
-type On = (title: string, body: Case) => void;
+import { test } from 'node:test';
+import { blockCount } from '../../src/core/chunk.ts';
+import { ForebayError } from '../../src/core/errors.ts';
+import type { Json, PeerMessage } from '../../src/io/peers.ts';
+import { failureCases, waitingCases } from './peers-failures.ts';
+import {
+  BLOCK,
+  caller,
+  checksumsOf,
+  fails,
+  holderOf,
+  IDLE_MS,
+  type On,
+  type PeersFactory,
+  pullFrom,
+  ramp,
+} from './peers-fixture.ts';
 
 export function runPeersConformance(name: string, factory: PeersFactory): void {
-  const on: On = (title, body) =>
-    void test(`${name}: ${title}`, (t) => factory(t, (under) => body(under, t)));
+  const on: On = (title, body) => void test(`${name}: ${title}`, (t) => factory(t, (under) => body(under, t)));
   callCases(on);
   pullCases(on);
   waitingCases(on);
@@ -236,7 +92,10 @@ function callCases(on: On): void {
     await gone.close();
     const call = asker.call({ node: 'right', address: gone.address }, { type: 'any' }, { deadlineMs: IDLE_MS });
     await assert.rejects(call, fails('peerUnreachable'));
-    await assert.rejects(pullFrom(asker, { node: 'right', transport: gone }, { sizeBytes: 1 }), fails('peerUnreachable'));
+    await assert.rejects(
+      pullFrom(asker, { node: 'right', transport: gone }, { sizeBytes: 1 }),
+      fails('peerUnreachable'),
+    );
   });
 
   on('300 calls at once are all answered, whatever order they are answered in', async ({ start }) => {
@@ -252,18 +111,26 @@ function callCases(on: On): void {
     const asker = await start('left', caller());
     const { address } = await start('right', answers);
     const numbers = Array.from({ length: 300 }, (_, number) => number);
-    const ask = (number: number) => asker.call({ node: 'right', address }, { type: 'n', number }, { deadlineMs: 30_000 });
+    const ask = (number: number) =>
+      asker.call({ node: 'right', address }, { type: 'n', number }, { deadlineMs: 30_000 });
     assert.deepEqual(await Promise.all(numbers.map(ask)), numbers);
   });
 
   on('a node that came back under its address is called again', async ({ start }) => {
     const asker = await start('left', caller());
-    const first = await start('right', caller(async () => 1));
+    const first = await start(
+      'right',
+      caller(async () => 1),
+    );
     const { address } = first;
     const call = () => asker.call({ node: 'right', address }, { type: 'any' }, { deadlineMs: IDLE_MS });
     assert.equal(await call(), 1);
     await first.close();
-    await start('right', caller(async () => 2), { address });
+    await start(
+      'right',
+      caller(async () => 2),
+      { address },
+    );
     assert.equal(await call(), 2);
   });
 
@@ -280,8 +147,14 @@ function callCases(on: On): void {
   });
 
   on('messages go both ways between two nodes at once', async ({ start }) => {
-    const left = await start('left', caller(async (from) => `left to ${from}`));
-    const right = await start('right', caller(async (from) => `right to ${from}`));
+    const left = await start(
+      'left',
+      caller(async (from) => `left to ${from}`),
+    );
+    const right = await start(
+      'right',
+      caller(async (from) => `right to ${from}`),
+    );
     const [a, b] = await Promise.all([
       left.call({ node: 'right', address: right.address }, { type: 'any' }, { deadlineMs: IDLE_MS }),
       right.call({ node: 'left', address: left.address }, { type: 'any' }, { deadlineMs: IDLE_MS }),
@@ -332,7 +205,10 @@ function pullCases(on: On): void {
     await pullFrom(asker, { node: 'right', transport }, { sizeBytes, into, first: 2, count: 5, onBlock });
     assert.deepEqual([...sums.keys()], [2, 3, 4, 5, 6]);
     assert.deepEqual([...sums.values()], checksumsOf(bytes, { first: 2, count: 5, sizeBytes }));
-    assert.ok((await into.read(0, 2 * BLOCK)).every((byte) => byte === 0), 'nothing before them is touched');
+    assert.ok(
+      (await into.read(0, 2 * BLOCK)).every((byte) => byte === 0),
+      'nothing before them is touched',
+    );
     assert.ok(bytes.subarray(2 * BLOCK, 7 * BLOCK).equals(await into.read(2 * BLOCK, 8 * BLOCK)));
     const last = await pullFrom(asker, { node: 'right', transport }, { sizeBytes, first: 9, count: 1 });
     assert.ok(bytes.subarray(9 * BLOCK).equals(last.bytes[0] as Uint8Array));
@@ -341,7 +217,12 @@ function pullCases(on: On): void {
   on('a pull of what the content does not have is refused', async ({ start }) => {
     const asker = await start('left', caller());
     const transport = await start('right', holderOf(ramp(BLOCK)));
-    for (const wrong of [{ first: 1, count: 1 }, { first: 0, count: 2 }, { first: 0, count: 0 }, { first: -1, count: 1 }])
+    for (const wrong of [
+      { first: 1, count: 1 },
+      { first: 0, count: 2 },
+      { first: 0, count: 0 },
+      { first: -1, count: 1 },
+    ])
       await assert.rejects(
         pullFrom(asker, { node: 'right', transport }, { sizeBytes: BLOCK, ...wrong }),
         fails('invalidRequest'),
