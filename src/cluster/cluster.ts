@@ -16,7 +16,7 @@ import type { Emit } from '../observe/events.ts';
 import type { Member, Members } from './member.ts';
 import { joinCluster, type Membership } from './membership.ts';
 import { Outbox } from './outbox.ts';
-import { createPlacement, type PlacementTable, type SlotMove } from './placement.ts';
+import { Placement, type SlotMove } from './placement.ts';
 
 /** What this version speaks. */
 export const PROTOCOL = 1;
@@ -49,7 +49,7 @@ export class Cluster {
   readonly #listeners: MembersListener[] = [];
   readonly #outbox: Outbox;
   readonly #stop = new AbortController();
-  readonly placement: PlacementTable = createPlacement();
+  readonly placement = new Placement();
   readonly mover: Mover;
   #serveBlocks: ServeBlocks = refuseBlocks;
   #transport: PeerTransport | undefined;
@@ -96,6 +96,11 @@ export class Cluster {
   /** Where peers reach this node. */
   get address(): Address {
     return this.#peers().address;
+  }
+
+  /** The coordinator does not answer, so the members are those of before. */
+  get isFrozen(): boolean {
+    return this.#membership?.isFrozen ?? false;
   }
 
   /** The session is not lapsed: this node may act as an owner. */
@@ -208,7 +213,6 @@ export class Cluster {
     for (const [node, member] of before)
       if (this.#byName.get(node)?.session !== member.session) this.#transport?.forget(node);
     const moves = this.placement.update(members);
-    this.#options.emit({ kind: 'cluster.members', epoch: members.epoch, nodes: members.members.length });
     for (const listener of this.#listeners) listener(members, moves);
   }
 

@@ -18,7 +18,8 @@ import {
 import type { Cluster } from './cluster.ts';
 import type { Asker, DirectoryDecider, Grant } from './directory.ts';
 import type { Members } from './member.ts';
-import { type Slot, type SlotMove, slotOfChunk } from './placement.ts';
+import type { SlotMove } from './placement.ts';
+import { type Slot, slotOfChunk } from './slot.ts';
 
 export class DirectoryOwner {
   readonly #cluster: Cluster;

@@ -23,7 +23,8 @@ import {
 import type { Cluster } from './cluster.ts';
 import type { FailureReason } from './directory.ts';
 import type { Members } from './member.ts';
-import { type SlotMove, slotOfChunk } from './placement.ts';
+import type { SlotMove } from './placement.ts';
+import { slotOfChunk } from './slot.ts';
 
 export type Source =
   | { readonly kind: 'pull'; readonly from: string }

@@ -29,6 +29,19 @@ export type Event =
       readonly ms: number;
     }
   | { readonly kind: 'node.warning'; readonly message: string }
+  | {
+      readonly kind: 'cluster.changed';
+      /** The membership epoch that began. */
+      readonly epoch: number;
+      readonly members: number;
+      /** Names, separated by spaces. */
+      readonly joined: string;
+      readonly left: string;
+    }
+  | { readonly kind: 'cluster.frozen'; readonly message: string }
+  | { readonly kind: 'cluster.thawed' }
+  | { readonly kind: 'session.lost'; readonly message: string }
+  | { readonly kind: 'session.begun'; readonly session: string }
   | { readonly kind: 'node.stopping'; readonly reason: string }
   | { readonly kind: 'node.stopped'; readonly ms: number }
   | {
@@ -81,8 +94,6 @@ export type Event =
       readonly message: string;
     }
   | { readonly kind: 'peer.refused'; readonly reason: string }
-  | { readonly kind: 'cluster.members'; readonly epoch: number; readonly nodes: number }
-  | { readonly kind: 'cluster.coordinator'; readonly state: 'away' | 'back' | 'session-lost'; readonly message: string }
   | { readonly kind: 'origin.refill'; readonly volume: string; readonly reason: RefillReason; readonly bytes: number }
   | {
       readonly kind: 'origin.request';
