@@ -152,3 +152,5 @@ export const fillMemoryBytes = 4 * MiB;
 export const scrubBytesPerS = 16 * MiB;
 /** How long the first look at an origin may take before it counts as away. */
 export const originProbeMs = 10_000;
+/** Nodes of `forebay dev`: each is a process with its threads, on one machine. */
+export const devNodesMax = 32;
