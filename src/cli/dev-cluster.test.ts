@@ -124,10 +124,9 @@ test('dev passes volumes and settings on to every node', async () => {
   await using home = await Home.make();
   await mkdir(home.path('data'));
   await writeFile(home.path('data', 'weights'), 'bytes');
-  const cluster = await home.start(
-    ...['dev', '--nodes', '2', '--json', ...FREE_PORTS, '--volume', `models=file://${home.path('data')}`],
-    ...['--set', 'node.capacity=100MiB', '--set', 'log.format=text'],
-  );
+  const volume = ['--volume', `models=file://${home.path('data')}`];
+  const settings = ['--set', 'node.capacity=100MiB', '--set', 'log.format=text'];
+  const cluster = await home.start('dev', '--nodes', '2', '--json', ...FREE_PORTS, ...volume, ...settings);
   for (const { name, doors } of nodesOf(cluster)) {
     assert.equal(await (await fetch(`http://${doors.s3}/models/weights`)).text(), 'bytes');
     const { stdout } = await home.run('status', '--json', '--admin', doors.admin);
