@@ -106,7 +106,10 @@ export class Daemon {
     const child = await Child.start(...(options.host?.commandLine(...command) ?? command), {
       cwd: options.directory,
       env: { ...ownEnvironment(), XDG_CONFIG_HOME: options.directory, ...options.environment },
+      // The channel says nothing; when the bench is killed its end tells the daemon to stop.
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
+    child.process.channel?.unref();
     options.host?.adopt(child.pid);
     const timer = setTimeout(() => child.process.kill('SIGKILL'), START_MS);
     const said: string[] = [];
