@@ -23,7 +23,7 @@ export interface NodeStart {
 
 export interface SimNode {
   /** `written` is to be called when a write to the key was acknowledged by the origin. */
-  readonly reader: Reader & { written(volume: string, key: string): void };
+  readonly reader: Reader & { written(volume: string, key: string): Promise<void> };
   status(): StoreStatus;
   close(): Promise<void>;
 }

@@ -17,6 +17,7 @@ export async function startNode(start: NodeStart): Promise<SimNode> {
     store,
     volumes: new Map([[volume.name, { volume, origin }]]),
     clock,
+    random,
     emit,
     fillsMax: fillsInFlightMax,
   });
