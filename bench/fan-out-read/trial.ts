@@ -35,6 +35,7 @@ export interface Trial {
 export type Get = (node: RigNode, object: BenchObject, onBytes: (bytes: number) => void) => Promise<Done>;
 
 const TRIAL_MAX_MS = 300_000;
+const LOG_LINES = 5;
 const REFILLS = 'forebay_origin_refills_total';
 
 export const firstS = (trial: Trial) => Math.min(...trial.nodes.map((node) => node.seconds));
@@ -47,6 +48,12 @@ async function within<T>(work: Promise<T>, what: string): Promise<T> {
     TRIAL_MAX_MS,
   );
   return Promise.race([work, promise]).finally(() => clearTimeout(timer));
+}
+
+/** With the last that the node's daemon wrote to its log: the bench removes everything else. */
+function withLog(error: Error, node: RigNode): Error {
+  const log = node.daemon.complaint.trimEnd().split('\n').slice(-LOG_LINES).join('\n');
+  return new Error(`${error.message}\nthe log of ${node.name} ends with:\n${log}`, { cause: error });
 }
 
 /** All of `nodes` at once. Rejects when one fails that `mayFail` does not name, or when a byte is wrong. */
@@ -76,7 +83,7 @@ export async function runTrial(
       return { node, done: await get(node, object, note) };
     } catch (error) {
       if (mayFail(node)) return undefined;
-      throw error;
+      throw withLog(error as Error, node);
     }
   });
   const done = (await within(Promise.all(all), candidate)).filter((one) => one !== undefined);
@@ -108,7 +115,9 @@ export async function runTrial(
 export async function proveBytes(rig: Rig, object: BenchObject, nodes: readonly RigNode[] = rig.nodes): Promise<void> {
   await Promise.all(
     nodes.map(async (node) => {
-      const { sha256 } = await readAtDoor(rig)(node, object, () => undefined);
+      const { sha256 } = await readAtDoor(rig)(node, object, () => undefined).catch((error: Error) => {
+        throw withLog(error, node);
+      });
       if (sha256 !== object.sha256) throw new Error(`${node.name} has wrong bytes of ${object.key}`);
     }),
   );
