@@ -18,6 +18,7 @@ import type { StoreStatus } from '../core/store-status.ts';
 import { type Clock, type Disk, DiskError, type Random } from '../io/io.ts';
 import type { DropReason, Emit } from '../observe/events.ts';
 import { Acquisition } from './acquisition.ts';
+import { BlockTransfer, type HeldBlocks, type Receiving } from './block-transfer.ts';
 import { type ContentRow, FLAG_DOOMED, FLAG_LENT, FLAG_PINNED } from './content-table.ts';
 import type { Piece } from './piece.ts';
 import type { Reservation } from './space.ts';
@@ -67,6 +68,7 @@ export interface Hold {
 export class Store {
   readonly #parts: StoreParts;
   readonly #acquisition: Acquisition;
+  readonly #transfer: BlockTransfer;
   readonly #options: StoreOptions;
   #snapshotting = false;
   readonly #stop = new AbortController();
@@ -76,6 +78,7 @@ export class Store {
   constructor(parts: StoreParts, options: StoreOptions) {
     this.#parts = parts;
     this.#acquisition = new Acquisition(parts);
+    this.#transfer = new BlockTransfer(parts, this.#acquisition, (record) => void this.#append(record));
     this.#options = options;
   }
 
@@ -158,6 +161,11 @@ export class Store {
     return this.#acquisition.acquire(row, range, options);
   }
 
+  /** For a peer: the present blocks from `blocks.first` on with their checksums; `undefined` when the first is absent. The caller holds the content. */
+  async acquireBlocks(id: ContentId, blocks: { first: number; count: number }): Promise<HeldBlocks | undefined> {
+    return this.#transfer.acquire(id, blocks);
+  }
+
   // ---- filling -----------------------------------------------------------------------------------------------------
 
   /** Promises space for a fill, making room where it must; `undefined` when nothing may be evicted for it. */
@@ -203,6 +211,11 @@ export class Store {
       index.chunks.addUses(chunk, -1);
       index.dropEmptyChunk(chunk);
     }
+  }
+
+  /** Opens a held content's file for blocks of the chunk of `block` that somebody else writes. Throws as `putBlock`. */
+  async receive(content: ContentShape, block: number): Promise<Receiving> {
+    return this.#transfer.receive(content, block);
   }
 
   /** Takes a whole small content, held. Throws as `putBlock`. */
