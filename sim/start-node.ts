@@ -23,6 +23,7 @@ export async function startNode(start: NodeStart): Promise<SimNode> {
   return {
     reader,
     status: () => store.status,
+    holds: (content, block) => store.hasBlock(content, block),
     close: async () => {
       await reader.close();
       await store.close();

@@ -35,7 +35,9 @@ export interface ClientPlace {
   readonly origin: SimOrigin;
   readonly checkers: Checkers;
   readonly findings: Findings;
-  readonly options: ReadCacheOptions;
+  readonly options: Pick<ReadCacheOptions, 'objects' | 'write' | 'sizeMaxMiB' | 'chunkMiB'>;
+  /** Errors besides `EXPECTED` that this place explains. */
+  readonly alsoExpected?: readonly ErrorCode[];
 }
 
 export class ReadCacheClient {
@@ -63,13 +65,20 @@ export class ReadCacheClient {
     else if (this.#place.options.write) this.#write(key);
   }
 
+  /** One of many nodes that want an object at once. */
+  async crowd(key: string, warms: boolean): Promise<void> {
+    await this.#attempt(key, () => (warms ? this.#warm({ volume: VOLUME_NAME, key }) : this.readWhole(key)));
+  }
+
   async #attempt(key: string, work: () => Promise<unknown>): Promise<void> {
     try {
       await work();
     } catch (error) {
       if (error instanceof Gone) return;
       this.#place.checkers.tell('readFailed', key, error);
+      const also = this.#place.alsoExpected ?? [];
       if (error instanceof ForebayError && (EXPECTED.has(error.code) || error.code === 'noSuchKey')) return;
+      if (isForebayError(error, ...also) && also.length > 0) return;
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.#place.findings.add('errors', `${key}: ${text}`);
     }
