@@ -40,7 +40,7 @@ export interface NodeStart {
 
 export interface SimNode {
   /** `written` is to be called when a write to the key was acknowledged by the origin. */
-  readonly reader: Reader & { written(volume: string, key: string): void };
+  readonly reader: Reader & { written(volume: string, key: string): Promise<void> };
   status(): StoreStatus;
   /** Whether a block of a content is here, as the node itself has it. */
   holds(content: ContentId, block: number): boolean;

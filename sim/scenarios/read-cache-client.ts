@@ -305,7 +305,7 @@ export class ReadCacheClient {
     const { node, origin, random, options, checkers } = this.#place;
     if (random.chance(0.2)) origin.remove(key);
     else origin.replace(key, { sizeBytes: drawSize(random, options) });
-    node.reader.written(VOLUME_NAME, key);
+    void node.reader.written(VOLUME_NAME, key);
     checkers.tell('written', key);
   }
 }

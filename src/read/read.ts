@@ -6,12 +6,14 @@
  */
 import { blockCount } from '../core/chunk.ts';
 import { ForebayError } from '../core/errors.ts';
+import type { ContentId } from '../core/ids.ts';
 import { bypassesMax } from '../core/limits.ts';
 import type { ObjectFact } from '../core/object.ts';
 import { type Clock, DiskError } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Store } from '../store/store.ts';
-import { Fills } from './fills.ts';
+import { type FillPeers, Fills } from './fills.ts';
+import { Heads } from './heads.ts';
 import { Listings } from './listings.ts';
 import { Opened, type OpenedParts } from './opened.ts';
 import type {
@@ -38,6 +40,8 @@ export interface ReaderOptions {
   readonly emit: Emit;
   /** Fills under way at once; each takes up to `fillBuffersMax` MiB and what the origin's client buffers. */
   readonly fillsMax: number;
+  /** Absent for a node alone. */
+  readonly peers?: FillPeers;
 }
 
 export function createReader(options: ReaderOptions): ReadThrough {
@@ -47,6 +51,7 @@ export function createReader(options: ReaderOptions): ReadThrough {
 export class ReadThrough implements Reader {
   readonly #options: ReaderOptions;
   readonly #versions: Versions;
+  readonly #heads: Heads | undefined;
   readonly #listings: Listings;
   readonly #fills: Fills;
   readonly #parts: OpenedParts;
@@ -54,9 +59,16 @@ export class ReadThrough implements Reader {
   constructor(options: ReaderOptions) {
     const { store, clock, emit } = options;
     this.#options = options;
-    this.#versions = new Versions({ store, clock, emit });
+    const { peers } = options;
+    this.#heads =
+      peers &&
+      new Heads(peers.cluster, {
+        head: (volume, key, signal) => this.#versions.headFor(this.#source(volume), key, signal),
+        written: (volume, key) => this.#written(volume, key),
+      });
+    this.#versions = new Versions({ store, clock, emit, heads: this.#heads });
     this.#listings = new Listings({ clock });
-    this.#fills = new Fills({ store, clock, emit, flightsMax: options.fillsMax });
+    this.#fills = new Fills({ store, clock, emit, flightsMax: options.fillsMax, peers });
     this.#parts = {
       store,
       fills: this.#fills,
@@ -91,9 +103,19 @@ export class ReadThrough implements Reader {
   }
 
   /** A write through this node to a key took effect. */
-  written(volume: string, key: string): void {
+  async written(volume: string, key: string): Promise<void> {
+    this.#written(volume, key);
+    await this.#heads?.written(volume, key);
+  }
+
+  #written(volume: string, key: string): void {
     this.#versions.written(volume, key);
     this.#listings.written(volume);
+  }
+
+  /** For peers that pull from here: a block that is on its way. */
+  arriving(id: ContentId, block: number): Promise<void> | undefined {
+    return this.#fills.arriving(id, block);
   }
 
   async *warm(selection: Selection, options: { to?: string; signal: AbortSignal }): AsyncGenerator<WarmProgress> {

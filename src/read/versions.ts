@@ -6,6 +6,8 @@
  * An opening may share a question that was sent no longer ago than `revalidate` allows, and none that was sent before a
  * write through this node: the answer may be of before the write.
  */
+
+import { abortable } from '../core/abortable.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { originContentId } from '../core/ids.ts';
 import { absenceNeverMs, absencesMax, originAwayMs, revalidateDeadlineMs } from '../core/limits.ts';
@@ -14,7 +16,7 @@ import type { Clock } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import { contentDoorEtag } from '../store/fact-record.ts';
 import type { Store } from '../store/store.ts';
-import { abortable } from './abortable.ts';
+import type { Heads, OwnerAnswer } from './heads.ts';
 import { Recent } from './recent.ts';
 import type { VolumeSource } from './volume-source.ts';
 
@@ -34,13 +36,15 @@ export class Versions {
   readonly #absences = new Recent<string, number>(absencesMax);
   /** Facts asked for before this are of an earlier life. */
   readonly #startedMs: number;
+  readonly #heads: Heads | undefined;
   /** Volumes whose origin failed lately → until when it is not asked while facts can serve. */
   readonly #away = new Map<string, number>();
 
-  constructor(options: { store: Store; clock: Clock; emit: Emit }) {
+  constructor(options: { store: Store; clock: Clock; emit: Emit; heads?: Heads | undefined }) {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#emit = options.emit;
+    this.#heads = options.heads;
     this.#startedMs = options.clock.boottimeMs();
   }
 
@@ -51,6 +55,7 @@ export class Versions {
     const { revalidateMs, write } = source.volume;
     // A write through an earlier life may have been acknowledged without its journal entry: the origin is asked once.
     if (write && fact.checkedMs < this.#startedMs) return undefined;
+    if (this.#heads?.maySettle(source, key, fact.checkedMs) === false) return undefined;
     if (revalidateMs === Number.POSITIVE_INFINITY) return fact;
     return this.#clock.boottimeMs() - fact.checkedMs <= revalidateMs ? fact : undefined;
   }
@@ -75,12 +80,27 @@ export class Versions {
       const asked = this.#ask(source, key, begunMs);
       const fact = await abortable(stale === undefined ? asked : this.#orDeadline(asked), signal);
       if (fact === undefined) throw noSuchKey(volume.name, key);
+      // The owner answered with what it remembers, for the origin is away.
+      if (begunMs - fact.checkedMs > volume.revalidateMs) return this.#serveStale(fact);
       this.#emit({ kind: 'object.opened', volume: volume.name, key, source: 'origin' });
       return { fact, stale: false };
     } catch (error) {
       const again = this.#staleFact(source, key);
       if (again === undefined || !isForebayError(error, 'originUnavailable', 'originThrottled')) throw error;
       return this.#serveStale(again);
+    }
+  }
+
+  /** For a peer: the current version, or that there is none, and how old this knowledge is. */
+  async headFor(source: VolumeSource, key: string, signal: AbortSignal): Promise<OwnerAnswer> {
+    try {
+      const { fact } = await this.current(source, key, signal);
+      return { version: fact, ageMs: this.#clock.boottimeMs() - fact.checkedMs };
+    } catch (error) {
+      if (!isForebayError(error, 'noSuchKey')) throw error;
+      const nowMs = this.#clock.boottimeMs();
+      const askedMs = this.#absences.get(askName(source.volume.name, key)) ?? nowMs;
+      return { version: undefined, ageMs: nowMs - askedMs };
     }
   }
 
@@ -116,6 +136,7 @@ export class Versions {
 
   #isKnownAbsent(source: VolumeSource, key: string, nowMs: number): boolean {
     const askedMs = this.#absences.get(askName(source.volume.name, key));
+    if (askedMs !== undefined && this.#heads?.maySettle(source, key, askedMs) === false) return false;
     const { revalidateMs } = source.volume;
     const countsMs = revalidateMs === Number.POSITIVE_INFINITY ? absenceNeverMs : revalidateMs;
     return askedMs !== undefined && nowMs - askedMs <= countsMs;
@@ -139,6 +160,8 @@ export class Versions {
 
   async #head(source: VolumeSource, key: string, self: () => Ask): Promise<ObjectFact | undefined> {
     const { volume, origin } = source;
+    const owner = await this.#heads?.ask(source, key);
+    if (owner !== undefined) return this.#heard(source, key, owner, self());
     let version: ObjectVersion | undefined;
     try {
       version = await origin.head(key);
@@ -147,8 +170,12 @@ export class Versions {
       throw error;
     }
     if (this.#away.delete(volume.name)) this.#emit({ kind: 'origin.back', volume: volume.name });
-    const { sentMs, outdated } = self();
-    return outdated ? version && factOf(source, version, sentMs) : this.#learn(source, key, version, sentMs);
+    return this.#heard(source, key, { version, ageMs: 0 }, self());
+  }
+
+  #heard(source: VolumeSource, key: string, { version, ageMs }: OwnerAnswer, ask: Ask): ObjectFact | undefined {
+    const checkedMs = ask.sentMs - ageMs;
+    return ask.outdated ? version && factOf(source, version, checkedMs) : this.#learn(source, key, version, checkedMs);
   }
 
   #failed(volume: string, error: unknown): void {
@@ -165,13 +192,15 @@ export class Versions {
   ): ObjectFact | undefined {
     const { name } = source.volume;
     const known = this.#store.fact(name, key);
+    // What the owner remembers may be older than what this node asked by itself.
+    if (known !== undefined && known.checkedMs > sentMs && known.etag !== version?.etag) return known;
     if (version === undefined) {
       this.forget(name, key);
       this.#absences.set(askName(name, key), sentMs);
       return undefined;
     }
     if (known !== undefined && known.etag === version.etag) {
-      if (known.sizeBytes === version.sizeBytes) return this.#store.touchFact(known, sentMs);
+      if (known.sizeBytes === version.sizeBytes) return this.#store.touchFact(known, Math.max(sentMs, known.checkedMs));
       this.forget(name, key);
       throw new ForebayError('originUnavailable', `the origin gives one ETag to versions of ${key} of different sizes`);
     }

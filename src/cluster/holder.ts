@@ -1,0 +1,77 @@
+/**
+ * This node as a holder: gives peers the blocks that are here, and those that are on their way as they arrive.
+ */
+import { abortable } from '../core/abortable.ts';
+import { blockCount } from '../core/chunk.ts';
+import { ForebayError } from '../core/errors.ts';
+import { type ContentId, parseContentId } from '../core/ids.ts';
+import type { BlockRequest, BlockRun } from '../io/peers.ts';
+import type { Store } from '../store/store.ts';
+import { itemsOf, textOf } from './chunk-wire.ts';
+import type { Cluster } from './cluster.ts';
+
+export interface HolderOptions {
+  readonly cluster: Cluster;
+  readonly store: Store;
+  /** A block that is on its way here: settles when it was stored, or will not come. `undefined`: it is not. */
+  readonly arriving: (id: ContentId, block: number) => Promise<void> | undefined;
+}
+
+export class Holder {
+  readonly #store: Store;
+  readonly #arriving: HolderOptions['arriving'];
+  readonly #checking = new Set<ContentId>();
+
+  constructor({ cluster, store, arriving }: HolderOptions) {
+    this.#store = store;
+    this.#arriving = arriving;
+    cluster.serveBlocks((_from, request, signal) => this.#blocks(request, signal));
+    cluster.handle('blocks.suspect', async (_from, message) => {
+      for (const item of itemsOf(message)) await this.#check(textOf(item));
+      return null;
+    });
+  }
+
+  async *#blocks(request: BlockRequest, signal: AbortSignal): AsyncGenerator<BlockRun> {
+    const { content, sizeBytes } = request;
+    const end = request.first + request.count;
+    const hold = this.#store.holdKnown(content, sizeBytes);
+    if (hold === undefined || end > blockCount(sizeBytes))
+      throw new ForebayError('notHeld', `nothing of ${content} is here`);
+    try {
+      let waited = -1;
+      for (let at = request.first; at < end; ) {
+        signal.throwIfAborted();
+        const run = await this.#store.acquireBlocks(content, { first: at, count: end - at });
+        if (run !== undefined) {
+          at += run.checksums.length;
+          yield run;
+          continue;
+        }
+        const arriving = waited === at ? undefined : this.#arriving(content, at);
+        if (arriving === undefined) throw new ForebayError('notHeld', `block ${at} of ${content} is not here`);
+        waited = at;
+        await abortable(arriving, signal).catch((error: unknown) => {
+          signal.throwIfAborted();
+          throw new ForebayError('notHeld', `block ${at} of ${content} does not come`, { cause: error });
+        });
+      }
+    } finally {
+      hold.release();
+    }
+  }
+
+  /** A peer got other bytes from here than their checksums say: what is wrong here is dropped. */
+  async #check(text: string): Promise<void> {
+    const id = parseContentId(text);
+    if (id === undefined || this.#checking.has(id)) return;
+    this.#checking.add(id);
+    try {
+      await this.#store.verify(id, 'check');
+    } catch {
+      // A disk that fails shows itself by its own events.
+    } finally {
+      this.#checking.delete(id);
+    }
+  }
+}
