@@ -70,7 +70,7 @@ export interface MessageSeen {
   readonly to: string;
   readonly type: string;
   readonly message: string;
-  readonly answer: string | undefined;
+  readonly answer: string;
 }
 
 /** A message that meets a cut is sent again after about this long, as TCP does, or lost. */

@@ -10,6 +10,7 @@ import type { ListenPeers } from '../src/io/peers.ts';
 import type { Emit } from '../src/observe/events.ts';
 import type { Origin } from '../src/origin/origin.ts';
 import type { Reader } from '../src/read/reader.ts';
+import type { Writer } from '../src/write/writer.ts';
 
 /** Where a node of a cluster stands, and what it speaks through. */
 export interface ClusterPlace {
@@ -39,8 +40,11 @@ export interface NodeStart {
 }
 
 export interface SimNode {
-  /** `written` is to be called when a write to the key was acknowledged by the origin. */
-  readonly reader: Reader & { written(volume: string, key: string): Promise<void> };
+  readonly reader: Reader;
+  /** Writes through the node; absent: the client writes at the origin and tells the node by `written`. */
+  readonly writer: Writer | undefined;
+  /** A write to the key was acknowledged by the origin. */
+  written(volume: string, key: string): Promise<void>;
   status(): StoreStatus;
   /** Whether a block of a content is here, as the node itself has it. */
   holds(content: ContentId, block: number): boolean;

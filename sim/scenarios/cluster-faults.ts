@@ -125,102 +125,111 @@ export class ClusterFaults {
   }
 
   #strike(kind: Kind): void {
-    const { world, random, machines, network, origin, coordinator } = this.#places;
-    const { clock, trace } = world;
+    const { world, random, machines } = this.#places;
     const machine = random.pick(machines);
     const ms = random.exponential(random.pick([300, 4000, 20_000]));
-    trace.note(`fault ${kind} ${machine.name}`, ms);
+    world.trace.note(`fault ${kind} ${machine.name}`, ms);
     this.#touch();
-    switch (kind) {
-      case 'kill':
-      case 'power':
-      case 'leave':
-        void this.restart(machine, kind);
-        return;
-      case 'pause':
-        machine.pause(ms);
-        this.#window(ms, () => {});
-        return;
-      case 'split': {
-        const [some, others] = this.#halves();
-        return this.#cutBetween(ms, some, others, 'both');
+    this.#strikes[kind](machine, ms);
+  }
+
+  readonly #strikes: Readonly<Record<Kind, (machine: ClusterMachine, ms: number) => void>> = {
+    kill: (machine) => void this.restart(machine, 'kill'),
+    power: (machine) => void this.restart(machine, 'power'),
+    leave: (machine) => void this.restart(machine, 'leave'),
+    pause: (machine, ms) => {
+      machine.pause(ms);
+      this.#window(ms, () => {});
+    },
+    split: (_, ms) => this.#cutBetween(ms, ...this.#halves(), 'both'),
+    oneWay: (machine, ms) => {
+      const { random, machines } = this.#places;
+      if (random.chance(0.5)) this.#cutBetween(ms, ...this.#halves(), 'one');
+      else this.#cutBetween(ms, [machine], [random.pick(machines)], 'one');
+    },
+    originCut: (machine, ms) => this.#cutOrigin(ms, this.#someOr(machine)),
+    originAway: (_, ms) => this.#originAway(ms),
+    coordinatorCut: (machine, ms) => {
+      const { world, coordinator } = this.#places;
+      for (const each of this.#someOr(machine)) {
+        each.trouble(world.clock.nowMs + ms);
+        coordinator.cut(each.name, ms);
       }
-      case 'oneWay': {
-        const [some, others] = random.chance(0.5) ? this.#halves() : [[machine], [random.pick(machines)]];
-        return this.#cutBetween(ms, some as ClusterMachine[], others as ClusterMachine[], 'one');
-      }
-      case 'originCut':
-        return this.#cutOrigin(ms, random.chance(0.5) ? [machine] : this.#halves()[0]);
-      case 'coordinatorCut':
-        for (const each of random.chance(0.5) ? [machine] : this.#halves()[0]) {
-          each.trouble(clock.nowMs + ms);
-          coordinator.cut(each.name, ms);
-        }
-        return this.#window(ms, () => {});
-      case 'originAway':
-        origin.awayUntilMs = Math.max(origin.awayUntilMs, clock.nowMs + ms);
-        return this.#window(ms, () => {
-          if (this.#isOver) origin.awayUntilMs = 0;
-        });
-      case 'coordinatorAway':
-        coordinator.goAway(ms);
-        for (const each of machines) each.trouble(clock.nowMs + ms);
-        return this.#window(ms, () => {});
-      case 'coordinatorBack':
-        this.wasSetBack = true;
-        coordinator.setBack(random.between(1, 20));
-        for (const each of machines) each.trouble(Number.POSITIVE_INFINITY);
-        return;
-      case 'slow': {
-        const { upBytesPerMs, downBytesPerMs } = machine.host;
-        if (machine.host.slowMs > 0) return;
-        const slower = { upBytesPerMs: upBytesPerMs / 50, downBytesPerMs: downBytesPerMs / 50 };
-        Object.assign(machine.host, { ...slower, slowMs: random.pick([5, 50]) });
-        network.links.changed();
-        return this.#window(ms, () => {
-          Object.assign(machine.host, { upBytesPerMs, downBytesPerMs, slowMs: 0 });
-          network.links.changed();
-        });
-      }
-      case 'silent':
-        machine.host.isSilent = true;
-        return this.#window(ms, () => {
-          machine.host.isSilent = false;
-        });
-      case 'corrupt':
-        machine.host.corruptChance = random.pick([0.1, 1]);
-        return this.#window(ms, () => {
-          machine.host.corruptChance = 0;
-        });
-      case 'disk':
-        return this.#disk(machine, ms / 2);
-      case 'wall':
-        machine.clock.jumpWall(random.between(-86_400_000, 86_400_000));
-        return;
-    }
+      this.#window(ms, () => {});
+    },
+    coordinatorAway: (_, ms) => {
+      const { world, coordinator, machines } = this.#places;
+      coordinator.goAway(ms);
+      for (const each of machines) each.trouble(world.clock.nowMs + ms);
+      this.#window(ms, () => {});
+    },
+    coordinatorBack: () => {
+      const { random, coordinator, machines } = this.#places;
+      this.wasSetBack = true;
+      coordinator.setBack(random.between(1, 20));
+      for (const each of machines) each.trouble(Number.POSITIVE_INFINITY);
+    },
+    slow: (machine, ms) => this.#slow(machine, ms),
+    silent: ({ host }, ms) => {
+      host.isSilent = true;
+      this.#window(ms, () => {
+        host.isSilent = false;
+      });
+    },
+    corrupt: ({ host }, ms) => {
+      host.corruptChance = this.#places.random.pick([0.1, 1]);
+      this.#window(ms, () => {
+        host.corruptChance = 0;
+      });
+    },
+    disk: (machine, ms) => this.#disk(machine, ms / 2),
+    wall: (machine) => machine.clock.jumpWall(this.#places.random.between(-86_400_000, 86_400_000)),
+  };
+
+  #originAway(ms: number): void {
+    const { world, origin } = this.#places;
+    origin.awayUntilMs = Math.max(origin.awayUntilMs, world.clock.nowMs + ms);
+    this.#window(ms, () => {
+      if (this.#isOver) origin.awayUntilMs = 0;
+    });
+  }
+
+  #slow({ host }: ClusterMachine, ms: number): void {
+    const { random, network } = this.#places;
+    const { upBytesPerMs, downBytesPerMs } = host;
+    if (host.slowMs > 0) return;
+    host.upBytesPerMs /= 50;
+    host.downBytesPerMs /= 50;
+    host.slowMs = random.pick([5, 50]);
+    network.links.changed();
+    this.#window(ms, () => {
+      Object.assign(host, { upBytesPerMs, downBytesPerMs, slowMs: 0 });
+      network.links.changed();
+    });
   }
 
   #disk(machine: ClusterMachine, ms: number): void {
     const { world, random } = this.#places;
     const { disk } = machine;
     machine.trouble(world.clock.nowMs + ms);
-    switch (random.integer(4)) {
-      case 0:
-        disk.hang(ms);
-        return this.#window(ms, () => {
-          if (this.#isOver) disk.hungUntilMs = 0;
-        });
-      case 1:
-        disk.othersBytes = Math.max(0, disk.capacityBytes - disk.usedBytes - random.pick([0, 100_000, 1 << 20]));
-        return this.#window(ms, () => {
-          disk.othersBytes = 0;
-        });
-      case 2:
-        Object.assign(disk.faults, { slowChance: 0.3, slowMs: random.pick([5, 100, 3000]) });
-        return this.#window(ms, () => void Object.assign(disk.faults, CALM_DISK));
-      default:
-        Object.assign(disk.faults, { errorChance: random.pick([0.02, 0.2, 1]) });
-        return this.#window(ms, () => void Object.assign(disk.faults, CALM_DISK));
+    const calm = () => void Object.assign(disk.faults, CALM_DISK);
+    const kind = random.pick(['hang', 'full', 'slow', 'error'] as const);
+    if (kind === 'hang') {
+      disk.hang(ms);
+      this.#window(ms, () => {
+        if (this.#isOver) disk.hungUntilMs = 0;
+      });
+    } else if (kind === 'full') {
+      disk.othersBytes = Math.max(0, disk.capacityBytes - disk.usedBytes - random.pick([0, 100_000, 1 << 20]));
+      this.#window(ms, () => {
+        disk.othersBytes = 0;
+      });
+    } else if (kind === 'slow') {
+      Object.assign(disk.faults, { slowChance: 0.3, slowMs: random.pick([5, 100, 3000]) });
+      this.#window(ms, calm);
+    } else {
+      Object.assign(disk.faults, { errorChance: random.pick([0.02, 0.2, 1]) });
+      this.#window(ms, calm);
     }
   }
 
@@ -231,6 +240,10 @@ export class ClusterFaults {
     const some = machines.filter((each) => each === first || random.chance(0.4));
     const others = machines.filter((each) => !some.includes(each));
     return [some, others];
+  }
+
+  #someOr(machine: ClusterMachine): readonly ClusterMachine[] {
+    return this.#places.random.chance(0.5) ? [machine] : this.#halves()[0];
   }
 
   #cutBetween(

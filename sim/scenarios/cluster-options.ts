@@ -19,6 +19,8 @@ export type ClusterScenarioOptions = {
   readonly linkMiBPerS: number;
   readonly revalidateMs: number;
   readonly staleIfErrorMs: number;
+  /** Clients write through their nodes, too. */
+  readonly write: boolean;
   readonly canPunch: boolean;
   /** Mean time between reads of one object by all nodes at once; infinity for none. */
   readonly stampedeMs: number;
@@ -88,6 +90,7 @@ export function drawCluster(random: SimRandom): ClusterScenarioOptions {
     linkMiBPerS: random.pick([10, 100, 1000]),
     revalidateMs: random.pick([0, 50, 2000, 60_000, NEVER]),
     staleIfErrorMs: random.pick([0, 10_000, NEVER, NEVER]),
+    write: random.chance(0.4),
     canPunch: random.chance(0.8),
     stampedeMs: random.pick([500, 3000, NEVER]),
     stampedeSpreadMs: random.pick([0, 20, 1000]),
@@ -156,6 +159,7 @@ export const CALMER_CLUSTER: readonly Partial<ClusterScenarioOptions>[] = [
   { sizeMaxMiB: 1.5 },
   { chunkMiB: 1 },
   { capacityMiB: 48 },
+  { write: false },
   { canPunch: true },
   { stampedeSpreadMs: 0 },
   { revalidateMs: NEVER },
@@ -166,7 +170,7 @@ export function clusterVolume(options: ClusterScenarioOptions): Volume {
   return {
     name: VOLUME_NAME,
     origin: 'memory:',
-    write: false,
+    write: options.write,
     revalidateMs: options.revalidateMs,
     staleIfErrorMs: options.staleIfErrorMs,
     chunkSizeBytes: options.chunkMiB * MiB,

@@ -185,7 +185,7 @@ export class ClusterRun {
       origin: this.origin,
       checkers: this.checkers,
       findings: this.world.findings,
-      options: { ...this.options, write: false },
+      options: this.options,
       alsoExpected: ['shuttingDown'],
     });
   }

@@ -4,6 +4,7 @@
  */
 
 import type { Cluster } from '../cluster/cluster.ts';
+import type { ContentId } from '../core/ids.ts';
 import { factShare, fillMemoryBytes, fillsInFlightMax, hotShare, scrubBytesPerS } from '../core/limits.ts';
 import type { StoreStatus } from '../core/store-status.ts';
 import type { Coordinator } from '../io/coordinator.ts';
@@ -44,6 +45,8 @@ export interface Node {
   readonly writer: Writer;
   readonly volumes: ReadonlyMap<string, VolumeSource>;
   readonly storeStatus: StoreStatus;
+  /** Whether a block of a content is here. */
+  holds(content: ContentId, block: number): boolean;
   /** Absent for a node alone. */
   readonly cluster: Cluster | undefined;
   /** Ends fills, closes the store and the origins; the io stays open. Call it once, after the doors are closed. */
@@ -99,6 +102,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
       writer,
       volumes,
       cluster: peers?.cluster,
+      holds: (content, block) => store.hasBlock(content, block),
       get storeStatus() {
         return store.status;
       },
