@@ -19,6 +19,7 @@ export async function startNode(start: NodeStart): Promise<SimNode> {
     store,
     volumes: new Map([[volume.name, { volume, origin }]]),
     clock,
+    random,
     emit,
     fillsMax: fillsInFlightMax,
   });

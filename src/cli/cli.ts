@@ -113,6 +113,7 @@ function addClientCommands(add: Add): void {
     .option('--limit <count>', 'stop after this many entries');
   client('warm [targets...]', 'bring objects here whole', async () => (await objects()).warm)
     .option('--to <dir>', 'also lay the objects out as plain read-only files below this directory')
+    .option('--nodes <names>', 'bring them to these nodes of the cluster ("a,b"), or to "all" of them')
     .option('--list <file>', 'read targets from a file, one per line ("-": standard input)');
   client('check <targets...>', 'tell what of objects is here', async () => (await objects()).check).option(
     '--verify',

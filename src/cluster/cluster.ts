@@ -98,6 +98,11 @@ export class Cluster {
     return this.#peers().address;
   }
 
+  /** The coordinator does not answer, so the members are those of before. */
+  get isFrozen(): boolean {
+    return this.#membership?.isFrozen ?? false;
+  }
+
   /** The session is not lapsed: this node may act as an owner. */
   mayAct(): boolean {
     return this.#membership?.mayAct() ?? false;
@@ -208,7 +213,6 @@ export class Cluster {
     for (const [node, member] of before)
       if (this.#byName.get(node)?.session !== member.session) this.#transport?.forget(node);
     const moves = this.placement.update(members);
-    this.#options.emit({ kind: 'cluster.members', epoch: members.epoch, nodes: members.members.length });
     for (const listener of this.#listeners) listener(members, moves);
   }
 

@@ -2,7 +2,7 @@
  * This node as a holder: gives peers the blocks that are here, and those that are on their way as they arrive.
  */
 import { abortable } from '../core/abortable.ts';
-import { blockCount } from '../core/chunk.ts';
+import { BLOCK_SIZE_BYTES, blockCount } from '../core/chunk.ts';
 import { ForebayError } from '../core/errors.ts';
 import { type ContentId, parseContentId } from '../core/ids.ts';
 import type { BlockRequest, BlockRun } from '../io/peers.ts';
@@ -15,29 +15,35 @@ export interface HolderOptions {
   readonly store: Store;
   /** A block that is on its way here: settles when it was stored, or will not come. `undefined`: it is not. */
   readonly arriving: (id: ContentId, block: number) => Promise<void> | undefined;
+  /** A peer begins to get blocks of this chunk from here. Returns what is called at the end. */
+  readonly onServe: (id: ContentId, reader: string, chunk: number) => () => void;
 }
 
 export class Holder {
   readonly #store: Store;
   readonly #arriving: HolderOptions['arriving'];
+  readonly #onServe: HolderOptions['onServe'];
   readonly #checking = new Set<ContentId>();
 
-  constructor({ cluster, store, arriving }: HolderOptions) {
+  constructor({ cluster, store, arriving, onServe }: HolderOptions) {
     this.#store = store;
     this.#arriving = arriving;
-    cluster.serveBlocks((_from, request, signal) => this.#blocks(request, signal));
+    this.#onServe = onServe;
+    cluster.serveBlocks((from, request, signal) => this.#blocks(from, request, signal));
     cluster.handle('blocks.suspect', async (_from, message) => {
       for (const item of itemsOf(message)) await this.#check(textOf(item));
       return null;
     });
   }
 
-  async *#blocks(request: BlockRequest, signal: AbortSignal): AsyncGenerator<BlockRun> {
+  async *#blocks(from: string, request: BlockRequest, signal: AbortSignal): AsyncGenerator<BlockRun> {
     const { content, sizeBytes } = request;
     const end = request.first + request.count;
     const hold = this.#store.holdKnown(content, sizeBytes);
     if (hold === undefined || end > blockCount(sizeBytes))
       throw new ForebayError('notHeld', `nothing of ${content} is here`);
+    const chunk = Math.floor((request.first * BLOCK_SIZE_BYTES) / hold.chunkSizeBytes);
+    const served = this.#onServe(content, from, chunk);
     try {
       let waited = -1;
       for (let at = request.first; at < end; ) {
@@ -57,6 +63,7 @@ export class Holder {
         });
       }
     } finally {
+      served();
       hold.release();
     }
   }

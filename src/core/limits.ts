@@ -134,8 +134,6 @@ export const peerUploadsMax = 32;
 export const peerIdleMs = 5000;
 /** An answer to a control message between peers. */
 export const peerCallMs = 3000;
-/** A session's term; its holder stops acting at 70 % of it. */
-export const sessionTtlMs = 10_000;
 /** Things told to a peer in one message. */
 export const outboxBatchMax = 512;
 /** How long a chunk's owner may be unreachable before the origin is asked without its leave (counted as a refill). */
@@ -152,6 +150,9 @@ export const writtenPatienceMs = 15_000;
 export const broadcastTickMs = 250;
 /** A broadcast whose dealer cannot be reached for this long is given up; the directory brings the rest. */
 export const broadcastDeathMs = 1000;
+/** Warms that run here for other nodes, and how long one goes on that nobody asks about. */
+export const remoteWarmsMax = 64;
+export const warmSilenceMs = 10_000;
 /** Sources tried for one chunk before the origin is asked without the cluster's leave. */
 export const sourcesTriedMax = 8;
 

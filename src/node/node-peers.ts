@@ -44,7 +44,12 @@ export function createPeers(
     cluster,
     locator,
     async join(reader, volumes) {
-      new Holder({ cluster, store, arriving: (id, block) => reader.arriving(id, block) });
+      new Holder({
+        cluster,
+        store,
+        arriving: (id, block) => reader.arriving(id, block),
+        onServe: (id, from, chunk) => reader.serving(id, from, chunk),
+      });
       await checkVolumes(coordinator, volumes.map(identityOf));
       await cluster.join();
       void owner.run().catch(() => undefined);

@@ -85,7 +85,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
       fillsInFlightMax,
       Math.max(2, Math.floor((memoryBytes * (1 - hotShare - factShare)) / fillMemoryBytes)),
     );
-    const reader = createReader({ store, volumes, clock, emit, fillsMax, ...(peers && { peers }) });
+    const reader = createReader({ store, volumes, clock, random, emit, fillsMax, ...(peers && { peers }) });
     const writer = createWriter({
       volumes,
       openSource: (volume, key, signal) => reader.open(volume, key, signal),

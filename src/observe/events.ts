@@ -94,8 +94,6 @@ export type Event =
       readonly message: string;
     }
   | { readonly kind: 'peer.refused'; readonly reason: string }
-  | { readonly kind: 'cluster.members'; readonly epoch: number; readonly nodes: number }
-  | { readonly kind: 'cluster.coordinator'; readonly state: 'away' | 'back' | 'session-lost'; readonly message: string }
   | { readonly kind: 'origin.refill'; readonly volume: string; readonly reason: RefillReason; readonly bytes: number }
   | {
       readonly kind: 'origin.request';

@@ -27,8 +27,6 @@ const LEVELS: Readonly<Record<Event['kind'], LogLevel>> = {
   'pull.done': 'debug',
   'pull.failed': 'info',
   'peer.refused': 'warn',
-  'cluster.members': 'info',
-  'cluster.coordinator': 'warn',
   'origin.refill': 'debug',
   'origin.request': 'debug',
   'origin.retry': 'debug',

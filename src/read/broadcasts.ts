@@ -5,9 +5,10 @@
  * what a broadcast brings, and a chunk that a token says to fill is still read from the origin only with leave of the
  * chunk's owner (S-11).
  */
+
+import type { DealerAction, DealerOrder, FillFailure, LinkFailure, MemberAction } from '../cluster/broadcast.ts';
 import type { BroadcastDealer } from '../cluster/broadcast-dealer.ts';
 import type { BroadcastMember } from '../cluster/broadcast-member.ts';
-import type { DealerAction, DealerOrder, FillFailure, LinkFailure, MemberAction } from '../cluster/broadcast.ts';
 import { fieldsOf, itemsOf, malformed, textOf } from '../cluster/chunk-wire.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { slotOfDirectory } from '../cluster/slot.ts';

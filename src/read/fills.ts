@@ -42,6 +42,13 @@ export interface FillPeers {
   readonly locator: Locator;
 }
 
+/** Who wants to know what comes. */
+export interface FillListener {
+  received(id: ContentId, bytes: number): void;
+  /** A chunk is here whole. */
+  arrived(id: ContentId, chunk: number): void;
+}
+
 interface Waiter {
   readonly block: number;
   readonly resolve: () => void;
@@ -71,6 +78,8 @@ export class Fills {
   readonly #peers: FillPeers | undefined;
   readonly #slots: Slots;
   readonly #buffers: BlockBuffers;
+  /** Set before the first fill, where there is one. */
+  listener: FillListener | undefined = undefined;
   readonly #flights = new Map<ContentId, Flight[]>();
   readonly #stop = new AbortController();
 
@@ -185,7 +194,10 @@ export class Fills {
     try {
       this.#stop.signal.throwIfAborted();
       if (this.#peers === undefined) await this.#fill(target, flight, flight);
-      else failure = await this.#bring(target, flight, this.#peers);
+      else {
+        failure = await this.#bring(target, flight, this.#peers);
+        if (failure === undefined) this.listener?.arrived(target.id, chunkOf(target, flight));
+      }
     } catch (error) {
       failure = asFillError(error);
       this.#report(target, failure);
@@ -217,7 +229,7 @@ export class Fills {
    * when that failed and nobody waits for the chunk.
    */
   async #bring(target: FillTarget, flight: Flight, { locator }: FillPeers): Promise<unknown> {
-    const ref = { content: target.id, chunk: Math.floor(flight.first / (target.chunkSizeBytes / BLOCK_SIZE_BYTES)) };
+    const ref = { content: target.id, chunk: chunkOf(target, flight) };
     if (flight.via !== undefined) {
       const failure = await this.#pullRuns(target, flight, flight.via);
       if (failure === undefined) {
@@ -301,12 +313,17 @@ export class Fills {
       const receiving = await this.#store.receive(target, run.first);
       const onBlock = (block: number, checksum: number) => {
         receiving.stored(block, checksum, reservation);
-        wake(flight, block);
+        this.#stored(target, flight, block);
       };
       await cluster.mover.pull({ ...request, into: receiving.file, onBlock }).finally(() => receiving.close());
     } finally {
       reservation.release();
     }
+  }
+
+  #stored(target: FillTarget, flight: Flight, block: number): void {
+    this.listener?.received(target.id, rangeLength(blockRange(block, target.sizeBytes)));
+    wake(flight, block);
   }
 
   async #reserve(bytes: number): Promise<Reservation> {
@@ -356,7 +373,7 @@ export class Fills {
         .putBlock(target, block, bytes, reservation)
         .then(() => {
           this.#buffers.give(bytes);
-          wake(flight, block);
+          this.#stored(target, flight, block);
         })
         .catch((error: unknown) => void failures.push(error))
         .finally(() => pending.delete(done));
@@ -396,6 +413,10 @@ export class Fills {
 function copyInto(target: Buffer, at: number, source: Uint8Array, start: number, length: number): void {
   const bytes = Buffer.isBuffer(source) ? source : Buffer.from(source.buffer, source.byteOffset, source.byteLength);
   bytes.copy(target, at, start, start + length);
+}
+
+function chunkOf(target: ContentShape, { first }: Run): number {
+  return Math.floor(first / (target.chunkSizeBytes / BLOCK_SIZE_BYTES));
 }
 
 function stored(flight: Flight, block: number): Promise<void> {
