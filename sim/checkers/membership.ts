@@ -70,8 +70,10 @@ export class Membership implements Checker {
     for (const { name, life } of live) {
       const view = this.#views.get(life);
       const members = [...(view?.members ?? [])].sort();
-      if (members.join() !== names.join())
+      if (members.join() !== names.join()) {
         this.#findings.add('membership', `${name} has the members ${members.join(' ')}, there are ${names.join(' ')}`);
+        return;
+      }
       if (view?.isFrozen) this.#findings.add('membership', `${name} is frozen though the coordinator answers`);
       const epoch = view?.epoch ?? 0;
       epochs.set(epoch, [...(epochs.get(epoch) ?? []), name]);

@@ -41,6 +41,8 @@ export const RECOVERY_MAX_MS = 180_000;
 const SETTLE_MS = 60_000;
 /** A read of one object on a well cluster. */
 export const READ_MAX_MS = 20_000;
+/** A cluster that nobody uses says nothing for longer than this but renewals. */
+const IDLE_MS = 10_000;
 
 export const cluster: Scenario<ClusterScenarioOptions> = {
   name: 'cluster',
@@ -314,6 +316,8 @@ export class ClusterRun {
     }
     for (const machine of this.machines) {
       const { life, disk } = machine;
+      // what the others' leaving set off is over
+      await clock.sleep(IDLE_MS);
       const open = this.network.openExchanges(life);
       if (open > 0) findings.add('leaks', `${open} calls or pulls of ${machine.name} are under way though it is idle`);
       await machine.leave();
