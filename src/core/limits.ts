@@ -214,3 +214,38 @@ export const sessionTtlMs = 10_000;
 export const sessionActShare = 0.7;
 /** Changes of the membership within this time are one. */
 export const membershipSettleMs = 1000;
+/** A control message or its answer: a content of one chunk up to 1 MiB travels inside one, as base64. */
+export const peerMessageMaxBytes = 4 * MiB;
+/** Nesting of a control message: ours need four levels, and whoever reads one may recurse. */
+export const peerMessageDepthMax = 32;
+/** The head of a data request or of its answer, and the text of an error. */
+export const peerHeadMaxBytes = 8 * KiB;
+export const peerErrorMaxBytes = 16 * KiB;
+/** From the connection's start to its first request, and from a request's first byte to the end of its head. */
+export const peerHandshakeMs = 10_000;
+/** How long a pooled connection stays with the asker; the holder keeps it longer, so that the asker closes first. */
+export const peerPoolIdleMs = 30_000;
+export const peerConnectionIdleMs = 90_000;
+/** Connections that a node accepts from peers: 1,000 nodes with a few each. */
+export const peerConnectionsMax = 8192;
+/** Calls to one peer at once, each on a connection, and calls that wait for one of these. */
+export const peerCallsInFlightMax = 32;
+export const peerCallsWaitingMax = 4096;
+/** Idle data connections kept to one peer, and to all. */
+export const peerPoolPerPeerMax = 8;
+export const peerPoolMax = 512;
+/** Connection keys handed out, one per peer and life; the longest unused goes first. */
+export const peerKeysMax = 16_384;
+/** Data requests under one key may overtake each other by this many. A power of two. */
+export const peerReplayWindow = 1024;
+/** Blocks in one frame of an answer. */
+export const peerFrameBlocksMax = 64;
+/** Pulls that receive at once, a block of memory each, and pulls that wait for one of these. */
+export const pullsActiveMax = 64;
+export const pullsWaitingMax = 4096;
+/** Blocks that a pull may have received and not yet seen reported. */
+export const pullAheadBlocksMax = 16;
+/** The same where these blocks are in memory. */
+export const pullAheadMemoryBlocksMax = 4;
+/** Threads that receive for one disk: two streams fill two cores. */
+export const pullersMax = 4;
