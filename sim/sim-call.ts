@@ -2,9 +2,9 @@
  * One control message and its answer on the simulated network. They cross as JSON text, so that nothing is shared by
  * reference. The service may get the call twice, after the asker gave up, or not at all; the asker gets the first answer.
  */
-import { assert } from '../src/core/assert.ts';
 import { abortReason, ForebayError } from '../src/core/errors.ts';
 import type { Json, PeerEndpoint, PeerMessage } from '../src/io/peers.ts';
+import { writeBounded } from '../src/io/real/peer-json.ts';
 import { carriedError, knock } from './sim-connection.ts';
 import type { Exchange, Listener, SimHost, SimNetwork } from './sim-network.ts';
 
@@ -30,10 +30,11 @@ export class SimCall implements Exchange {
   #isSettled = false;
   readonly #aborted = () => this.#fail(abortReason(this.#made.signal as AbortSignal));
 
-  constructor(network: SimNetwork, made: CallMade, message: PeerMessage) {
+  /** `text`: the message as it travels. */
+  constructor(network: SimNetwork, made: CallMade, text: string) {
     this.#network = network;
     this.#made = made;
-    this.#text = JSON.stringify(message);
+    this.#text = text;
     this.answer = this.#settled.promise;
     const { asker, to, deadlineMs, signal } = made;
     network.trace.note(`net call ${asker.options.node} ${to.node} ${this.#text}`);
@@ -53,7 +54,7 @@ export class SimCall implements Exchange {
   broken(end: Listener, told: boolean): void {
     const { asker } = this.#made;
     if (end === asker) {
-      if (asker.life.alive) this.#fail(this.#unreachable('the transport was closed'));
+      if (asker.life.alive) this.#fail(new ForebayError('shuttingDown', 'this node is stopping'));
       this.#isSettled = true;
       this.#hangUp(told ? this.#network.faults.latencyMs : KEEP_ALIVE_MS);
       this.#endIfOver();
@@ -93,10 +94,9 @@ export class SimCall implements Exchange {
     let reply: string | ForebayError;
     try {
       const json = await listener.options.service.call(node, JSON.parse(this.#text) as PeerMessage, gone.signal);
-      reply = JSON.stringify(json);
-      assert(typeof reply === 'string', `the answer to ${this.#text} is JSON`);
+      reply = writeBounded(json).toString();
     } catch (error) {
-      reply = carriedError(error);
+      reply = carriedError(listener.options.node, error);
     }
     if (!listener.life.alive || !this.#serving.delete(gone)) return;
     this.#network.trace.note(

@@ -1,15 +1,12 @@
 /** What calls and pulls on the simulated network have in common: who may ask whom, and how errors travel. */
 import { ForebayError } from '../src/core/errors.ts';
 import type { PeerEndpoint } from '../src/io/peers.ts';
+import { arrived, peerError, travelling } from '../src/io/real/peer-json.ts';
 import type { Listener, SimHost, SimNetwork } from './sim-network.ts';
 
-/** An error as it travels: code and message. What is not ours is a fault of the other node. */
-export function carriedError(error: unknown): ForebayError {
-  if (error instanceof ForebayError) {
-    const { code, message, retryAfterMs } = error;
-    return new ForebayError(code, message, retryAfterMs === undefined ? {} : { retryAfterMs });
-  }
-  return new ForebayError('internal', error instanceof Error ? error.message : String(error));
+/** An error as the asker gets it from `node`. */
+export function carriedError(node: string, error: unknown): ForebayError {
+  return peerError(node, arrived(JSON.parse(JSON.stringify(travelling(error)))));
 }
 
 /** Why a listener turns away who asks for `to`; `undefined` when it does not. */

@@ -2,8 +2,10 @@
  * One node's end of the simulated network: `PeerTransport` of src/io/peers.ts. What a dead life asks is never answered,
  * and what reaches a paused one waits.
  */
+import { blockCount } from '../src/core/chunk.ts';
 import { abortReason, ForebayError } from '../src/core/errors.ts';
 import type { Json, PeerEndpoint, PeerMessage, PeerOptions, PeerTransport, Pull } from '../src/io/peers.ts';
+import { writeBounded } from '../src/io/real/peer-json.ts';
 import { SimCall } from './sim-call.ts';
 import type { Life } from './sim-clock.ts';
 import type { Listener, SimHost, SimNetwork } from './sim-network.ts';
@@ -31,14 +33,22 @@ class SimPeers implements PeerTransport {
     this.address = { host: listener.host.name, port: listener.port };
   }
 
-  call(to: PeerEndpoint, message: PeerMessage, options: { deadlineMs: number; signal?: AbortSignal }): Promise<Json> {
+  async call(
+    to: PeerEndpoint,
+    message: PeerMessage,
+    options: { deadlineMs: number; signal?: AbortSignal },
+  ): Promise<Json> {
+    const text = writeBounded(message).toString();
     return (
       this.#refusal<Json>(options.signal) ??
-      new SimCall(this.#network, { asker: this.#listener, to, ...options }, message).answer
+      new SimCall(this.#network, { asker: this.#listener, to, ...options }, text).answer
     );
   }
 
-  pull(pull: Pull): Promise<void> {
+  async pull(pull: Pull): Promise<void> {
+    const { first, count, sizeBytes } = pull;
+    if (!(count > 0 && first >= 0 && first + count <= blockCount(sizeBytes)))
+      throw new ForebayError('invalidRequest', `a pull of blocks ${first}…${first + count} of ${sizeBytes} bytes`);
     return this.#refusal<void>(pull.signal) ?? new SimPull(this.#network, this.#listener, pull).done;
   }
 
@@ -58,6 +68,6 @@ class SimPeers implements PeerTransport {
     if (!this.#listener.life.alive) return new Promise(() => {});
     if (signal?.aborted) return Promise.reject(abortReason(signal));
     if (this.#listener.isOpen) return undefined;
-    return Promise.reject(new ForebayError('peerUnreachable', 'the transport is closed'));
+    return Promise.reject(new ForebayError('shuttingDown', 'this node is stopping'));
   }
 }

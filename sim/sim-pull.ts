@@ -3,7 +3,6 @@
  * checked on arrival, written into the puller's file and reported, in order. Up to `WINDOW_BLOCKS` are between the two.
  */
 import { crc32 } from 'node:zlib';
-import { assert } from '../src/core/assert.ts';
 import { blockRange } from '../src/core/chunk.ts';
 import { abortReason, ForebayError } from '../src/core/errors.ts';
 import { rangeLength } from '../src/core/range.ts';
@@ -74,7 +73,7 @@ export class SimPull implements Exchange {
     const { clock, faults } = this.#network;
     if (end === this.#asker) {
       this.#dropFlow();
-      if (end.life.alive) this.#fail(this.#unreachable('the transport was closed'));
+      if (end.life.alive) this.#fail(new ForebayError('shuttingDown', 'this node is stopping'));
       if (end.life.alive) return;
       this.#network.end(this);
       this.#isSettled = true;
@@ -113,7 +112,7 @@ export class SimPull implements Exchange {
       () => this.#finish(listener, 'whole'),
       (error: unknown) => {
         if (error instanceof Broken || !listener.life.alive) return;
-        this.#finish(listener, carriedError(error));
+        this.#finish(listener, carriedError(listener.options.node, error));
       },
     );
   }
@@ -131,7 +130,8 @@ export class SimPull implements Exchange {
     for await (const run of listener.options.service.blocks(this.#asker.options.node, request, signal)) {
       let damaged = false;
       try {
-        assert(run.first === next, `blocks come in order without gaps: ${run.first} after ${next - 1}`);
+        if (run.first !== next || next + run.checksums.length > first + count)
+          throw new ForebayError('internal', 'the service gave blocks that were not asked for');
         for (const checksum of run.checksums) {
           const bytes = await this.#bytesOf(run, next).catch((error: unknown) => {
             damaged = true;
@@ -145,7 +145,7 @@ export class SimPull implements Exchange {
         run.release(damaged);
       }
     }
-    assert(next === first + count, `all blocks that were asked for came: ${next - first} of ${count}`);
+    if (next < first + count) throw new ForebayError('internal', 'the service gave fewer blocks than were asked for');
   }
 
   async #bytesOf(run: BlockRun, block: number): Promise<Uint8Array> {
