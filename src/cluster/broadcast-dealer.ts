@@ -11,12 +11,7 @@
  * State is soft: when the dealer's node dies, members leave and get what they lack by the directory.
  */
 import type { Random } from '../io/io.ts';
-import {
-  type DealerAction,
-  type FillFailure,
-  type LinkFailure,
-  type MemberReport,
-} from './broadcast.ts';
+import type { DealerAction, FillFailure, LinkFailure, MemberReport } from './broadcast.ts';
 import { type ChunkRange, ChunkSet } from './chunk-set.ts';
 import { FillTokens } from './fill-tokens.ts';
 import type { LinkEnd } from './link-deal.ts';
@@ -187,7 +182,8 @@ export class BroadcastDealer {
     if (have.count > 0)
       for (let chunk = 0; chunk < chunks; chunk++) if (have.has(chunk)) this.#tokens.has(nowMs, chunk, peer);
     this.#change(nowMs);
-    if (join.bytesPerS !== undefined) actions.push(...this.#speed(nowMs, peer, { bytesPerS: join.bytesPerS, atLeast: false }));
+    if (join.bytesPerS !== undefined)
+      actions.push(...this.#speed(nowMs, peer, { bytesPerS: join.bytesPerS, atLeast: false }));
     return [...actions, ...this.#issue(nowMs), ...this.#dismissIfDone()];
   }
 

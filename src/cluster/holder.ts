@@ -15,8 +15,8 @@ export interface HolderOptions {
   readonly store: Store;
   /** A block that is on its way here: settles when it was stored, or will not come. `undefined`: it is not. */
   readonly arriving: (id: ContentId, block: number) => Promise<void> | undefined;
-  /** A peer begins to get blocks of this chunk from here. Returns what is called at the end. */
-  readonly onServe: (id: ContentId, reader: string, chunk: number) => () => void;
+  /** A peer begins to get blocks of this chunk from here. Returns what is called at the end, with whether all went out. */
+  readonly onServe: (id: ContentId, reader: string, chunk: number) => (isWhole: boolean) => void;
 }
 
 export class Holder {
@@ -43,10 +43,11 @@ export class Holder {
     if (hold === undefined || end > blockCount(sizeBytes))
       throw new ForebayError('notHeld', `nothing of ${content} is here`);
     const chunk = Math.floor((request.first * BLOCK_SIZE_BYTES) / hold.chunkSizeBytes);
+    let at = request.first;
     const served = this.#onServe(content, from, chunk);
     try {
       let waited = -1;
-      for (let at = request.first; at < end; ) {
+      while (at < end) {
         signal.throwIfAborted();
         const run = await this.#store.acquireBlocks(content, { first: at, count: end - at });
         if (run !== undefined) {
@@ -63,7 +64,7 @@ export class Holder {
         });
       }
     } finally {
-      served();
+      served(at >= end);
       hold.release();
     }
   }

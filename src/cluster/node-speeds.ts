@@ -28,7 +28,11 @@ export function medianSpeed(nodes: readonly JudgedNode[]): number | undefined {
 }
 
 /** Whether a node is to be a leaf from now on; keeps count of how often it was one. */
-export function judgeLeaf(nowMs: number, node: JudgedNode, { median, chunkMs }: { median: number; chunkMs: number }): boolean {
+export function judgeLeaf(
+  nowMs: number,
+  node: JudgedNode,
+  { median, chunkMs }: { median: number; chunkMs: number },
+): boolean {
   if (node.leaf) {
     if (nowMs < node.leafUntilMs) return true;
     node.bytesPerS = undefined;

@@ -46,7 +46,7 @@ function reportOf(report: Fields): MemberReport {
     case 'finished':
       return { kind: report['kind'] };
     case 'speed':
-      return { kind: 'speed', bytesPerS: countOf(Math.round(Number(speed))) };
+      return { kind: 'speed', bytesPerS: countOf(Math.round(Number(speed))), atLeast: report['atLeast'] === true };
     case 'filled':
       return { kind: 'filled', chunk: countOf(report['chunk']) };
     case 'copied':

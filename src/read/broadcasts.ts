@@ -9,6 +9,7 @@
 import type { DealerAction, DealerOrder, FillFailure, LinkFailure, MemberAction } from '../cluster/broadcast.ts';
 import type { BroadcastDealer } from '../cluster/broadcast-dealer.ts';
 import type { BroadcastMember } from '../cluster/broadcast-member.ts';
+import type { ChunkRange } from '../cluster/chunk-set.ts';
 import { fieldsOf, itemsOf, malformed, textOf } from '../cluster/chunk-wire.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { slotOfDirectory } from '../cluster/slot.ts';
@@ -27,7 +28,7 @@ export interface BroadcastsOptions {
   /** The chunks of a content that are here whole. */
   readonly whole: (target: FillTarget) => Iterable<number>;
   readonly dealer: (content: { chunks: number; chunkBytes: number }) => BroadcastDealer;
-  readonly member: (content: { chunks: number; chunkBytes: number; have: readonly number[] }) => BroadcastMember;
+  readonly member: (content: { chunks: number; chunkBytes: number; have: readonly ChunkRange[] }) => BroadcastMember;
 }
 
 /** A content that is brought here. */
@@ -40,6 +41,8 @@ interface Part {
   /** What is being moved: ends with the part. */
   work: AbortController;
   readonly moving: Map<string, AbortController>;
+  /** The end of what is being pulled from a source: one chunk at a time, the next one right after it. */
+  readonly lines: Map<string, Promise<void>>;
   users: number;
   readonly finished: PromiseWithResolvers<void>;
 }
@@ -53,6 +56,7 @@ export class Broadcasts {
   readonly #options: BroadcastsOptions;
   readonly #parts = new Map<ContentId, Part>();
   readonly #dealt = new Map<ContentId, Dealt>();
+  #members: readonly string[] = [];
   #ticking = false;
 
   constructor(options: BroadcastsOptions) {
@@ -92,9 +96,9 @@ export class Broadcasts {
   }
 
   /** A chunk came here whole, from wherever. */
-  arrived(content: ContentId, chunk: number): void {
+  arrived(content: ContentId, chunk: number, from: string | undefined): void {
     const part = this.#parts.get(content);
-    if (part !== undefined) this.#act(part, part.decider.arrived(this.#nowMs(), chunk));
+    if (part !== undefined) this.#act(part, part.decider.arrived(this.#nowMs(), chunk, from));
   }
 
   /** A block came from a peer or the origin. */
@@ -103,15 +107,16 @@ export class Broadcasts {
     if (part !== undefined) this.#act(part, part.decider.received(this.#nowMs(), bytes));
   }
 
-  /** A peer begins or ends to pull a chunk from here. */
+  /** A peer begins to pull a chunk from here. */
   asked(content: ContentId, reader: string, chunk: number): void {
     const part = this.#parts.get(content);
-    if (part !== undefined) this.#act(part, part.decider.asked(this.#nowMs(), reader, chunk));
+    part?.decider.asked(reader, chunk);
   }
 
-  served(content: ContentId, reader: string, chunk: number): void {
+  /** It has gone out, or the peer gave it up. */
+  served(content: ContentId, reader: string, chunk: number, isWhole: boolean): void {
     const part = this.#parts.get(content);
-    if (part !== undefined) this.#act(part, part.decider.served(this.#nowMs(), reader, chunk));
+    if (part !== undefined) this.#act(part, part.decider.served(reader, chunk, isWhole));
   }
 
   // ---- as a member -------------------------------------------------------------------------------------------------
@@ -136,6 +141,7 @@ export class Broadcasts {
       decider: this.#decider(target, chunks),
       work: new AbortController(),
       moving: new Map(),
+      lines: new Map(),
       users: 0,
       finished,
     };
@@ -149,7 +155,7 @@ export class Broadcasts {
     return this.#options.member({
       chunks,
       chunkBytes: target.chunkSizeBytes,
-      have: [...this.#options.whole(target)],
+      have: rangesOf(this.#options.whole(target)),
     });
   }
 
@@ -159,10 +165,10 @@ export class Broadcasts {
     for (const action of actions) {
       switch (action.kind) {
         case 'request':
-          void this.#move(part, { chunk: action.chunk, via: action.source });
+          this.#queue(part, { chunk: action.chunk, via: action.source });
           break;
         case 'fill':
-          void this.#move(part, { chunk: action.chunk });
+          void this.#move(part, { chunk: action.chunk }, new AbortController());
           break;
         case 'cancel':
           part.moving.get(moveName(action.chunk, action.source))?.abort();
@@ -194,17 +200,28 @@ export class Broadcasts {
     });
   }
 
-  /** Pulls a chunk, or fills it, and tells the decider how it went. */
-  async #move(part: Part, { chunk, via }: { chunk: number; via?: string }): Promise<void> {
-    const name = moveName(chunk, via);
+  /** Pulls from one source in turn. */
+  #queue(part: Part, what: { chunk: number; via: string }): void {
     const stop = new AbortController();
+    part.moving.set(moveName(what.chunk, what.via), stop);
+    const before = part.lines.get(what.via) ?? Promise.resolve();
+    const line = before.then(() => this.#move(part, what, stop));
+    part.lines.set(what.via, line);
+    void line.finally(() => {
+      if (part.lines.get(what.via) === line) part.lines.delete(what.via);
+    });
+  }
+
+  /** Pulls a chunk, or fills it, and tells the decider how it went. */
+  async #move(part: Part, { chunk, via }: { chunk: number; via?: string }, stop: AbortController): Promise<void> {
+    const name = moveName(chunk, via);
     part.moving.set(name, stop);
     const { decider } = part;
     let actions: readonly MemberAction[] = [];
     try {
       const signal = AbortSignal.any([stop.signal, part.work.signal]);
       await this.#options.fills.chunk(part.target, chunk, { signal, ...(via !== undefined && { via }) });
-      actions = decider.arrived(this.#nowMs(), chunk);
+      actions = decider.arrived(this.#nowMs(), chunk, via);
     } catch (error) {
       if (stop.signal.aborted || part.work.signal.aborted) return;
       if (!isForebayError(error)) throw error;
@@ -220,7 +237,7 @@ export class Broadcasts {
   }
 
   #leave(part: Part): void {
-    this.#act(part, part.decider.leave(this.#nowMs()));
+    this.#act(part, part.decider.leave());
     this.#end(part);
   }
 
@@ -265,6 +282,7 @@ export class Broadcasts {
 
   /** Whoever deals now learns of those who want something; nodes that left deal nothing and get nothing. */
   #membersChanged(): void {
+    const { cluster } = this.#options;
     const nowMs = this.#nowMs();
     for (const part of this.#parts.values()) {
       const dealer = this.#dealerOf(part.target);
@@ -276,10 +294,10 @@ export class Broadcasts {
       part.decider = this.#decider(part.target, part.chunks);
       this.#act(part, part.decider.join(nowMs));
     }
-    const { cluster } = this.#options;
+    const left = this.#members.filter((node) => cluster.member(node) === undefined);
+    this.#members = cluster.members.members.map(({ node }) => node);
     for (const [content, { decider }] of this.#dealt)
-      for (const node of decider.nodes())
-        if (cluster.member(node) === undefined) this.#send(content, decider.lost(nowMs, node));
+      for (const node of left) this.#send(content, decider.lost(nowMs, node));
   }
 
   // ---- as the dealer -----------------------------------------------------------------------------------------------
@@ -339,6 +357,17 @@ export class Broadcasts {
     for (const { decider } of this.#dealt.values()) yield decider.nextMs() ?? Number.POSITIVE_INFINITY;
     for (const { decider } of this.#parts.values()) yield decider.nextMs() ?? Number.POSITIVE_INFINITY;
   }
+}
+
+/** Ascending chunks as ranges. */
+function rangesOf(chunks: Iterable<number>): ChunkRange[] {
+  const ranges: [number, number][] = [];
+  for (const chunk of chunks) {
+    const last = ranges.at(-1);
+    if (last?.[1] === chunk) last[1] = chunk + 1;
+    else ranges.push([chunk, chunk + 1]);
+  }
+  return ranges;
 }
 
 function moveName(chunk: number, via: string | undefined): string {

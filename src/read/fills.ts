@@ -45,8 +45,8 @@ export interface FillPeers {
 /** Who wants to know what comes. */
 export interface FillListener {
   received(id: ContentId, bytes: number): void;
-  /** A chunk is here whole. */
-  arrived(id: ContentId, chunk: number): void;
+  /** A chunk is here whole; `from` the peer that had the last of it, or the origin. */
+  arrived(id: ContentId, chunk: number, from: string | undefined): void;
 }
 
 interface Waiter {
@@ -67,6 +67,8 @@ interface Flight extends Run {
   /** A peer that is known to have the chunk: asked before the chunk's owner is. */
   readonly via: string | undefined;
   waiters: Waiter[];
+  /** The peer that the blocks came from last. */
+  from: string | undefined;
   /** Settles when the flight is over. */
   readonly over: PromiseWithResolvers<void>;
 }
@@ -163,7 +165,7 @@ export class Fills {
     }
     const over = Promise.withResolvers<void>();
     over.promise.catch(() => undefined);
-    const flight: Flight = { first, end, urgentBlock, via: how.via, waiters: [], over };
+    const flight: Flight = { first, end, urgentBlock, via: how.via, waiters: [], from: undefined, over };
     const flights = this.#flights.get(target.id);
     if (flights === undefined) this.#flights.set(target.id, [flight]);
     else flights.push(flight);
@@ -196,7 +198,7 @@ export class Fills {
       if (this.#peers === undefined) await this.#fill(target, flight, flight);
       else {
         failure = await this.#bring(target, flight, this.#peers);
-        if (failure === undefined) this.listener?.arrived(target.id, chunkOf(target, flight));
+        if (failure === undefined) this.listener?.arrived(target.id, chunkOf(target, flight), flight.from);
       }
     } catch (error) {
       failure = asFillError(error);
@@ -276,6 +278,7 @@ export class Fills {
   async #pullRuns(target: FillTarget, flight: Flight, from: string): Promise<ForebayError | undefined> {
     try {
       for (const run of this.#absent(target, flight)) await this.#pull(target, flight, run, from);
+      flight.from = from;
       return undefined;
     } catch (error) {
       if (this.#stop.signal.aborted || !isForebayError(error, ...PEER_ERRORS)) throw error;

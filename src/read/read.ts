@@ -126,9 +126,9 @@ export class ReadThrough implements Reader {
   }
 
   /** A peer begins to pull from here; returns what is called at the end. */
-  serving(id: ContentId, reader: string, chunk: number): () => void {
+  serving(id: ContentId, reader: string, chunk: number): (isWhole: boolean) => void {
     this.#broadcasts?.asked(id, reader, chunk);
-    return () => this.#broadcasts?.served(id, reader, chunk);
+    return (isWhole) => this.#broadcasts?.served(id, reader, chunk, isWhole);
   }
 
   #startBroadcasts({ cluster }: FillPeers, { store, random }: ReaderOptions): Broadcasts {
