@@ -152,7 +152,8 @@ export class SimPull implements Exchange {
     const range = blockRange(block, this.#pull.sizeBytes);
     const start = (block - run.first) * blockRange(0, Number.POSITIVE_INFINITY).end;
     const { source } = run;
-    if (source.kind === 'bytes') return source.bytes.slice(start, start + rangeLength(range));
+    // a copy, also of a Buffer, whose own slice is none: the holder may reuse its memory
+    if (source.kind === 'bytes') return new Uint8Array(source.bytes.subarray(start, start + rangeLength(range)));
     const bytes = await source.file.read(range.start, rangeLength(range));
     if (bytes.length < rangeLength(range)) throw new ForebayError('internal', 'the file is shorter than the content');
     return bytes;
@@ -162,7 +163,7 @@ export class SimPull implements Exchange {
   #spoilt(host: SimHost, bytes: Uint8Array): Uint8Array {
     const { random, trace } = this.#network;
     if (bytes.length === 0 || !random.chance(host.corruptChance)) return bytes;
-    const wrong = bytes.slice();
+    const wrong = new Uint8Array(bytes);
     const at = random.integer(wrong.length);
     wrong[at] = (wrong[at] as number) ^ (1 << random.integer(8));
     trace.note(`net corrupt ${host.name}`, at);

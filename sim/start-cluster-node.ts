@@ -48,6 +48,7 @@ export async function startClusterNode(start: NodeStart): Promise<SimNode> {
     },
     io: { clock, random, disk, network: NO_NETWORK },
     openOrigin: () => origin,
+    scrubBytesPerS: start.scrubBytesPerS,
     emit,
     cluster: { coordinator: cluster.coordinator, listenPeers: cluster.listenPeers, secrets: cluster.secrets },
   });

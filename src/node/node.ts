@@ -30,6 +30,8 @@ export interface NodeOptions {
   readonly emit: Emit;
   /** Absent for a node alone. */
   readonly cluster?: NodeCluster;
+  /** How fast the scrubber reads what is here; absent: the named limit. */
+  readonly scrubBytesPerS?: number;
 }
 
 /** What a node of a cluster needs of the world. The node closes the coordinator. */
@@ -68,7 +70,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
     capacityBytes,
     hotBytes: Math.floor(memoryBytes * hotShare),
     factBytes: Math.floor(memoryBytes * factShare),
-    scrubBytesPerS,
+    scrubBytesPerS: options.scrubBytesPerS ?? scrubBytesPerS,
     emit,
   });
   const peers = options.cluster && createPeers({ ...options, cluster: options.cluster, store, capacityBytes });
