@@ -7,7 +7,7 @@ import type { HolderRow } from './holder-table.ts';
 /** A member as the directory sees it. */
 export interface DirectoryNode {
   readonly name: string;
-  readonly zone: string;
+  zone: string;
   /** Its number in the holder table. */
   readonly index: number;
   alive: boolean;
@@ -24,6 +24,8 @@ export interface Lease {
   readonly spread: ChunkSpread;
   /** Undefined: the origin. */
   readonly source: DirectoryNode | undefined;
+  /** Steps from who fills it or has it whole. */
+  readonly depth: number;
   deadlineMs: number;
 }
 
@@ -39,7 +41,8 @@ export class ChunkSpread {
   readonly whole = new Set<DirectoryNode>();
   /** Who may have an upload slot left, best first to look at; may be wrong both ways. */
   readonly open: DirectoryNode[] = [];
-  filling = false;
+  /** Who reads it from the origin: one, and another one for those whom it left waiting. */
+  readonly fillers = new Set<DirectoryNode>();
 
   constructor(row: HolderRow) {
     this.row = row;
@@ -53,14 +56,14 @@ export class ChunkSpread {
     this.waiters.delete(lease.asker);
     this.leases.set(lease.asker, lease);
     this.open.push(lease.asker);
-    if (lease.source === undefined) this.filling = true;
+    if (lease.source === undefined) this.fillers.add(lease.asker);
     else lease.source.uploads += 1;
   }
 
   end(lease: Lease): void {
     this.leases.delete(lease.asker);
     if (lease.source === undefined) {
-      this.filling = false;
+      this.fillers.delete(lease.asker);
       return;
     }
     lease.source.uploads -= 1;

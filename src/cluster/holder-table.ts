@@ -14,9 +14,10 @@ import { type Slot, slotOfChunk } from './slot.ts';
 declare const brand: unique symbol;
 export type HolderRow = number & { readonly [brand]: 'HolderRow' };
 
-/** Flags of a row. */
+/** Flags of a row; a note of the caller's in the bits above. */
 const USED = 1;
 const HELD = 2;
+const NOTE_SHIFT = 4;
 
 const START_ROWS = 256;
 
@@ -96,6 +97,15 @@ export class HolderTable {
   /** What was held is gone rightly: reading it anew is nothing to be counted. */
   setNeverHeld(row: HolderRow): void {
     this.#flags[row] = (this.#flags[row] as number) & ~HELD;
+  }
+
+  /** Up to 15; 0 in a new row. */
+  note(row: HolderRow): number {
+    return (this.#flags[row] as number) >>> NOTE_SHIFT;
+  }
+
+  setNote(row: HolderRow, note: number): void {
+    this.#flags[row] = ((this.#flags[row] as number) & ((1 << NOTE_SHIFT) - 1)) | (note << NOTE_SHIFT);
   }
 
   addHolder(row: HolderRow, holder: number): void {

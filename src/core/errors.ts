@@ -178,8 +178,8 @@ export const ERRORS = {
   ),
   peerTimeout: row('ServiceUnavailable', 503, 'ETIMEDOUT', true, 'A node does not answer; see `forebay status`.'),
   peerRefused: row(
-    'ServiceUnavailable',
-    503,
+    'InternalError',
+    500,
     'EACCES',
     false,
     'A node refuses this one: give all nodes of the cluster the same name and secret (cluster.name, cluster.secretFile).',
@@ -200,11 +200,11 @@ export const ERRORS = {
     'The coordinator cannot be reached; reads go on without it, see `forebay status`.',
   ),
   coordinatorRefused: row(
-    'ServiceUnavailable',
-    503,
+    'InternalError',
+    500,
     'EACCES',
     false,
-    'The coordinator refuses this node: check its user, password and certificates.',
+    'The coordinator refuses this node, or cannot be trusted: the message says why.',
   ),
   coordinatorUncertain: row(
     'ServiceUnavailable',
@@ -212,6 +212,13 @@ export const ERRORS = {
     'EAGAIN',
     true,
     'The answer of the coordinator was lost: read what is there before trying again.',
+  ),
+  sessionLost: row(
+    'ServiceUnavailable',
+    503,
+    'ESTALE',
+    true,
+    'This life of the node is over for the cluster; it joins again by itself.',
   ),
   clusterMismatch: row(
     'InternalError',

@@ -22,7 +22,7 @@ export type CoordinatorOperation =
 
 export interface Transaction {
   readonly compares: readonly Compare[];
-  readonly then: readonly CoordinatorOperation[];
+  readonly apply: readonly CoordinatorOperation[];
   readonly otherwise?: readonly CoordinatorOperation[];
 }
 
@@ -58,9 +58,13 @@ export interface Session {
 
 /**
  * Every method rejects with `coordinatorUnavailable` when the coordinator cannot be reached, `coordinatorRefused` when it
- * refuses this client. Values have at most 1 MiB, transactions 128 operations and 128 compares, no key is written twice.
+ * refuses this client or went back in time (then for good), `shuttingDown` once closed, `invalidArgument` when the
+ * caller broke a bound: values have at most 1 MiB, keys 2 KiB, transactions 120 operations, 120 compares and 1 MiB in
+ * all; no key is written twice, or written and read, by one branch.
  */
 export interface Coordinator {
+  /** For people: `etcd 10.0.0.1:2379, 10.0.0.2:2379`. */
+  readonly description: string;
   /** A lease of `ttlMs`; keys put with its id vanish with it. */
   session(options: { ttlMs: number }): Promise<Session>;
   /** All keys that begin with `prefix`, in byte order, of one revision, linearizable. `after`: keys beyond this one. */
@@ -69,11 +73,15 @@ export interface Coordinator {
     options?: { limit?: number; after?: string; signal?: AbortSignal },
   ): Promise<{ readonly revision: number; readonly entries: readonly KeyValue[]; readonly more: boolean }>;
   /**
-   * Applies `then` when every compare holds, else `otherwise`, in one step. An answer that was lost is settled by reading,
-   * where a compare can tell; else it rejects with `coordinatorUncertain`.
+   * Applies `apply` when every compare holds, else `otherwise`, in one step. An answer that was lost is settled by reading,
+   * once and for all, where the coordinator comes back in time; else it rejects with `coordinatorUncertain`. A put under
+   * a session that has ended rejects with `sessionLost` and changes nothing.
    */
   transaction(transaction: Transaction): Promise<TransactionResult>;
-  /** Changes below `prefix` of revisions beyond `afterRevision`, in order, none left out; goes on over lost connections. */
+  /**
+   * Changes below `prefix` of revisions beyond `afterRevision`, in order, none left out; goes on over lost connections,
+   * for as long as it takes. Ends when `signal` aborts or the coordinator is closed.
+   */
   watch(prefix: string, options: { afterRevision: number; signal: AbortSignal }): AsyncIterable<WatchEvent>;
   close(): Promise<void>;
 }

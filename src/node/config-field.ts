@@ -145,6 +145,15 @@ export function door(key: string, example: string) {
   });
 }
 
+/** An address for others to come to. */
+export function advertised(key: string, example: string) {
+  return field<Address>({
+    expected: 'an address that other nodes reach (HOST:PORT, port 0 for that of doors.peer)',
+    example: `${key} = "${example}"`,
+    read: (value) => (typeof value === 'string' ? parseAddress(value) : undefined),
+  });
+}
+
 export function list(key: string, example: string, entry: { pattern: RegExp; says: string }) {
   return field<readonly string[]>({
     expected: `a list of ${entry.says}`,

@@ -7,7 +7,7 @@ import { GiB, MiB } from '../core/limits.ts';
 import { VOLUME_NAME } from '../core/volume.ts';
 import type { Right } from '../front/credentials.ts';
 import type { Config, VolumeConfig } from './config.ts';
-import { boolean, choice, door, duration, field, later, list, size, text } from './config-field.ts';
+import { advertised, boolean, choice, door, duration, field, later, list, size, text } from './config-field.ts';
 import { endpointField, filePath, originField } from './origin-url.ts';
 
 /** What defaults depend on. */
@@ -24,6 +24,8 @@ const RIGHTS = ['read', 'write', 'admin'] as const satisfies readonly Right[];
 const KEY_ID = /^[A-Za-z0-9_-]{3,128}$/;
 const SECRET_MIN = 16;
 const SECRET = new RegExp(`^[\\x21-\\x7e]{${SECRET_MIN},256}$`);
+
+const COORDINATOR = /^(embedded(:\/[^\0]{1,4000})?|etcds?:\/\/[^\s/@]{1,4000})$/;
 
 const nodeTable = z.strictObject({
   name: text(
@@ -45,7 +47,7 @@ const nodeTable = z.strictObject({
     says: 'of at least 64 MiB',
   }).optional(),
   ffi: choice('ffi', ['auto', 'off']).optional(),
-  advertise: later('an advertised address (clusters)').optional(),
+  advertise: advertised('advertise', '10.1.2.3:7074').optional(),
 });
 
 const doorsTable = z.strictObject({
@@ -53,7 +55,7 @@ const doorsTable = z.strictObject({
   resp: later('the RESP door', [false]).optional(),
   azblob: later('the Azure Blob door', [false]).optional(),
   admin: door('admin', '127.0.0.1:7073').optional(),
-  peer: later('the peer door (clusters)', [false]).optional(),
+  peer: door('peer', '0.0.0.0:7074').optional(),
   anonymous: boolean('anonymous').optional(),
   domain: text('domain', 's3.example.com', /^[a-z0-9-]+(\.[a-z0-9-]+)*$/i, 'a domain name').optional(),
   hosts: list('hosts', '["forebay.example.com"]', {
@@ -69,9 +71,19 @@ const clusterTable = z.strictObject({
     /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
     'a name of letters, digits, ".", "_" and "-"',
   ).optional(),
-  coordinator: later('a coordinator other than this node (clusters)', ['embedded']).optional(),
-  secretFile: later('a cluster secret').optional(),
-  transport: later('transport between nodes').optional(),
+  coordinator: text(
+    'coordinator',
+    'etcds://10.0.0.1:2379,10.0.0.2:2379',
+    COORDINATOR,
+    '"embedded", embedded:/path, or etcd(s)://HOST:PORT[,HOST:PORT…]',
+  ).optional(),
+  coordinatorUser: text('coordinatorUser', 'forebay').optional(),
+  coordinatorPasswordFile: text('coordinatorPasswordFile', '/etc/forebay/etcd-password').optional(),
+  coordinatorCaFile: text('coordinatorCaFile', '/etc/forebay/etcd-ca.pem').optional(),
+  coordinatorCertificateFile: text('coordinatorCertificateFile', '/etc/forebay/etcd.pem').optional(),
+  coordinatorKeyFile: text('coordinatorKeyFile', '/etc/forebay/etcd-key.pem').optional(),
+  secretFile: text('secretFile', '/etc/forebay/secret').optional(),
+  transport: choice('transport', ['plain', 'tls']).optional(),
 });
 
 const bandwidthTable = z.strictObject({
@@ -184,6 +196,7 @@ export function schemaFor(surroundings: Surroundings) {
     .superRefine((tables, context) => {
       const complain = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
       refineDoors(tables.doors, complain);
+      refineCluster(tables, complain);
       const cacheDir = cacheDirOf(tables.node.cacheDir, surroundings);
       for (const [name, volume] of Object.entries(tables.volumes)) {
         refineVolume(name, volume, complain);
@@ -210,15 +223,17 @@ export function schemaFor(surroundings: Surroundings) {
           capacityBytes: tables.node.capacity,
           memoryBytes: tables.node.memory ?? GiB,
           ffi: tables.node.ffi ?? 'auto',
+          advertise: tables.node.advertise,
         },
         doors: {
           s3: tables.doors.s3 ?? S3_DEFAULT,
           admin: tables.doors.admin ?? ADMIN_DEFAULT,
           anonymous: tables.doors.anonymous ?? false,
+          peer: isClustered(tables.cluster.coordinator) ? (tables.doors.peer ?? PEER_DEFAULT) : false,
           domain: tables.doors.domain,
           hosts: tables.doors.hosts ?? [],
         },
-        cluster: { name: tables.cluster.name ?? 'forebay' },
+        cluster: clusterOf(tables.cluster),
         log: { level: tables.log.level ?? 'info', format: tables.log.format ?? 'auto' },
         keys: Object.entries(tables.keys).map(([id, key]) => ({ id, ...key, rights: key.rights as readonly Right[] })),
         volumes: Object.entries(tables.volumes).map(([name, volume]) => volumeConfig(name, volume)),
@@ -227,6 +242,7 @@ export function schemaFor(surroundings: Surroundings) {
 }
 
 const S3_DEFAULT: Address = { host: '127.0.0.1', port: 7070 };
+const PEER_DEFAULT: Address = { host: '127.0.0.1', port: 7074 };
 const ADMIN_DEFAULT: Address = { host: '127.0.0.1', port: 7073 };
 
 type Complain = (path: string[], message: string) => void;
@@ -249,6 +265,68 @@ function refineDoors(doors: z.output<typeof doorsTable>, complain: Complain): vo
     complain(
       ['doors', doors.admin === undefined ? 's3' : 'admin'],
       `doors.s3 and doors.admin both want ${formatAddress(s3)}; give each its own port`,
+    );
+}
+
+/** A node alone needs no coordinator. */
+function isClustered(coordinator: string | undefined): boolean {
+  return coordinator !== undefined && coordinator !== 'embedded';
+}
+
+function clusterOf(table: z.output<typeof clusterTable>): Config['cluster'] {
+  return {
+    name: table.name ?? 'forebay',
+    coordinator: isClustered(table.coordinator) ? table.coordinator : undefined,
+    coordinatorUser: table.coordinatorUser,
+    coordinatorPasswordFile: table.coordinatorPasswordFile,
+    coordinatorCaFile: table.coordinatorCaFile,
+    coordinatorCertificateFile: table.coordinatorCertificateFile,
+    coordinatorKeyFile: table.coordinatorKeyFile,
+    secretFile: table.secretFile,
+    transport: table.transport ?? 'plain',
+  };
+}
+
+const WILDCARDS = new Set(['0.0.0.0', '::']);
+
+function refineCluster(
+  tables: {
+    cluster: z.output<typeof clusterTable>;
+    doors: z.output<typeof doorsTable>;
+    node: z.output<typeof nodeTable>;
+  },
+  complain: Complain,
+): void {
+  const { cluster, doors, node } = tables;
+  if (!isClustered(cluster.coordinator)) {
+    const without: readonly [string[], unknown][] = [
+      [['cluster', 'secretFile'], cluster.secretFile],
+      [['doors', 'peer'], doors.peer || undefined],
+      [['node', 'advertise'], node.advertise],
+    ];
+    for (const [path, value] of without)
+      if (value !== undefined)
+        complain(
+          path,
+          `${path.join('.')} is for several nodes, but cluster.coordinator is "embedded", which is for one; set cluster.coordinator to embedded:/path or etcd(s)://…, or remove ${path[1]}`,
+        );
+    return;
+  }
+  if (cluster.secretFile === undefined)
+    complain(
+      ['cluster', 'coordinator'],
+      'a cluster needs a secret that its nodes share; make one with "openssl rand -base64 32 > /etc/forebay/secret", give each node the file, and set cluster.secretFile',
+    );
+  const peer = doors.peer ?? PEER_DEFAULT;
+  if (peer === false)
+    complain(
+      ['doors', 'peer'],
+      'a node of a cluster serves its peers; give doors.peer an address, or remove cluster.coordinator',
+    );
+  else if (WILDCARDS.has(peer.host) && node.advertise === undefined)
+    complain(
+      ['doors', 'peer'],
+      `${formatAddress(peer)} listens everywhere, which tells peers no address to come to; set node.advertise to this node's own address`,
     );
 }
 

@@ -180,13 +180,8 @@ test('no complaint repeats a secret', () => {
 
 test('what a later version will honour is refused by name, never ignored', () => {
   const refused: readonly string[] = [
-    '[node]\nadvertise = "10.0.0.1:7074"',
     '[doors]\nresp = "127.0.0.1:7072"',
-    '[doors]\npeer = "127.0.0.1:7074"',
     '[doors]\nazblob = "127.0.0.1:7071"',
-    '[cluster]\ncoordinator = "etcds://10.0.0.1:2379"',
-    '[cluster]\ncoordinator = "embedded:/shared/c.sqlite"',
-    '[cluster]\nsecretFile = "/etc/forebay/secret"',
     '[bandwidth]\npeer = "1GB"',
     volume('ack = "local"'),
     volume('ack = "replicated"'),
@@ -204,6 +199,29 @@ test('what a later version will honour is refused by name, never ignored', () =>
   ];
   for (const text of refused)
     assert.match(complaints({ text })[0] ?? 'no complaint', /comes with a later version/, text);
+});
+
+test('a cluster is configured as a whole, and what only a cluster has is refused without one', () => {
+  const cluster = (rest: string) => `[cluster]\ncoordinator = "embedded:/shared/c.sqlite"\n${rest}`;
+  const secret = 'secretFile = "/etc/forebay/secret"\n';
+  assert.deepEqual(complaints({ text: cluster(secret) }), []);
+  assert.deepEqual(
+    complaints({ text: cluster(`${secret}[doors]\npeer = "0.0.0.0:7074"\n[node]\nadvertise = "10.0.0.1:7074"`) }),
+    [],
+  );
+  const wrong: Readonly<Record<string, RegExp>> = {
+    [cluster('')]: /needs a secret .*openssl rand/,
+    [cluster(`${secret}[doors]\npeer = "0.0.0.0:7074"`)]: /set node\.advertise/,
+    [cluster(`${secret}[doors]\npeer = false`)]: /serves its peers/,
+    [cluster(`${secret}transport = "udp"`)]: /expected "plain" or "tls"/,
+    '[cluster]\nsecretFile = "/etc/forebay/secret"': /is for several nodes/,
+    '[doors]\npeer = "127.0.0.1:7074"': /is for several nodes/,
+    '[node]\nadvertise = "10.0.0.1:7074"': /is for several nodes/,
+    '[cluster]\ncoordinator = "zookeeper://10.0.0.1"': /etcd\(s\):\/\/HOST:PORT/,
+    '[cluster]\ncoordinator = "etcds://user:password@10.0.0.1:2379"': /expected/,
+  };
+  for (const [text, expected] of Object.entries(wrong))
+    assert.match(complaints({ text })[0] ?? 'no complaint', expected, text);
 });
 
 test('origins are checked for form, and never hold secrets', () => {

@@ -31,10 +31,14 @@ export interface Config {
     readonly memoryBytes: number;
     /** `off` takes the portable paths even where the kernel could be called directly. */
     readonly ffi: 'auto' | 'off';
+    /** Where peers reach this node; absent: where the peer door listens. Port 0 stands for that door's. */
+    readonly advertise: Address | undefined;
   };
   readonly doors: {
     readonly s3: Address | false;
     readonly admin: Address | false;
+    /** False for a node alone. */
+    readonly peer: Address | false;
     /** Every request is accepted as an all-powerful key; loopback only. */
     readonly anonymous: boolean;
     /** Virtual-host addressing: buckets are names below this one. */
@@ -42,7 +46,19 @@ export interface Config {
     /** Names, besides `localhost`, IP literals and the node's own, under which browsers may reach the admin door. */
     readonly hosts: readonly string[];
   };
-  readonly cluster: { readonly name: string };
+  readonly cluster: {
+    readonly name: string;
+    /** `embedded:/path` or `etcd(s)://…`; absent for a node alone. */
+    readonly coordinator: string | undefined;
+    readonly coordinatorUser: string | undefined;
+    readonly coordinatorPasswordFile: string | undefined;
+    readonly coordinatorCaFile: string | undefined;
+    readonly coordinatorCertificateFile: string | undefined;
+    readonly coordinatorKeyFile: string | undefined;
+    /** One secret per line; the first signs, all are accepted. */
+    readonly secretFile: string | undefined;
+    readonly transport: 'plain' | 'tls';
+  };
   readonly log: {
     readonly level: 'debug' | 'info' | 'warn' | 'error';
     readonly format: 'auto' | 'json' | 'text';

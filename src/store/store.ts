@@ -18,6 +18,7 @@ import type { StoreStatus } from '../core/store-status.ts';
 import { type Clock, type Disk, DiskError, type Random } from '../io/io.ts';
 import type { DropReason, Emit } from '../observe/events.ts';
 import { Acquisition } from './acquisition.ts';
+import { BlockTransfer, type HeldBlocks, type Receiving } from './block-transfer.ts';
 import { type ContentRow, FLAG_DOOMED, FLAG_LENT, FLAG_PINNED } from './content-table.ts';
 import type { Piece } from './piece.ts';
 import type { Reservation } from './space.ts';
@@ -67,6 +68,7 @@ export interface Hold {
 export class Store {
   readonly #parts: StoreParts;
   readonly #acquisition: Acquisition;
+  readonly #transfer: BlockTransfer;
   readonly #options: StoreOptions;
   #snapshotting = false;
   readonly #stop = new AbortController();
@@ -76,6 +78,7 @@ export class Store {
   constructor(parts: StoreParts, options: StoreOptions) {
     this.#parts = parts;
     this.#acquisition = new Acquisition(parts);
+    this.#transfer = new BlockTransfer(parts, this.#acquisition, (record) => void this.#append(record));
     this.#options = options;
   }
 
@@ -147,6 +150,31 @@ export class Store {
     };
   }
 
+  /** As `hold`, for a content of which something is here or on its way; `undefined` where there is nothing. */
+  holdKnown(id: ContentId, sizeBytes: number): (Hold & { readonly chunkSizeBytes: number }) | undefined {
+    const { contents } = this.#parts.index;
+    const row = contents.find(id);
+    if (row === undefined || contents.sizeBytes(row) !== sizeBytes || contents.has(row, FLAG_DOOMED)) return undefined;
+    const chunkSizeBytes = contents.chunkBlocks(row) * BLOCK_SIZE_BYTES;
+    return { ...this.hold({ id, sizeBytes, chunkSizeBytes }), chunkSizeBytes };
+  }
+
+  /** Every chunk that is here whole, in no order. */
+  *wholeChunks(): Generator<{ readonly content: ContentId; readonly chunk: number }> {
+    const { index } = this.#parts;
+    for (const row of index.contents.rows())
+      for (const chunk of index.chunksOf(row))
+        if (index.isWholeChunk(row, chunk)) yield { content: index.contents.id(row), chunk: index.chunks.index(chunk) };
+  }
+
+  /** The chunks of a content that are here whole. */
+  *wholeChunksOf(id: ContentId): Generator<number> {
+    const { index } = this.#parts;
+    const row = index.contents.find(id);
+    if (row === undefined) return;
+    for (const chunk of index.chunksOf(row)) if (index.isWholeChunk(row, chunk)) yield index.chunks.index(chunk);
+  }
+
   /**
    * The present bytes from `range.start` on, at most to `range.end`; `undefined` when the first block is absent. The caller
    * holds the content. With `verify` each block is read and checked, and bytes are returned.
@@ -156,6 +184,11 @@ export class Store {
     const row = index.contents.find(id);
     if (row === undefined || range.end <= range.start) return undefined;
     return this.#acquisition.acquire(row, range, options);
+  }
+
+  /** For a peer: the present blocks from `blocks.first` on with their checksums; `undefined` when the first is absent. The caller holds the content. */
+  async acquireBlocks(id: ContentId, blocks: { first: number; count: number }): Promise<HeldBlocks | undefined> {
+    return this.#transfer.acquire(id, blocks);
   }
 
   // ---- filling -----------------------------------------------------------------------------------------------------
@@ -203,6 +236,11 @@ export class Store {
       index.chunks.addUses(chunk, -1);
       index.dropEmptyChunk(chunk);
     }
+  }
+
+  /** Opens a held content's file for blocks of the chunk of `block` that somebody else writes. Throws as `putBlock`. */
+  async receive(content: ContentShape, block: number): Promise<Receiving> {
+    return this.#transfer.receive(content, block);
   }
 
   /** Takes a whole small content, held. Throws as `putBlock`. */
