@@ -78,10 +78,12 @@ function addNodeCommands(add: Add): void {
   withConfig(
     add(
       'dev',
-      'run a node for development: loopback doors that ask for no key',
-      async () => (await import('./up-command.ts')).dev,
+      'run a cluster on this machine, for development: loopback doors that ask for no key',
+      async () => (await import('./dev-command.ts')).dev,
     ),
-  ).option('--nodes <count>', 'nodes to run', '1');
+  )
+    .option('--nodes <count>', 'nodes to run', '3')
+    .option('--dir <dir>', "keep the nodes' state in this directory");
   withConfig(
     add(
       'doctor',
@@ -113,6 +115,7 @@ function addClientCommands(add: Add): void {
     .option('--limit <count>', 'stop after this many entries');
   client('warm [targets...]', 'bring objects here whole', async () => (await objects()).warm)
     .option('--to <dir>', 'also lay the objects out as plain read-only files below this directory')
+    .option('--nodes <names>', 'bring them to these nodes of the cluster ("a,b"), or to "all" of them')
     .option('--list <file>', 'read targets from a file, one per line ("-": standard input)');
   client('check <targets...>', 'tell what of objects is here', async () => (await objects()).check).option(
     '--verify',

@@ -78,6 +78,7 @@ function printPage(page: Listing, output: Output): void {
 interface WarmOptions extends ClientOptions {
   readonly to?: string;
   readonly list?: string;
+  readonly nodes?: string;
 }
 
 export async function warm(operands: readonly string[], options: WarmOptions, output: Output): Promise<number> {
@@ -89,7 +90,12 @@ export async function warm(operands: readonly string[], options: WarmOptions, ou
   const fromMs = performance.now();
   const total = { objects: 0, objectsDone: 0, bytes: 0, bytesDone: 0, failed: [] as WarmProgress['failed'][number][] };
   for (const target of targets) {
-    const body = { ...target, ...(options.to !== undefined && { to: resolve(options.to) }) };
+    const { nodes } = options;
+    const body = {
+      ...target,
+      ...(options.to !== undefined && { to: resolve(options.to) }),
+      ...(nodes !== undefined && { nodes: nodes === 'all' ? nodes : nodes.split(',') }),
+    };
     let last: WarmProgress | undefined;
     for await (const progress of client.lines<WarmProgress>('/v1/warm', body)) {
       last = progress;

@@ -1,6 +1,6 @@
 /** `forebay status`. */
 import { formatDuration, formatSize } from '../core/quantity.ts';
-import type { NodeStatus, VolumeStatus } from '../front/admin/node-status.ts';
+import type { MembershipStatus, NodeStatus, VolumeStatus } from '../front/admin/node-status.ts';
 import { DONE } from './failure.ts';
 import { type Output, printable } from './output.ts';
 import { type ClientOptions, clientOf } from './session.ts';
@@ -31,7 +31,22 @@ export async function status(_: readonly string[], options: ClientOptions, outpu
   );
   output.line('');
   printVolumes(found.volumes, output);
+  if (found.membership !== null) printMembers(found.membership, found.name, output);
   return DONE;
+}
+
+function printMembers(membership: MembershipStatus, self: string, output: Output): void {
+  output.line('');
+  const state = membership.isFrozen ? ', the coordinator does not answer: the members are those of before' : '';
+  const right = membership.mayAct ? '' : ', THIS NODE HAS NO SESSION';
+  output.line(`cluster of ${membership.members.length}, epoch ${membership.epoch}${state}${right}`);
+  const rows = membership.members.map(({ node, zone, address, capacityBytes }) => [
+    node === self ? `${printable(node)} (this)` : printable(node),
+    printable(zone),
+    address,
+    formatSize(capacityBytes),
+  ]);
+  output.table(['NODE', 'ZONE', 'PEERS REACH IT AT', 'CAPACITY'], rows);
 }
 
 export function printVolumes(volumes: readonly VolumeStatus[], output: Output): void {

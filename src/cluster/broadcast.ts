@@ -3,39 +3,51 @@
  * owner of the object's metadata runs the dealer (`broadcast-dealer.ts`), each node that wants it a member
  * (`broadcast-member.ts`). Both are pure: events in, actions out; the caller sends the messages and moves the bytes.
  *
- * Chunks are their indexes in the one content. All types here travel as JSON.
+ * Chunks are their indexes in the one content. All types here travel as JSON; lists of chunks travel as ranges.
  */
+import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
+import type { ChunkRange } from './chunk-set.ts';
+
+/** Sources and readers of a node. */
+export const LINKS_PER_NODE = 4;
 
 /** Member → dealer. */
 export type MemberReport =
-  /** First message. `have`: chunks that are here already, as ranges `[start, end)`. `bytesPerS`: the node's speed where known. */
-  | { readonly kind: 'join'; readonly have: readonly (readonly [number, number])[]; readonly bytesPerS?: number }
+  /** First message. `have`: chunks that are here already. `bytesPerS`: the node's speed where it is known. */
+  | { readonly kind: 'join'; readonly have: readonly ChunkRange[]; readonly bytesPerS?: number }
   | { readonly kind: 'leave' }
   /** Everything is here. The member stays as a seed until it is dismissed. */
   | { readonly kind: 'finished' }
-  | { readonly kind: 'speed'; readonly bytesPerS: number }
+  /** What came over its link lately. `atLeast`: it may be faster, its sources had no more to give. */
+  | { readonly kind: 'speed'; readonly bytesPerS: number; readonly atLeast: boolean }
   | { readonly kind: 'filled'; readonly chunk: number }
-  | { readonly kind: 'fillFailed'; readonly chunk: number; readonly reason: string }
+  /** A chunk that this node filled has been copied by another one. */
+  | { readonly kind: 'copied'; readonly chunk: number; readonly by: string }
+  /** `changed`: the origin has another version now; the broadcast ends. */
+  | { readonly kind: 'fillFailed'; readonly chunk: number; readonly reason: FillFailure }
   /** A source does not answer, or sent wrong bytes. */
-  | { readonly kind: 'badSource'; readonly source: string; readonly reason: LinkFailure };
+  | { readonly kind: 'badSource'; readonly source: string; readonly reason: LinkFailure }
+  /** No source has had anything for a while. */
+  | { readonly kind: 'starved'; readonly lacks: readonly ChunkRange[] };
 
 /** Dealer → member. */
 export type DealerOrder =
-  /** All its links, instead of those before. A higher `version` wins over a lower one. */
+  /** All its links, instead of those before. A lower `version` than the last is out of date. */
   | {
       readonly kind: 'links';
       readonly version: number;
       readonly sources: readonly string[];
       readonly readers: readonly string[];
     }
-  /** Read these from the origin. */
-  | { readonly kind: 'fill'; readonly chunks: readonly number[] }
+  /** Read this one from the origin. */
+  | { readonly kind: 'fill'; readonly chunk: number }
   /** Do not read this one any longer: somebody else does. */
   | { readonly kind: 'stopFill'; readonly chunk: number }
   /** Nobody lacks anything, or the broadcast was given up: leave. What is missing comes by the directory. */
   | { readonly kind: 'dismissed' };
 
 export type LinkFailure = 'unreachable' | 'timeout' | 'corrupt' | 'notHeld';
+export type FillFailure = 'origin' | 'changed';
 
 /** What the dealer wants sent. */
 export interface DealerAction {
@@ -43,6 +55,7 @@ export interface DealerAction {
   readonly order: DealerOrder;
 }
 
+/** What a member wants done. */
 export type MemberAction =
   /** Pull this chunk from this source. A source serves one chunk per reader at a time, and queues one. */
   | { readonly kind: 'request'; readonly source: string; readonly chunk: number }
@@ -51,53 +64,23 @@ export type MemberAction =
   /** Read it from the origin. */
   | { readonly kind: 'fill'; readonly chunk: number }
   | { readonly kind: 'stopFill'; readonly chunk: number }
-  /** Tell a reader what is here; `all`: instead of what it was told before. Ranges `[start, end)`. */
-  | {
-      readonly kind: 'announce';
-      readonly to: string;
-      readonly have: readonly (readonly [number, number])[];
-      readonly all: boolean;
-    }
+  /**
+   * Tell a reader what is here or being filled here: it may ask for that at once, and gets the blocks as they come. `all`: instead of
+   * what it was told before.
+   */
+  | { readonly kind: 'announce'; readonly to: string; readonly have: readonly ChunkRange[]; readonly all: boolean }
+  /** Tell the dealer. */
   | { readonly kind: 'tell'; readonly report: MemberReport };
 
-/** What the owner of the metadata does for one content. */
-export interface BroadcastDealer {
-  report(nowMs: number, member: string, report: MemberReport): readonly DealerAction[];
-  /** A node is dead or has left the cluster. */
-  lost(nowMs: number, member: string): readonly DealerAction[];
-  /** Deals anew where there was a change, takes back tokens of fills that hang. */
-  tick(nowMs: number): readonly DealerAction[];
-  nextMs(): number | undefined;
-  /** Nobody takes part any longer. */
-  readonly ended: boolean;
-  /** For `warm`'s progress. */
-  status(): { members: number; finished: number; filled: number; chunks: number };
-}
+/** Units that a content is exchanged in: enough of them to keep every link busy, not smaller than a block. */
+const exchangeUnitsWanted = 64;
 
-/** What a node that wants the content does. */
-export interface BroadcastMember {
-  join(nowMs: number): readonly MemberAction[];
-  order(nowMs: number, order: DealerOrder): readonly MemberAction[];
-  /** A source told what it has. */
-  announced(
-    nowMs: number,
-    source: string,
-    have: readonly (readonly [number, number])[],
-    all: boolean,
-  ): readonly MemberAction[];
-  /** Bytes came from a source or the origin: for the node's speed. Call it per block. */
-  received(nowMs: number, bytes: number): readonly MemberAction[];
-  /** A chunk is here whole, from wherever. */
-  arrived(nowMs: number, chunk: number): readonly MemberAction[];
-  /** A chunk that was here is no longer (evicted, found damaged). */
-  dropped(nowMs: number, chunk: number): readonly MemberAction[];
-  failed(nowMs: number, source: string, chunk: number, reason: LinkFailure): readonly MemberAction[];
-  fillFailed(nowMs: number, chunk: number, reason: string): readonly MemberAction[];
-  /** A reader asked for a chunk; its bytes have all left, or it gave up. For telling readers no more than they need. */
-  asked(nowMs: number, reader: string, chunk: number): readonly MemberAction[];
-  served(nowMs: number, reader: string, chunk: number): readonly MemberAction[];
-  /** What streaming readers here need next, first first; taken before anything else. */
-  window(nowMs: number, chunks: readonly number[]): readonly MemberAction[];
-  leave(nowMs: number): readonly MemberAction[];
-  readonly finished: boolean;
+/**
+ * How large the chunks of a broadcast are: those of the volume, for small contents a fraction of them, so that they too
+ * spread in many pieces. A power of two of blocks that divides the volume's chunk.
+ */
+export function exchangeUnitBytes({ sizeBytes, chunkBytes }: { sizeBytes: number; chunkBytes: number }): number {
+  let unit = chunkBytes;
+  while (unit % 2 === 0 && unit / 2 >= BLOCK_SIZE_BYTES && sizeBytes / unit < exchangeUnitsWanted) unit /= 2;
+  return unit;
 }

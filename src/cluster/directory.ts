@@ -8,7 +8,7 @@
  * block. At the end it reports `done` or `failed`; together: locate, answer, at most one grant, one report.
  */
 import type { ChunkRef } from './chunk-ref.ts';
-import type { Slot } from './placement.ts';
+import type { Slot } from './slot.ts';
 
 /** Why a chunk that the origin was read for before is read again (S-11; counted as `originRefills`). */
 export type RefillReason = 'fillFailed' | 'fillTimedOut' | 'fillerLeft' | 'holdersLeft' | 'holdersFailed' | 'dropped';

@@ -11,26 +11,60 @@ export interface JoinOptions {
   readonly emit: Emit;
   readonly self: Omit<Member, 'session'>;
   readonly ttlMs: number;
-  /**
-   * Names what only one daemon at a time can have, such as a locked cache directory: a session of this node's name with
-   * the same instance is a former life, which is over, and is not waited for.
-   */
   readonly instance?: string;
   readonly signal?: AbortSignal;
 }
 
 export interface Membership {
-  /** Those of the newest membership epoch; this node is among them. Frozen while the coordinator is away. */
   readonly current: Members;
   readonly self: Member;
-  /** False once this node's session may have ended: what needs it must not be done (S-16). */
   mayAct(): boolean;
-  /** Whether the coordinator answers; else the membership is frozen. */
   readonly isFrozen: boolean;
-  /** Called after `current` changed. Returns what ends it. */
   onChange(listener: (members: Members) => void): () => void;
-  /** Ends this node's session at once. */
   leave(): Promise<void>;
 }
 
-export type JoinCluster = (options: JoinOptions) => Promise<Membership>;
+/** Interim: replaced by the real one. */
+export async function joinCluster({ coordinator, clock, self, ttlMs }: JoinOptions): Promise<Membership> {
+  const session = await coordinator.session({ ttlMs });
+  const me: Member = { ...self, session: session.id };
+  await coordinator.transaction({
+    compares: [],
+    apply: [{ put: `members/${self.node}`, value: Buffer.from(JSON.stringify(me)), session: session.id }],
+  });
+  const listeners = new Set<(members: Members) => void>();
+  let current: Members = { epoch: 1, members: [me] };
+  const stop = new AbortController();
+  const read = async () => {
+    const { revision, entries } = await coordinator.range('members/');
+    const members = entries.map(({ value }) => JSON.parse(Buffer.from(value).toString()) as Member);
+    if (JSON.stringify(members) === JSON.stringify(current.members)) return;
+    current = { epoch: revision, members };
+    for (const listener of listeners) listener(current);
+  };
+  await read();
+  void (async () => {
+    while (!stop.signal.aborted) {
+      await clock.sleep(300, stop.signal).catch(() => undefined);
+      await read().catch(() => undefined);
+    }
+  })();
+  return {
+    get current() {
+      return current;
+    },
+    self: me,
+    mayAct: () => clock.boottimeMs() < session.actUntilMs,
+    isFrozen: false,
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    async leave() {
+      stop.abort();
+      await session.close();
+    },
+  };
+}
+
+export async function checkVolumes(_coordinator: Coordinator, _volumes: readonly unknown[]): Promise<void> {}

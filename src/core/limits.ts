@@ -126,6 +126,36 @@ export const uploadIdleMaxMs = 24 * 3600_000;
 /** Data without a journal record waits this long before it is deleted. */
 export const orphanKeepMs = 24 * 3600_000;
 
+/** Pulls from peers under way at once: twice the links of a broadcast, so that readers beside it are served. */
+export const pullsMax = 16;
+/** Uploads to peers at once: a full mesh of nine asks for eight, and readers beside it. More are refused, for others have the bytes too. */
+export const peerUploadsMax = 32;
+/** No byte from a peer for this long, and a pull counts as failed and another holder is asked. */
+export const peerIdleMs = 5000;
+/** An answer to a control message between peers. */
+export const peerCallMs = 3000;
+/** Things told to a peer in one message. */
+export const outboxBatchMax = 512;
+/** How long a chunk's owner may be unreachable before the origin is asked without its leave (counted as a refill). */
+export const ownerPatienceMs = 2000;
+/** Between two attempts to reach an owner. */
+export const ownerRetryMs = 100;
+/** How often an owner looks for leases that have timed out. */
+export const directoryTickMs = 500;
+/** A question for an object's version, to its owner, who may have to ask the origin first. */
+export const headCallMs = 15_000;
+/** How long a write waits for its owner to hear of it: a lease, the change of members after it, and some. */
+export const writtenPatienceMs = 15_000;
+/** How often a broadcast is looked after when nothing is due before. */
+export const broadcastTickMs = 250;
+/** A broadcast whose dealer cannot be reached for this long is given up; the directory brings the rest. */
+export const broadcastDeathMs = 1000;
+/** Warms that run here for other nodes, and how long one goes on that nobody asks about. */
+export const remoteWarmsMax = 64;
+export const warmSilenceMs = 10_000;
+/** Sources tried for one chunk before the origin is asked without the cluster's leave. */
+export const sourcesTriedMax = 8;
+
 /** Request bodies at the admin door: a few names and a prefix. */
 export const adminBodyMaxBytes = 64 * KiB;
 /** Connections at the admin door: people, scripts, Prometheus. */
@@ -152,6 +182,8 @@ export const fillMemoryBytes = 4 * MiB;
 export const scrubBytesPerS = 16 * MiB;
 /** How long the first look at an origin may take before it counts as away. */
 export const originProbeMs = 10_000;
+/** Nodes of `forebay dev`: each is a process with its threads, on one machine. */
+export const devNodesMax = 32;
 
 /** What one key, one value and one transaction of the coordinator may hold: below etcd's 1.5 MiB and 128 operations, with room for what a batch adds. */
 export const coordinatorKeyMaxBytes = 2 * KiB;
@@ -184,3 +216,38 @@ export const sessionTtlMs = 10_000;
 export const sessionActShare = 0.7;
 /** Changes of the membership within this time are one. */
 export const membershipSettleMs = 1000;
+/** A control message or its answer: a content of one chunk up to 1 MiB travels inside one, as base64. */
+export const peerMessageMaxBytes = 4 * MiB;
+/** Nesting of a control message: ours need four levels, and whoever reads one may recurse. */
+export const peerMessageDepthMax = 32;
+/** The head of a data request or of its answer, and the text of an error. */
+export const peerHeadMaxBytes = 8 * KiB;
+export const peerErrorMaxBytes = 16 * KiB;
+/** From the connection's start to its first request, and from a request's first byte to the end of its head. */
+export const peerHandshakeMs = 10_000;
+/** How long a pooled connection stays with the asker; the holder keeps it longer, so that the asker closes first. */
+export const peerPoolIdleMs = 30_000;
+export const peerConnectionIdleMs = 90_000;
+/** Connections that a node accepts from peers: 1,000 nodes with a few each. */
+export const peerConnectionsMax = 8192;
+/** Calls to one peer at once, each on a connection, and calls that wait for one of these. */
+export const peerCallsInFlightMax = 32;
+export const peerCallsWaitingMax = 4096;
+/** Idle data connections kept to one peer, and to all. */
+export const peerPoolPerPeerMax = 8;
+export const peerPoolMax = 512;
+/** Connection keys handed out, one per peer and life; the longest unused goes first. */
+export const peerKeysMax = 16_384;
+/** Data requests under one key may overtake each other by this many. A power of two. */
+export const peerReplayWindow = 1024;
+/** Blocks in one frame of an answer. */
+export const peerFrameBlocksMax = 64;
+/** Pulls that receive at once, a block of memory each, and pulls that wait for one of these. */
+export const pullsActiveMax = 64;
+export const pullsWaitingMax = 4096;
+/** Blocks that a pull may have received and not yet seen reported. */
+export const pullAheadBlocksMax = 16;
+/** The same where these blocks are in memory. */
+export const pullAheadMemoryBlocksMax = 4;
+/** Threads that receive for one disk: two streams fill two cores. */
+export const pullersMax = 4;

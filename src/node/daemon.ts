@@ -3,11 +3,13 @@
  * finish within their bound, then fills end, the store and the origins close, and the log is flushed.
  */
 import { flushCompileCache } from 'node:module';
+import { formatAddress } from '../core/address.ts';
 import { ForebayError } from '../core/errors.ts';
 import { shutdownMaxMs } from '../core/limits.ts';
 import { VERSION } from '../core/version.ts';
 import type { AccessKey } from '../front/credentials.ts';
 import { createRealIo } from '../io/real/real-io.ts';
+import { type OpenedCluster, openCluster } from './cluster-opener.ts';
 import type { Config } from './config.ts';
 import { credentialsOf, ensureCredentialsFile } from './credentials-file.ts';
 import { type Doors, openDoors } from './doors.ts';
@@ -44,21 +46,25 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const io = createRealIo({ cacheDirectory: config.node.cacheDir, emit, ffi: config.node.ffi });
   const { clock } = io;
   const fromMs = clock.boottimeMs();
+  let cluster: OpenedCluster | undefined;
   let node: Node | undefined;
   let doors: Doors;
   try {
     const openOrigin = originOpener({ io, emit, environment: options.environment, ffi: config.node.ffi });
-    node = await createNode({ config, io, emit, openOrigin });
+    cluster = await openCluster(config, { io, emit });
+    node = await createNode({ config, io, emit, openOrigin, ...(cluster && { cluster }) });
     sinks.metrics.addGauges(gaugesOf(node, health, VERSION));
     const credentials = credentialsOf(keys, { anonymous: config.doors.anonymous });
     doors = await openDoors({ config, io, node, credentials, sinks });
   } catch (error) {
     await node?.close();
+    await cluster?.close();
     await io.close();
     log.flush();
     throw error;
   }
-  const { addresses } = doors;
+  const peer = node.cluster && { peer: formatAddress(node.cluster.address) };
+  const addresses = { ...doors.addresses, ...peer };
   const stopping = new AbortController();
   void health.probe(node.volumes.values(), { clock, signal: stopping.signal });
   const text = Object.entries(addresses).map(([name, address]) => `${name}=${address}`);
@@ -78,6 +84,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     stopping.abort();
     await doors.close();
     await node.close();
+    await cluster?.close();
     await io.close();
     emit({ kind: 'node.stopped', ms: clock.boottimeMs() - stopFromMs });
   };

@@ -1,4 +1,5 @@
 /** What a node says of itself: to the admin door, to orchestrators and to Prometheus. */
+import { formatAddress } from '../core/address.ts';
 import type { StoreStatus } from '../core/store-status.ts';
 import type { NodeStatus, Readiness, VolumeStatus } from '../front/admin/node-status.ts';
 import type { Gauge } from '../observe/metrics.ts';
@@ -72,6 +73,23 @@ export function statusOf(parts: ReportParts): NodeStatus {
     memory: { rssBytes: rss, heapBytes: heapUsed, budgetBytes: config.node.memoryBytes },
     store: storeSummary(node, health),
     volumes: volumeStatuses(node, health),
+    membership: membershipOf(node),
+  };
+}
+
+function membershipOf({ cluster }: Node): NodeStatus['membership'] {
+  if (cluster === undefined) return null;
+  const { epoch, members } = cluster.members;
+  return {
+    epoch,
+    isFrozen: cluster.isFrozen,
+    mayAct: cluster.mayAct(),
+    members: members.map(({ node, zone, address, capacityBytes }) => ({
+      node,
+      zone,
+      address: formatAddress(address),
+      capacityBytes,
+    })),
   };
 }
 

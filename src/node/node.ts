@@ -2,9 +2,14 @@
  * One node: the store, the origins, the read and the write path, put together over the io that it is given. Used by the
  * daemon, by tests and by the simulator alike; doors are opened over it by `node/daemon.ts`.
  */
+
+import type { Cluster } from '../cluster/cluster.ts';
+import type { ContentId } from '../core/ids.ts';
 import { factShare, fillMemoryBytes, fillsInFlightMax, hotShare, scrubBytesPerS } from '../core/limits.ts';
 import type { StoreStatus } from '../core/store-status.ts';
+import type { Coordinator } from '../io/coordinator.ts';
 import type { Disk, Io } from '../io/io.ts';
+import type { ListenPeers } from '../io/peers.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Origin } from '../origin/origin.ts';
 import { createReader } from '../read/read.ts';
@@ -15,13 +20,26 @@ import { createWriter } from '../write/write-through.ts';
 import type { Writer } from '../write/writer.ts';
 import { decideCapacity } from './capacity.ts';
 import type { Config, VolumeConfig } from './config.ts';
+import { createPeers } from './node-peers.ts';
 
 export interface NodeOptions {
-  readonly config: Pick<Config, 'node' | 'volumes'>;
+  readonly config: Pick<Config, 'node' | 'volumes' | 'cluster' | 'doors'>;
   readonly io: Io;
   /** Opens the origin of a volume, without asking it anything. */
   readonly openOrigin: (volume: VolumeConfig) => Origin;
   readonly emit: Emit;
+  /** Absent for a node alone. */
+  readonly cluster?: NodeCluster;
+  /** How fast the scrubber reads what is here; absent: the named limit. */
+  readonly scrubBytesPerS?: number;
+}
+
+/** What a node of a cluster needs of the world. The node closes the coordinator. */
+export interface NodeCluster {
+  readonly coordinator: Coordinator;
+  readonly listenPeers: ListenPeers;
+  /** The cluster's secrets, as they are now: the first signs. */
+  readonly secrets: () => readonly Uint8Array[];
 }
 
 export interface Node {
@@ -29,28 +47,36 @@ export interface Node {
   readonly writer: Writer;
   readonly volumes: ReadonlyMap<string, VolumeSource>;
   readonly storeStatus: StoreStatus;
+  /** Whether a block of a content is here. */
+  holds(content: ContentId, block: number): boolean;
+  /** Absent for a node alone. */
+  readonly cluster: Cluster | undefined;
   /** Ends fills, closes the store and the origins; the io stays open. Call it once, after the doors are closed. */
   close(): Promise<void>;
 }
 
 /** Throws locked, formatTooNew, config, or the disk's errors. */
-export async function createNode({ config, io, openOrigin, emit }: NodeOptions): Promise<Node> {
+export async function createNode(options: NodeOptions): Promise<Node> {
+  const { config, io, openOrigin, emit } = options;
   const { clock, random, disk } = io;
   const { cacheDir, memoryBytes } = config.node;
   await ensureDirectory(disk, cacheDir);
+  const capacityBytes = config.node.capacityBytes ?? (await decideCapacity(disk, cacheDir));
   const store = await openStore({
     disk,
     clock,
     random,
     directory: cacheDir,
-    capacityBytes: config.node.capacityBytes ?? (await decideCapacity(disk, cacheDir)),
+    capacityBytes,
     hotBytes: Math.floor(memoryBytes * hotShare),
     factBytes: Math.floor(memoryBytes * factShare),
-    scrubBytesPerS,
+    scrubBytesPerS: options.scrubBytesPerS ?? scrubBytesPerS,
     emit,
   });
+  const peers = options.cluster && createPeers({ ...options, cluster: options.cluster, store, capacityBytes });
   const volumes = new Map<string, VolumeSource>();
   const closeAll = async (): Promise<void> => {
+    await peers?.cluster.close();
     await store.close();
     await Promise.all(Array.from(volumes.values(), ({ origin }) => origin.close()));
   };
@@ -61,7 +87,7 @@ export async function createNode({ config, io, openOrigin, emit }: NodeOptions):
       fillsInFlightMax,
       Math.max(2, Math.floor((memoryBytes * (1 - hotShare - factShare)) / fillMemoryBytes)),
     );
-    const reader = createReader({ store, volumes, clock, emit, fillsMax });
+    const reader = createReader({ store, volumes, clock, random, emit, fillsMax, ...(peers && { peers }) });
     const writer = createWriter({
       volumes,
       openSource: (volume, key, signal) => reader.open(volume, key, signal),
@@ -72,10 +98,13 @@ export async function createNode({ config, io, openOrigin, emit }: NodeOptions):
       emit,
       onWritten: (volume, key) => reader.written(volume, key),
     });
+    await peers?.join(reader, config.volumes);
     return {
       reader,
       writer,
       volumes,
+      cluster: peers?.cluster,
+      holds: (content, block) => store.hasBlock(content, block),
       get storeStatus() {
         return store.status;
       },

@@ -5,7 +5,18 @@
 import type { ErrorCode } from '../core/errors.ts';
 
 /** Why bytes that a holder had, or could have had, were read from the origin again. */
-export type RefillReason = 'evicted' | 'corrupt' | 'disk-full' | 'disk-unavailable';
+export type RefillReason =
+  | 'evicted'
+  | 'corrupt'
+  | 'disk-full'
+  | 'disk-unavailable'
+  | 'owner-away'
+  | 'fill-failed'
+  | 'fill-timed-out'
+  | 'filler-left'
+  | 'holders-left'
+  | 'holders-failed'
+  | 'dropped';
 export type DropReason = 'stale' | 'corrupt' | 'evict' | 'caller';
 
 export type Event =
@@ -68,6 +79,21 @@ export type Event =
       readonly code: ErrorCode;
       readonly message: string;
     }
+  | {
+      readonly kind: 'pull.done';
+      readonly peer: string;
+      readonly content: string;
+      readonly bytes: number;
+      readonly ms: number;
+    }
+  | {
+      readonly kind: 'pull.failed';
+      readonly peer: string;
+      readonly content: string;
+      readonly code: ErrorCode;
+      readonly message: string;
+    }
+  | { readonly kind: 'peer.refused'; readonly reason: string }
   | { readonly kind: 'origin.refill'; readonly volume: string; readonly reason: RefillReason; readonly bytes: number }
   | {
       readonly kind: 'origin.request';

@@ -75,6 +75,10 @@ export class Metrics {
     'door',
     'reason',
   ]);
+  readonly #pulls = new Counter('forebay_pulls_total', 'Pulls from peers, by result', ['peer', 'result']);
+  readonly #pullBytes = new Counter('forebay_pull_bytes_total', 'Bytes pulled from peers', ['peer']);
+  readonly #pullSeconds = new Histogram('forebay_pull_seconds', 'Duration of pulls', ['peer']);
+  readonly #peerRefused = new Counter('forebay_peer_refusals_total', 'Peers and strangers turned away', ['reason']);
   readonly #gauges: Gauge[] = [];
   #text: (() => Promise<string>) | undefined;
 
@@ -100,11 +104,21 @@ export class Metrics {
       this.#requests,
       this.#requestBytes,
       this.#refused,
+      this.#pulls,
+      this.#pullBytes,
+      this.#peerRefused,
     ];
   }
 
   get #histograms(): readonly Histogram[] {
-    return [this.#readSeconds, this.#fillSeconds, this.#originSeconds, this.#writeSeconds, this.#requestSeconds];
+    return [
+      this.#readSeconds,
+      this.#pullSeconds,
+      this.#fillSeconds,
+      this.#originSeconds,
+      this.#writeSeconds,
+      this.#requestSeconds,
+    ];
   }
 
   /** Adds values that are read at each scrape; before the first one. */
@@ -132,6 +146,11 @@ export class Metrics {
         break;
       case 'fill.failed':
         this.#fills.add(1, event.volume, event.code);
+        break;
+      case 'pull.done':
+        this.#pulls.add(1, event.peer, 'ok');
+        this.#pullBytes.add(event.bytes, event.peer);
+        this.#pullSeconds.observe(event.ms / 1000, event.peer);
         break;
       case 'door.request':
         this.#requests.add(1, event.door, event.operation, String(event.status));
@@ -164,6 +183,12 @@ export class Metrics {
         this.#originRequests.add(1, event.origin, event.operation, event.code);
         this.#originBytes.add(event.bytes, event.origin, event.operation);
         this.#originSeconds.observe(event.ms / 1000, event.origin, event.operation);
+        break;
+      case 'pull.failed':
+        this.#pulls.add(1, event.peer, event.code);
+        break;
+      case 'peer.refused':
+        this.#peerRefused.add(1, event.reason);
         break;
       case 'origin.retry':
         this.#originRetries.add(1, event.origin, event.operation, event.code);

@@ -2,6 +2,7 @@
  * Counts and distributions by labels, kept in plain maps: cheap enough for the hot path, and there from the first event,
  * while the metrics library is loaded only when somebody asks (`observe/metrics.ts`).
  */
+import { assert } from '../core/assert.ts';
 import { metricSeriesMax } from '../core/limits.ts';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -19,11 +20,15 @@ export interface HistogramSeries {
   count: number;
 }
 
-abstract class Metric<S> {
+type Level<S> = Map<string, Level<S> | S>;
+
+abstract class Metric<S extends object> {
   readonly name: string;
   readonly help: string;
   readonly labelNames: readonly string[];
-  readonly #series = new Map<string, S>();
+  /** By the first label's value, then by the next one's: no text is put together to find a series. */
+  readonly #root: Level<S> = new Map();
+  readonly #series: S[] = [];
 
   constructor(name: string, help: string, labelNames: readonly string[]) {
     this.name = name;
@@ -32,19 +37,35 @@ abstract class Metric<S> {
   }
 
   get series(): Iterable<S> {
-    return this.#series.values();
+    return this.#series;
   }
 
   /** The series of these label values, in the order of `labelNames`; past the bound, one called "other". */
   protected find(values: readonly string[]): S {
-    const key = values.length === 1 ? (values[0] as string) : values.join('\u001f');
-    const found = this.#series.get(key);
-    if (found) return found;
-    const full = this.#series.size >= metricSeriesMax;
+    const depth = this.labelNames.length;
+    if (depth === 0) return this.#series[0] ?? this.#add(values);
+    let at: Level<S> | S | undefined = this.#root;
+    for (let index = 0; index < depth && at !== undefined; index++) at = (at as Level<S>).get(values[index] as string);
+    return at === undefined ? this.#add(values) : (at as S);
+  }
+
+  #add(values: readonly string[]): S {
+    assert(values.length === this.labelNames.length, `${this.name} has a value for each label`);
+    const full = this.#series.length >= metricSeriesMax;
     if (full && values.some((value) => value !== 'other')) return this.find(values.map(() => 'other'));
-    const labels = Object.fromEntries(this.labelNames.map((name, index) => [name, values[index] ?? '']));
-    const made = this.make(labels);
-    this.#series.set(key, made);
+    const made = this.make(Object.fromEntries(this.labelNames.map((name, index) => [name, values[index] as string])));
+    this.#series.push(made);
+    if (values.length === 0) return made;
+    let level = this.#root;
+    for (const value of values.slice(0, -1)) {
+      let next = level.get(value) as Level<S> | undefined;
+      if (next === undefined) {
+        next = new Map();
+        level.set(value, next);
+      }
+      level = next;
+    }
+    level.set(values.at(-1) as string, made);
     return made;
   }
 

@@ -1,33 +1,48 @@
 /**
- * Fills: bytes from the origin into the store, each block asked for once however many wait for it (S-11).
+ * Fills: bytes from the origin or from peers into the store, each block asked for once however many wait for it (S-11).
  *
- * A flight fetches consecutive absent blocks of one chunk, beginning with the block that was asked for, and stores each as
- * it comes, so that readers go on while the rest still arrives. It is registered before its first wait: whoever needs one
- * of its blocks from then on waits for it.
+ * A node alone: a flight fetches consecutive absent blocks of one chunk, beginning with the block that was asked for. In a
+ * cluster a flight is for all absent blocks of its chunk, the one asked for first, and the chunk's owner says where they
+ * come from. Blocks are stored as they come, so that readers, and peers that pull from here, go on while the rest still
+ * arrives. A flight is registered before its first wait: whoever needs one of its blocks from then on waits for it.
  *
- * Bounds:  `flightsMax` flights, `fillBuffersMax` blocks in memory each.
- * Errors:  diskFull and diskUnavailable tell the reader to go round the store; the origin's errors are the reader's.
+ * Bounds:  `flightsMax` flights.
+ * Errors:  diskFull and diskUnavailable tell the reader to go round the store; the origin's errors are the reader's. A peer's
+ *          errors are nobody's but the next source's.
  * Crash:   blocks that were stored are kept, the rest of a flight is as if it had never been.
  */
-import { assert } from '../core/assert.ts';
-import { BLOCK_SIZE_BYTES, blockCount, blockRange } from '../core/chunk.ts';
+
+import type { Cluster } from '../cluster/cluster.ts';
+import type { Locator, Source } from '../cluster/locator.ts';
+import { abortable } from '../core/abortable.ts';
+import { BLOCK_SIZE_BYTES, blockCount, blockRange, blocksRange } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { fillBuffersMax, smallContentMaxBytes } from '../core/limits.ts';
-import type { ObjectFact } from '../core/object.ts';
+import { sourcesTriedMax } from '../core/limits.ts';
 import { rangeLength } from '../core/range.ts';
 import { type Clock, DiskError } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
-import type { Reservation } from '../store/space.ts';
-import { type ContentShape, type Store, smallFootprintBytes } from '../store/store.ts';
-import { abortable } from './abortable.ts';
-import { BlockBuffers } from './block-buffers.ts';
+import type { ContentShape, Store } from '../store/store.ts';
+import type { BlockRun, FillTarget, OnStored } from './fill-target.ts';
+import { OriginBlocks } from './origin-blocks.ts';
+import { blameOf, PeerBlocks } from './peer-blocks.ts';
 import { Slots } from './slots.ts';
-import type { VolumeSource } from './volume-source.ts';
 
-export interface FillTarget extends ContentShape {
-  readonly source: VolumeSource;
-  readonly fact: ObjectFact;
+/** What fills need of the cluster. */
+export interface FillPeers {
+  readonly cluster: Cluster;
+  readonly locator: Locator;
+}
+
+interface Peers extends FillPeers {
+  readonly blocks: PeerBlocks;
+}
+
+/** Who wants to know what comes. */
+export interface FillListener {
+  received(id: ContentId, bytes: number): void;
+  /** A chunk is here whole; `from` the peer that had the last of it, or the origin. */
+  arrived(id: ContentId, chunk: number, from: string | undefined): void;
 }
 
 interface Waiter {
@@ -36,27 +51,39 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
-interface Flight {
-  readonly first: number;
-  readonly end: number;
+/** What is fetched for one chunk. */
+interface Flight extends BlockRun {
+  /** The block asked for: it comes first. */
+  readonly urgentBlock: number;
+  /** A peer that is known to have the chunk: asked before the chunk's owner is. */
+  readonly via: string | undefined;
   waiters: Waiter[];
+  /** The peer that the blocks came from last. */
+  from: string | undefined;
+  /** Settles when the flight is over. */
+  readonly over: PromiseWithResolvers<void>;
 }
 
 export class Fills {
   readonly #store: Store;
-  readonly #clock: Clock;
   readonly #emit: Emit;
+  readonly #origin: OriginBlocks;
+  readonly #peers: Peers | undefined;
   readonly #slots: Slots;
-  readonly #buffers: BlockBuffers;
+  /** Set before the first fill, where there is one. */
+  listener: FillListener | undefined = undefined;
   readonly #flights = new Map<ContentId, Flight[]>();
   readonly #stop = new AbortController();
 
-  constructor(options: { store: Store; clock: Clock; emit: Emit; flightsMax: number }) {
+  constructor(options: { store: Store; clock: Clock; emit: Emit; flightsMax: number; peers?: FillPeers | undefined }) {
     this.#store = options.store;
-    this.#clock = options.clock;
     this.#emit = options.emit;
+    this.#origin = new OriginBlocks(options);
+    this.#peers = options.peers && {
+      ...options.peers,
+      blocks: new PeerBlocks({ store: options.store, cluster: options.peers.cluster }),
+    };
     this.#slots = new Slots(options.flightsMax);
-    this.#buffers = new BlockBuffers(() => this.#store.disk, options.flightsMax * (fillBuffersMax + 1));
   }
 
   get inFlight(): number {
@@ -68,44 +95,90 @@ export class Fills {
   /** Resolves when the block was stored; it may be gone again. */
   async need(target: FillTarget, block: number, signal: AbortSignal): Promise<void> {
     if (this.#store.hasBlock(target.id, block)) return;
-    const flight = this.#find(target.id, block) ?? this.#launch(target, block, true);
-    const stored = new Promise<void>((resolve, reject) => flight.waiters.push({ block, resolve, reject }));
-    await abortable(stored, signal);
+    const flight = this.#find(target.id, block) ?? this.#launch(target, block, { urgent: true });
+    await abortable(stored(flight, block), signal);
   }
 
   /** Begins to fill what is absent from `block` to the end of its chunk, unless it is under way or everything is busy. */
   ahead(target: FillTarget, block: number): void {
-    const end = this.#chunkEnd(target, block);
+    const { end } = this.#chunkOf(target, block);
     for (let at = block; at < end; at += 1) {
       if (this.#store.hasBlock(target.id, at) || this.#find(target.id, at) !== undefined) continue;
       if (this.#slots.free === 0) return;
-      this.#launch(target, at, false);
+      this.#launch(target, at, { urgent: false });
     }
+  }
+
+  /**
+   * Brings a chunk here whole: from the peer `via`, or, without it, from where the chunk's owner says. Rejects with what
+   * went wrong with `via`, while readers who wait for the chunk get it from elsewhere.
+   */
+  async chunk(target: FillTarget, chunk: number, options: { via?: string; signal: AbortSignal }): Promise<void> {
+    const span = this.#chunkOf(target, chunk * (target.chunkSizeBytes / BLOCK_SIZE_BYTES));
+    for (;;) {
+      options.signal.throwIfAborted();
+      const [run] = this.#absent(target, { ...span, urgentBlock: span.first });
+      if (run === undefined) return;
+      const known = this.#find(target.id, run.first);
+      const { via } = options;
+      const flight = known ?? this.#launch(target, run.first, { urgent: false, ...(via !== undefined && { via }) });
+      await abortable(flight.over.promise, options.signal);
+    }
+  }
+
+  /** The block is on its way here: resolves when it was stored, rejects when it does not come. `undefined`: it is not. */
+  arriving(id: ContentId, block: number): Promise<void> | undefined {
+    const flight = this.#find(id, block);
+    return flight === undefined ? undefined : stored(flight, block);
   }
 
   close(): void {
     this.#stop.abort(new ForebayError('shuttingDown', 'the node is stopping'));
   }
 
-  #chunkEnd(target: ContentShape, block: number): number {
+  #chunkOf(target: ContentShape, block: number): BlockRun {
     const blocks = target.chunkSizeBytes / BLOCK_SIZE_BYTES;
-    return Math.min((Math.floor(block / blocks) + 1) * blocks, blockCount(target.sizeBytes));
+    const first = Math.floor(block / blocks) * blocks;
+    return { first, end: Math.min(first + blocks, blockCount(target.sizeBytes)) };
   }
 
   #find(id: ContentId, block: number): Flight | undefined {
     return this.#flights.get(id)?.find((flight) => flight.first <= block && block < flight.end);
   }
 
-  #launch(target: FillTarget, first: number, urgent: boolean): Flight {
-    const limit = this.#chunkEnd(target, first);
-    let end = first + 1;
-    while (end < limit && !this.#store.hasBlock(target.id, end) && this.#find(target.id, end) === undefined) end += 1;
-    const flight: Flight = { first, end, waiters: [] };
+  #launch(target: FillTarget, urgentBlock: number, how: { urgent: boolean; via?: string }): Flight {
+    const span = this.#chunkOf(target, urgentBlock);
+    let { first, end } = span;
+    if (this.#peers === undefined) {
+      first = urgentBlock;
+      end = first + 1;
+      while (end < span.end && !this.#store.hasBlock(target.id, end) && this.#find(target.id, end) === undefined)
+        end += 1;
+    }
+    const over = Promise.withResolvers<void>();
+    over.promise.catch(() => undefined);
+    const flight: Flight = { first, end, urgentBlock, via: how.via, waiters: [], from: undefined, over };
     const flights = this.#flights.get(target.id);
     if (flights === undefined) this.#flights.set(target.id, [flight]);
     else flights.push(flight);
-    void this.#fly(target, flight, urgent);
+    void this.#fly(target, flight, how.urgent);
     return flight;
+  }
+
+  /** Runs of absent blocks of a flight, that with the block asked for first, then those after it, then those before. */
+  #absent(target: ContentShape, flight: BlockRun & { urgentBlock: number }): BlockRun[] {
+    const runs: BlockRun[] = [];
+    const collect = (from: number, to: number) => {
+      for (let block = from; block < to; block += 1) {
+        if (this.#store.hasBlock(target.id, block)) continue;
+        const first = block;
+        while (block + 1 < to && !this.#store.hasBlock(target.id, block + 1)) block += 1;
+        runs.push({ first, end: block + 1 });
+      }
+    };
+    collect(flight.urgentBlock, flight.end);
+    collect(flight.first, flight.urgentBlock);
+    return runs;
   }
 
   async #fly(target: FillTarget, flight: Flight, urgent: boolean): Promise<void> {
@@ -114,7 +187,11 @@ export class Fills {
     const hold = this.#store.hold(target);
     try {
       this.#stop.signal.throwIfAborted();
-      await this.#fill(target, flight);
+      if (this.#peers === undefined) await this.#origin.fill(target, flight, this.#how(target, flight));
+      else {
+        failure = await this.#bring(target, flight, this.#peers);
+        if (failure === undefined) this.listener?.arrived(target.id, chunkOf(target, flight), flight.from);
+      }
     } catch (error) {
       failure = asFillError(error);
       this.#report(target, failure);
@@ -131,6 +208,8 @@ export class Fills {
       if (failure === undefined) waiter.resolve();
       else waiter.reject(failure);
     }
+    if (failure === undefined) flight.over.resolve();
+    else flight.over.reject(failure);
   }
 
   #report(target: FillTarget, failure: unknown): void {
@@ -139,89 +218,77 @@ export class Fills {
     this.#emit({ kind: 'fill.failed', volume, key, code: failure.code, message: failure.message });
   }
 
-  async #fill(target: FillTarget, flight: Flight): Promise<void> {
-    const { volume, key, etag } = target.fact;
-    const range = { start: flight.first * BLOCK_SIZE_BYTES, end: blockRange(flight.end - 1, target.sizeBytes).end };
-    const small = target.sizeBytes < smallContentMaxBytes;
-    const reservation = await this.#store.reserve(small ? smallFootprintBytes(target.sizeBytes) : rangeLength(range));
-    if (reservation === undefined) throw new ForebayError('diskFull', 'no space in the cache may be evicted');
-    const begunMs = this.#clock.boottimeMs();
-    try {
-      this.#emit({ kind: 'fill.begun', volume, key, ...range });
-      const stream = await target.source.origin.get(key, { etag, range, signal: this.#stop.signal });
-      if (small) await this.#fillSmall(target, stream, reservation);
-      else await this.#fillBlocks(target, flight, stream, reservation);
-      this.#emit({ kind: 'fill.done', volume, key, bytes: rangeLength(range), ms: this.#clock.boottimeMs() - begunMs });
-    } finally {
-      reservation.release();
+  /**
+   * Gets a flight's blocks from where the chunk's owner says, from one source after another. Returns the error of `via`
+   * when that failed and nobody waits for the chunk.
+   */
+  async #bring(target: FillTarget, flight: Flight, peers: Peers): Promise<unknown> {
+    const { locator } = peers;
+    const ref = { content: target.id, chunk: chunkOf(target, flight) };
+    if (flight.via !== undefined) {
+      const failure = await this.#pull(target, flight, peers, flight.via);
+      if (failure === undefined) {
+        locator.held(ref);
+        return undefined;
+      }
+      if (flight.waiters.length === 0) return failure;
     }
+    for (let tried = 1; this.#absent(target, flight).length > 0; tried += 1) {
+      const source: Source = await locator.locate(ref, this.#stop.signal);
+      if (source.kind === 'fill' || tried > sourcesTriedMax) {
+        const refill = source.kind === 'fill' ? source.refill : 'holders-failed';
+        await this.#fillRuns(target, flight, refill).catch((error: unknown) => {
+          locator.failed(ref, this.#stop.signal.aborted ? 'cancelled' : 'origin');
+          throw error;
+        });
+        locator.done(ref);
+        return undefined;
+      }
+      const failure = await this.#pull(target, flight, peers, source.from).catch((error: unknown) => {
+        locator.failed(ref, 'cancelled', source.from);
+        throw error;
+      });
+      if (failure === undefined) locator.done(ref);
+      else locator.failed(ref, blameOf(failure), source.from);
+    }
+    return undefined;
   }
 
-  async #fillSmall(target: FillTarget, stream: AsyncIterable<Uint8Array>, reservation: Reservation): Promise<void> {
-    const bytes = Buffer.allocUnsafeSlow(target.sizeBytes);
-    let length = 0;
-    for await (const slice of stream) {
-      checkRoom(length + slice.length, target.sizeBytes);
-      bytes.set(slice, length);
-      length += slice.length;
-    }
-    checkWhole(length, target.sizeBytes);
-    await this.#store.putSmall(target, bytes, reservation);
-  }
-
-  async #fillBlocks(
+  async #fillRuns(
     target: FillTarget,
     flight: Flight,
-    stream: AsyncIterable<Uint8Array>,
-    reservation: Reservation,
+    refill: Extract<Source, { kind: 'fill' }>['refill'],
   ): Promise<void> {
-    const pending = new Set<Promise<void>>();
-    const failures: unknown[] = [];
-    const put = (block: number, bytes: Buffer) => {
-      const done: Promise<void> = this.#store
-        .putBlock(target, block, bytes, reservation)
-        .then(() => {
-          this.#buffers.give(bytes);
-          wake(flight, block);
-        })
-        .catch((error: unknown) => void failures.push(error))
-        .finally(() => pending.delete(done));
-      pending.add(done);
-    };
-    let block = flight.first;
-    let buffer: Buffer | undefined;
-    let filled = 0;
-    try {
-      for await (const slice of stream) {
-        for (let at = 0; at < slice.length; ) {
-          checkRoom(block, flight.end - 1);
-          buffer ??= this.#buffers.take(rangeLength(blockRange(block, target.sizeBytes)));
-          const taken = Math.min(slice.length - at, buffer.length - filled);
-          copyInto(buffer, filled, slice, at, taken);
-          at += taken;
-          filled += taken;
-          if (filled < buffer.length) continue;
-          put(block, buffer);
-          block += 1;
-          buffer = undefined;
-          filled = 0;
-          while (pending.size >= fillBuffersMax) await Promise.race(pending);
-          if (failures.length > 0) throw failures[0];
-        }
-      }
-      checkWhole(block, flight.end);
-    } finally {
-      await Promise.all(pending);
-      if (buffer !== undefined) this.#buffers.give(buffer);
+    for (const run of this.#absent(target, flight)) {
+      const bytes = rangeLength(blocksRange({ first: run.first, count: run.end - run.first }, target.sizeBytes));
+      if (refill !== undefined)
+        this.#emit({ kind: 'origin.refill', volume: target.fact.volume, reason: refill, bytes });
+      await this.#origin.fill(target, run, this.#how(target, flight));
     }
-    if (failures.length > 0) throw failures[0];
+  }
+
+  async #pull(target: FillTarget, flight: Flight, { blocks }: Peers, from: string): Promise<ForebayError | undefined> {
+    const failure = await blocks.pull(target, this.#absent(target, flight), { ...this.#how(target, flight), from });
+    if (failure === undefined) flight.from = from;
+    return failure;
+  }
+
+  #how(target: FillTarget, flight: Flight): { signal: AbortSignal; onStored: OnStored } {
+    return { signal: this.#stop.signal, onStored: (block) => this.#stored(target, flight, block) };
+  }
+
+  #stored(target: FillTarget, flight: Flight, block: number): void {
+    this.listener?.received(target.id, rangeLength(blockRange(block, target.sizeBytes)));
+    wake(flight, block);
   }
 }
 
-/** `TypedArray.set` into shared memory copies word by word; this is a memcpy. */
-function copyInto(target: Buffer, at: number, source: Uint8Array, start: number, length: number): void {
-  const bytes = Buffer.isBuffer(source) ? source : Buffer.from(source.buffer, source.byteOffset, source.byteLength);
-  bytes.copy(target, at, start, start + length);
+function chunkOf(target: ContentShape, { first }: BlockRun): number {
+  return Math.floor(first / (target.chunkSizeBytes / BLOCK_SIZE_BYTES));
+}
+
+function stored(flight: Flight, block: number): Promise<void> {
+  return new Promise<void>((resolve, reject) => flight.waiters.push({ block, resolve, reject }));
 }
 
 /** Lets go those who wait for a block that was stored. */
@@ -230,15 +297,6 @@ function wake(flight: Flight, block: number): void {
   if (ready.length === 0) return;
   flight.waiters = flight.waiters.filter((waiter) => waiter.block !== block);
   for (const waiter of ready) waiter.resolve();
-}
-
-function checkRoom(reached: number, limit: number): void {
-  if (reached > limit) throw new ForebayError('originTruncated', 'the origin returned more bytes than were asked for');
-}
-
-function checkWhole(reached: number, wanted: number): void {
-  assert(reached <= wanted, 'a fill stays in its range');
-  if (reached < wanted) throw new ForebayError('originTruncated', 'the origin returned fewer bytes than it promised');
 }
 
 /** What a disk refuses, the reader gets round the store. */

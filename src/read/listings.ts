@@ -1,11 +1,12 @@
 /** Pages of listings, remembered as facts are (S-2): as old as `revalidate` allows, older only without the origin. */
+
+import { abortable } from '../core/abortable.ts';
 import { isForebayError } from '../core/errors.ts';
 import { originContentId } from '../core/ids.ts';
 import { listingNeverMs, listingsMax } from '../core/limits.ts';
 import type { Clock } from '../io/io.ts';
 import type { ListPage } from '../origin/origin.ts';
 import { contentDoorEtag } from '../store/fact-record.ts';
-import { abortable } from './abortable.ts';
 import type { Listing, ListRequest } from './reader.ts';
 import { Recent } from './recent.ts';
 import type { VolumeSource } from './volume-source.ts';

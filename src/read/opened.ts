@@ -4,13 +4,15 @@
  */
 import { BLOCK_SIZE_BYTES, blockCount } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
-import { readAheadChunksMax, refillsPerBlockMax } from '../core/limits.ts';
+import { readAheadChunksMax, refillsPerBlockMax, warmProgressMs } from '../core/limits.ts';
 import type { ObjectFact } from '../core/object.ts';
 import { type Range, rangeLength } from '../core/range.ts';
 import { type Clock, DiskError } from '../io/io.ts';
 import type { Emit, RefillReason } from '../observe/events.ts';
 import type { Hold, Store } from '../store/store.ts';
-import type { Fills, FillTarget } from './fills.ts';
+import type { Broadcasts } from './broadcasts.ts';
+import type { FillTarget } from './fill-target.ts';
+import type { Fills } from './fills.ts';
 import type { OpenObject, Piece } from './reader.ts';
 import type { Sequences } from './sequences.ts';
 import type { Slots } from './slots.ts';
@@ -19,6 +21,7 @@ import type { VolumeSource } from './volume-source.ts';
 export interface OpenedParts {
   readonly store: Store;
   readonly fills: Fills;
+  readonly broadcasts: Broadcasts | undefined;
   readonly sequences: Sequences;
   /** Reads round the store at once. */
   readonly bypasses: Slots;
@@ -101,6 +104,7 @@ export class Opened implements OpenObject {
 
   /** Fills the whole content; yields the bytes that are here as they grow. Throws diskFull when they do not fit. */
   async *fillWhole(signal: AbortSignal): AsyncGenerator<number> {
+    yield* this.#broadcast(signal);
     const count = blockCount(this.fact.sizeBytes);
     for (let block = 0; block < count; block += 1) {
       signal.throwIfAborted();
@@ -111,6 +115,23 @@ export class Opened implements OpenObject {
       await filled.catch((error: unknown) => this.#noteChange(error));
       yield this.#parts.store.presentBytes({ id: this.fact.content, sizeBytes: this.fact.sizeBytes });
     }
+  }
+
+  /** Takes part in a broadcast of the content, where one is worth while; yields as `fillWhole`. */
+  async *#broadcast(signal: AbortSignal): AsyncGenerator<number> {
+    const { broadcasts, store, clock } = this.#parts;
+    const { content: id, sizeBytes } = this.fact;
+    if (!broadcasts?.isWorth(this.#target) || store.presentBytes({ id, sizeBytes }) === sizeBytes) return;
+    let isOver = false;
+    const work = broadcasts.bring(this.#target, signal).finally(() => {
+      isOver = true;
+    });
+    work.catch(() => undefined);
+    while (!isOver) {
+      await Promise.race([work, clock.sleep(warmProgressMs, signal)]).catch(() => undefined);
+      yield store.presentBytes({ id, sizeBytes });
+    }
+    await work.catch((error: unknown) => this.#noteChange(error));
   }
 
   close(): void {
@@ -195,4 +216,4 @@ export class Opened implements OpenObject {
   }
 }
 
-const EMPTY = new Uint8Array(0);
+export const EMPTY = new Uint8Array(0);

@@ -4,16 +4,22 @@
  * A GET in three steps: which version is current (`versions.ts`), which of its blocks are here (`store/`), and the origin for
  * those that are not, each once (`fills.ts`). What is opened stays the version that it was opened as (S-1).
  */
+import { BroadcastDealer } from '../cluster/broadcast-dealer.ts';
+import { BroadcastMember } from '../cluster/broadcast-member.ts';
 import { blockCount } from '../core/chunk.ts';
 import { ForebayError } from '../core/errors.ts';
+import type { ContentId } from '../core/ids.ts';
 import { bypassesMax } from '../core/limits.ts';
 import type { ObjectFact } from '../core/object.ts';
-import { type Clock, DiskError } from '../io/io.ts';
+import { type Clock, DiskError, type Random } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Store } from '../store/store.ts';
-import { Fills } from './fills.ts';
+import { Broadcasts } from './broadcasts.ts';
+import { type FillPeers, Fills } from './fills.ts';
+import { Heads } from './heads.ts';
 import { Listings } from './listings.ts';
-import { Opened, type OpenedParts } from './opened.ts';
+import { EMPTY, Opened, type OpenedParts } from './opened.ts';
+import { OpenedHot } from './opened-hot.ts';
 import type {
   ExplainStep,
   Listing,
@@ -22,6 +28,7 @@ import type {
   OpenObject,
   Reader,
   Selection,
+  WarmOptions,
   WarmProgress,
 } from './reader.ts';
 import { selectedFacts, selectedKeys } from './selection.ts';
@@ -30,14 +37,18 @@ import { Slots } from './slots.ts';
 import { Versions } from './versions.ts';
 import type { VolumeSource } from './volume-source.ts';
 import { warm } from './warm.ts';
+import { WarmNodes } from './warm-nodes.ts';
 
 export interface ReaderOptions {
   readonly store: Store;
   readonly volumes: ReadonlyMap<string, VolumeSource>;
   readonly clock: Clock;
+  readonly random: Random;
   readonly emit: Emit;
   /** Fills under way at once; each takes up to `fillBuffersMax` MiB and what the origin's client buffers. */
   readonly fillsMax: number;
+  /** Absent for a node alone. */
+  readonly peers?: FillPeers;
 }
 
 export function createReader(options: ReaderOptions): ReadThrough {
@@ -47,19 +58,32 @@ export function createReader(options: ReaderOptions): ReadThrough {
 export class ReadThrough implements Reader {
   readonly #options: ReaderOptions;
   readonly #versions: Versions;
+  readonly #heads: Heads | undefined;
   readonly #listings: Listings;
   readonly #fills: Fills;
+  readonly #broadcasts: Broadcasts | undefined;
+  readonly #warmNodes: WarmNodes | undefined;
   readonly #parts: OpenedParts;
 
   constructor(options: ReaderOptions) {
     const { store, clock, emit } = options;
     this.#options = options;
-    this.#versions = new Versions({ store, clock, emit });
+    const { peers } = options;
+    this.#heads =
+      peers &&
+      new Heads(peers.cluster, {
+        head: (volume, key, signal) => this.#versions.headFor(this.#source(volume), key, signal),
+        written: (volume, key) => this.#written(volume, key),
+      });
+    this.#versions = new Versions({ store, clock, emit, heads: this.#heads });
     this.#listings = new Listings({ clock });
-    this.#fills = new Fills({ store, clock, emit, flightsMax: options.fillsMax });
+    this.#fills = new Fills({ store, clock, emit, flightsMax: options.fillsMax, peers });
+    this.#warmNodes = peers && new WarmNodes(peers.cluster, (selection, how) => this.#warmHere(selection, how));
+    this.#broadcasts = peers && this.#startBroadcasts(peers, options);
     this.#parts = {
       store,
       fills: this.#fills,
+      broadcasts: this.#broadcasts,
       sequences: new Sequences(),
       bypasses: new Slots(bypassesMax),
       clock,
@@ -82,8 +106,8 @@ export class ReadThrough implements Reader {
     const source = this.#options.volumes.get(volume);
     const fact = source === undefined ? undefined : this.#versions.fresh(source, key);
     if (source === undefined || fact === undefined) return undefined;
-    if (fact.sizeBytes > 0 && this.#options.store.hot(fact.content) === undefined) return undefined;
-    return new Opened(this.#parts, source, { fact, stale: false });
+    const bytes = fact.sizeBytes === 0 ? EMPTY : this.#options.store.hot(fact.content);
+    return bytes && new OpenedHot(this.#options, fact, bytes);
   }
 
   async list(request: ListRequest, signal?: AbortSignal): Promise<Listing> {
@@ -91,12 +115,48 @@ export class ReadThrough implements Reader {
   }
 
   /** A write through this node to a key took effect. */
-  written(volume: string, key: string): void {
+  async written(volume: string, key: string): Promise<void> {
+    this.#written(volume, key);
+    await this.#heads?.written(volume, key);
+  }
+
+  #written(volume: string, key: string): void {
     this.#versions.written(volume, key);
     this.#listings.written(volume);
   }
 
-  async *warm(selection: Selection, options: { to?: string; signal: AbortSignal }): AsyncGenerator<WarmProgress> {
+  /** A peer begins to pull from here; returns what is called at the end. */
+  serving(id: ContentId, reader: string, chunk: number): (isWhole: boolean) => void {
+    this.#broadcasts?.asked(id, reader, chunk);
+    return (isWhole) => this.#broadcasts?.served(id, reader, chunk, isWhole);
+  }
+
+  #startBroadcasts({ cluster }: FillPeers, { store, random }: ReaderOptions): Broadcasts {
+    const broadcasts = new Broadcasts({
+      cluster,
+      fills: this.#fills,
+      whole: (target) => store.wholeChunksOf(target.id),
+      dealer: (content) => new BroadcastDealer({ ...content, random }),
+      member: (content) => new BroadcastMember({ ...content, random }),
+    });
+    this.#fills.listener = broadcasts;
+    return broadcasts;
+  }
+
+  /** For peers that pull from here: a block that is on its way. */
+  arriving(id: ContentId, block: number): Promise<void> | undefined {
+    return this.#fills.arriving(id, block);
+  }
+
+  async *warm(selection: Selection, options: WarmOptions): AsyncGenerator<WarmProgress> {
+    const { nodes } = options;
+    this.#source(selection.volume);
+    if (nodes === undefined) yield* this.#warmHere(selection, options);
+    else if (this.#warmNodes !== undefined) yield* this.#warmNodes.warm(selection, { ...options, nodes });
+    else throw new ForebayError('invalidArgument', 'this node is in no cluster: it has no other nodes to warm');
+  }
+
+  async *#warmHere(selection: Selection, options: { to?: string; signal: AbortSignal }): AsyncGenerator<WarmProgress> {
     const source = this.#source(selection.volume);
     const { store, clock } = this.#options;
     const open = (key: string, signal: AbortSignal) => this.open(selection.volume, key, signal);

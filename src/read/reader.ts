@@ -64,6 +64,15 @@ export interface WarmProgress {
   readonly bytes: number;
   readonly bytesDone: number;
   readonly failed: readonly { readonly key: string; readonly message: string }[];
+  /** Of a warm on several nodes; the rest are their sums. */
+  readonly nodes?: readonly NodeProgress[];
+}
+
+export interface NodeProgress {
+  readonly node: string;
+  readonly bytes: number;
+  readonly bytesDone: number;
+  readonly isOver: boolean;
 }
 
 /** One source that was or would be tried for an object, for `explain`. */
@@ -72,6 +81,13 @@ export interface ExplainStep {
   readonly result: string;
   readonly bytes: number;
   readonly ms: number;
+}
+
+export interface WarmOptions {
+  readonly to?: string;
+  /** Nodes of the cluster that bring the objects to themselves, this one only where it is named; absent: this node. */
+  readonly nodes?: 'all' | readonly string[];
+  readonly signal: AbortSignal;
 }
 
 export interface Selection {
@@ -88,7 +104,7 @@ export interface Reader {
   openHot(volume: string, key: string): OpenObject | undefined;
   list(request: ListRequest, signal?: AbortSignal): Promise<Listing>;
   /** Brings objects here whole; yields progress at least once and at the end. With `to`, lays the objects out as plain read-only files below that directory. */
-  warm(selection: Selection, options: { to?: string; signal: AbortSignal }): AsyncIterable<WarmProgress>;
+  warm(selection: Selection, options: WarmOptions): AsyncIterable<WarmProgress>;
   /** What is here of the selected objects; `verify` re-reads and checks every present block. */
   check(selection: Selection, options: { verify: boolean; signal: AbortSignal }): AsyncIterable<ObjectState>;
   /** Frees the selected objects' bytes here where nothing forbids it; returns what was freed and what was kept. */

@@ -6,6 +6,8 @@
  * An opening may share a question that was sent no longer ago than `revalidate` allows, and none that was sent before a
  * write through this node: the answer may be of before the write.
  */
+
+import { abortable } from '../core/abortable.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { originContentId } from '../core/ids.ts';
 import { absenceNeverMs, absencesMax, originAwayMs, revalidateDeadlineMs } from '../core/limits.ts';
@@ -14,13 +16,19 @@ import type { Clock } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import { contentDoorEtag } from '../store/fact-record.ts';
 import type { Store } from '../store/store.ts';
-import { abortable } from './abortable.ts';
+import type { Heads, OwnerAnswer } from './heads.ts';
 import { Recent } from './recent.ts';
 import type { VolumeSource } from './volume-source.ts';
 
+/** What was learned, and when it was so at the latest: with an owner in between that is before the question was sent. */
+interface Answer {
+  readonly fact: ObjectFact | undefined;
+  readonly checkedMs: number;
+}
+
 interface Ask {
   readonly sentMs: number;
-  readonly answer: Promise<ObjectFact | undefined>;
+  readonly answer: Promise<Answer>;
   /** A write came after it was sent: its answer is not kept, and nobody joins it. */
   outdated: boolean;
 }
@@ -34,13 +42,15 @@ export class Versions {
   readonly #absences = new Recent<string, number>(absencesMax);
   /** Facts asked for before this are of an earlier life. */
   readonly #startedMs: number;
+  readonly #heads: Heads | undefined;
   /** Volumes whose origin failed lately → until when it is not asked while facts can serve. */
   readonly #away = new Map<string, number>();
 
-  constructor(options: { store: Store; clock: Clock; emit: Emit }) {
+  constructor(options: { store: Store; clock: Clock; emit: Emit; heads?: Heads | undefined }) {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#emit = options.emit;
+    this.#heads = options.heads;
     this.#startedMs = options.clock.boottimeMs();
   }
 
@@ -51,6 +61,7 @@ export class Versions {
     const { revalidateMs, write } = source.volume;
     // A write through an earlier life may have been acknowledged without its journal entry: the origin is asked once.
     if (write && fact.checkedMs < this.#startedMs) return undefined;
+    if (this.#heads?.maySettle(source, key, fact.checkedMs) === false) return undefined;
     if (revalidateMs === Number.POSITIVE_INFINITY) return fact;
     return this.#clock.boottimeMs() - fact.checkedMs <= revalidateMs ? fact : undefined;
   }
@@ -72,15 +83,33 @@ export class Versions {
     const stale = this.#staleFact(source, key);
     if (stale !== undefined && (this.#away.get(volume.name) ?? 0) > begunMs) return this.#serveStale(stale);
     try {
-      const asked = this.#ask(source, key, begunMs);
-      const fact = await abortable(stale === undefined ? asked : this.#orDeadline(asked), signal);
+      const asked = this.#answer(source, key, begunMs);
+      const { fact } = await abortable(stale === undefined ? asked : this.#orDeadline(asked), signal);
       if (fact === undefined) throw noSuchKey(volume.name, key);
+      // The owner answered with what it remembers, for the origin is away.
+      if (begunMs - fact.checkedMs > volume.revalidateMs) return this.#serveStale(fact);
       this.#emit({ kind: 'object.opened', volume: volume.name, key, source: 'origin' });
       return { fact, stale: false };
     } catch (error) {
       const again = this.#staleFact(source, key);
       if (again === undefined || !isForebayError(error, 'originUnavailable', 'originThrottled')) throw error;
       return this.#serveStale(again);
+    }
+  }
+
+  /**
+   * For a peer: the current version, or that there is none, and how old this knowledge was when the question came. What was
+   * learned after that has no age: the peer counts from when it sent its question.
+   */
+  async headFor(source: VolumeSource, key: string, signal: AbortSignal): Promise<OwnerAnswer> {
+    const cameMs = this.#clock.boottimeMs();
+    const ageOf = (checkedMs: number): number => Math.max(0, cameMs - checkedMs);
+    try {
+      const { fact } = await this.current(source, key, signal);
+      return { version: fact, ageMs: ageOf(fact.checkedMs) };
+    } catch (error) {
+      if (!isForebayError(error, 'noSuchKey')) throw error;
+      return { version: undefined, ageMs: ageOf(this.#absences.get(askName(source.volume.name, key)) ?? cameMs) };
     }
   }
 
@@ -116,16 +145,25 @@ export class Versions {
 
   #isKnownAbsent(source: VolumeSource, key: string, nowMs: number): boolean {
     const askedMs = this.#absences.get(askName(source.volume.name, key));
-    const { revalidateMs } = source.volume;
-    const countsMs = revalidateMs === Number.POSITIVE_INFINITY ? absenceNeverMs : revalidateMs;
-    return askedMs !== undefined && nowMs - askedMs <= countsMs;
+    if (askedMs !== undefined && this.#heads?.maySettle(source, key, askedMs) === false) return false;
+    return askedMs !== undefined && nowMs - askedMs <= countsMs(source, undefined);
   }
 
-  /** Shares the question under way where it is young enough, else asks when that one is done. */
-  async #ask(source: VolumeSource, key: string, begunMs: number): Promise<ObjectFact | undefined> {
+  /** Shares answers to others' questions where they are young enough, else asks. */
+  async #answer(source: VolumeSource, key: string, begunMs: number): Promise<Answer> {
+    for (;;) {
+      const ask = await this.#ask(source, key, begunMs);
+      const answer = await ask.answer;
+      // Asked for this opening, or after it began: nobody knows better.
+      if (ask.sentMs >= begunMs || begunMs - answer.checkedMs <= countsMs(source, answer.fact)) return answer;
+    }
+  }
+
+  /** The question under way where it was sent late enough; else a new one, when that one is done. */
+  async #ask(source: VolumeSource, key: string, begunMs: number): Promise<Ask> {
     const name = askName(source.volume.name, key);
     for (let ask = this.#asks.get(name); ask !== undefined; ask = this.#asks.get(name)) {
-      if (begunMs - ask.sentMs <= source.volume.revalidateMs) return ask.answer;
+      if (begunMs - ask.sentMs <= source.volume.revalidateMs) return ask;
       await ask.answer.catch(() => undefined);
     }
     const ask: Ask = { sentMs: this.#clock.boottimeMs(), outdated: false, answer: this.#head(source, key, () => ask) };
@@ -134,11 +172,13 @@ export class Versions {
       if (this.#asks.get(name) === ask) this.#asks.delete(name);
     };
     void ask.answer.catch(() => undefined).finally(done);
-    return ask.answer;
+    return ask;
   }
 
-  async #head(source: VolumeSource, key: string, self: () => Ask): Promise<ObjectFact | undefined> {
+  async #head(source: VolumeSource, key: string, self: () => Ask): Promise<Answer> {
     const { volume, origin } = source;
+    const owner = await this.#heads?.ask(source, key);
+    if (owner !== undefined) return this.#heard(source, key, owner, self());
     let version: ObjectVersion | undefined;
     try {
       version = await origin.head(key);
@@ -147,8 +187,15 @@ export class Versions {
       throw error;
     }
     if (this.#away.delete(volume.name)) this.#emit({ kind: 'origin.back', volume: volume.name });
-    const { sentMs, outdated } = self();
-    return outdated ? version && factOf(source, version, sentMs) : this.#learn(source, key, version, sentMs);
+    return this.#heard(source, key, { version, ageMs: 0 }, self());
+  }
+
+  #heard(source: VolumeSource, key: string, { version, ageMs }: OwnerAnswer, ask: Ask): Answer {
+    const checkedMs = ask.sentMs - ageMs;
+    const fact = ask.outdated
+      ? version && factOf(source, version, checkedMs)
+      : this.#learn(source, key, version, checkedMs);
+    return { fact, checkedMs: fact?.checkedMs ?? checkedMs };
   }
 
   #failed(volume: string, error: unknown): void {
@@ -165,13 +212,15 @@ export class Versions {
   ): ObjectFact | undefined {
     const { name } = source.volume;
     const known = this.#store.fact(name, key);
+    // What the owner remembers may be older than what this node asked by itself.
+    if (known !== undefined && known.checkedMs > sentMs && known.etag !== version?.etag) return known;
     if (version === undefined) {
       this.forget(name, key);
       this.#absences.set(askName(name, key), sentMs);
       return undefined;
     }
     if (known !== undefined && known.etag === version.etag) {
-      if (known.sizeBytes === version.sizeBytes) return this.#store.touchFact(known, sentMs);
+      if (known.sizeBytes === version.sizeBytes) return this.#store.touchFact(known, Math.max(sentMs, known.checkedMs));
       this.forget(name, key);
       throw new ForebayError('originUnavailable', `the origin gives one ETag to versions of ${key} of different sizes`);
     }
@@ -185,7 +234,7 @@ export class Versions {
   }
 
   /** With a fact at hand, a slow origin is as good as one that is away. The question goes on, and its answer is kept. */
-  async #orDeadline(asked: Promise<ObjectFact | undefined>): Promise<ObjectFact | undefined> {
+  async #orDeadline(asked: Promise<Answer>): Promise<Answer> {
     const stop = new AbortController();
     const deadline = this.#clock.sleep(revalidateDeadlineMs, stop.signal).then(() => {
       throw new ForebayError('originUnavailable', `the origin did not answer within ${revalidateDeadlineMs} ms`);
@@ -198,6 +247,11 @@ export class Versions {
       stop.abort();
     }
   }
+}
+
+/** For how long a fact, or the knowledge that there is no object, counts. */
+function countsMs({ volume: { revalidateMs } }: VolumeSource, fact: ObjectFact | undefined): number {
+  return fact === undefined && revalidateMs === Number.POSITIVE_INFINITY ? absenceNeverMs : revalidateMs;
 }
 
 function factOf(source: VolumeSource, version: ObjectVersion, checkedMs: number): ObjectFact {

@@ -135,6 +135,13 @@ export class ChunkTable {
     return this.#present[row] as number;
   }
 
+  presentCount(row: ChunkRow): number {
+    let bits = this.present(row);
+    let count = 0;
+    for (; bits !== 0; bits = (bits & (bits - 1)) >>> 0) count += 1;
+    return count;
+  }
+
   hasBlock(row: ChunkRow, block: number): boolean {
     return (((this.#present[row] as number) >>> block) & 1) === 1;
   }

@@ -72,6 +72,12 @@ export class StoreIndex {
     return this.contents.presentBlocks(row) === blockCount(this.contents.sizeBytes(row));
   }
 
+  isWholeChunk(row: ContentRow, chunk: ChunkRow): boolean {
+    const blocks = this.contents.chunkBlocks(row);
+    const first = this.chunks.index(chunk) * blocks;
+    return this.chunks.presentCount(chunk) === Math.min(blocks, blockCount(this.contents.sizeBytes(row)) - first);
+  }
+
   /** The content's row, added when missing. */
   ensureContent(id: ContentId, content: { sizeBytes: number; chunkSizeBytes: number }): ContentRow {
     return this.contents.find(id) ?? this.contents.add(id, content);

@@ -150,6 +150,31 @@ export class Store {
     };
   }
 
+  /** As `hold`, for a content of which something is here or on its way; `undefined` where there is nothing. */
+  holdKnown(id: ContentId, sizeBytes: number): (Hold & { readonly chunkSizeBytes: number }) | undefined {
+    const { contents } = this.#parts.index;
+    const row = contents.find(id);
+    if (row === undefined || contents.sizeBytes(row) !== sizeBytes || contents.has(row, FLAG_DOOMED)) return undefined;
+    const chunkSizeBytes = contents.chunkBlocks(row) * BLOCK_SIZE_BYTES;
+    return { ...this.hold({ id, sizeBytes, chunkSizeBytes }), chunkSizeBytes };
+  }
+
+  /** Every chunk that is here whole, in no order. */
+  *wholeChunks(): Generator<{ readonly content: ContentId; readonly chunk: number }> {
+    const { index } = this.#parts;
+    for (const row of index.contents.rows())
+      for (const chunk of index.chunksOf(row))
+        if (index.isWholeChunk(row, chunk)) yield { content: index.contents.id(row), chunk: index.chunks.index(chunk) };
+  }
+
+  /** The chunks of a content that are here whole. */
+  *wholeChunksOf(id: ContentId): Generator<number> {
+    const { index } = this.#parts;
+    const row = index.contents.find(id);
+    if (row === undefined) return;
+    for (const chunk of index.chunksOf(row)) if (index.isWholeChunk(row, chunk)) yield index.chunks.index(chunk);
+  }
+
   /**
    * The present bytes from `range.start` on, at most to `range.end`; `undefined` when the first block is absent. The caller
    * holds the content. With `verify` each block is read and checked, and bytes are returned.

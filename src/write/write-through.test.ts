@@ -136,7 +136,9 @@ async function setUp(t: TestContext, setting: Setting = {}) {
     clock,
     random: createRealRandom(),
     emit: (event) => events.push(event),
-    onWritten: (name, key) => written.push(`${name}/${key}`),
+    onWritten: (name, key) => {
+      written.push(`${name}/${key}`);
+    },
   });
   t.after(async () => {
     writer.close();

@@ -42,7 +42,7 @@ export interface WriterOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly emit: Emit;
-  readonly onWritten: (volume: string, key: string) => void;
+  readonly onWritten: (volume: string, key: string) => void | Promise<void>;
 }
 
 /** `close` ends the watch over idle uploads; requests under way go on. */
@@ -81,7 +81,7 @@ class WriteThrough implements Writer {
       await origin.delete(target.key, condition?.ifMatch === undefined ? {} : { ifMatch: condition.ifMatch });
       this.#options.emit({ kind: 'write.deleted', volume: target.volume, key: target.key });
     } finally {
-      this.#options.onWritten(target.volume, target.key);
+      await this.#options.onWritten(target.volume, target.key);
     }
   }
 
@@ -188,7 +188,7 @@ class WriteThrough implements Writer {
       if (bytes !== undefined) this.#done(target, bytes, fromMs);
       return { doorEtag: completion.doorEtag, modifiedMs: completion.modifiedMs };
     } finally {
-      this.#options.onWritten(target.volume, target.key);
+      await this.#options.onWritten(target.volume, target.key);
     }
   }
 
@@ -265,7 +265,7 @@ class WriteThrough implements Writer {
       const modifiedMs = Math.floor(this.#options.clock.wallMs());
       return { doorEtag: doorEtagOf({ ...target, origin }, etag), modifiedMs };
     } finally {
-      this.#options.onWritten(target.volume, target.key);
+      await this.#options.onWritten(target.volume, target.key);
     }
   }
 

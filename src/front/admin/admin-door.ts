@@ -224,10 +224,10 @@ class AdminDoor {
   }
 
   async #warm({ request, response, key, signal }: Call): Promise<number> {
-    const { to, ...given } = checked(WARM, await bodyOf(request));
+    const { to, nodes, ...given } = checked(WARM, await bodyOf(request));
     // `to` writes to the node's own file system.
     demand(key, given.volume, to === undefined ? 'read' : 'admin');
-    const options = { signal, ...(to !== undefined && { to }) };
+    const options = { signal, ...(to !== undefined && { to }), ...(nodes !== undefined && { nodes }) };
     return sendLines(response, this.#options.reader.warm(selectionOf(given), options), signal);
   }
 

@@ -33,6 +33,7 @@ export const WARM = z
       .max(4096)
       .regex(/^\/[^\0]*$/, 'an absolute path on the machine of the node')
       .optional(),
+    nodes: z.union([z.literal('all'), z.array(z.string().min(1).max(255)).min(1).max(10_000)]).optional(),
   })
   .refine(oneOf, ONE_OF);
 export const CHECK = z.strictObject({ ...selection, verify: z.boolean().default(false) }).refine(oneOf, ONE_OF);

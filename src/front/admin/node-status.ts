@@ -32,6 +32,22 @@ export interface NodeStatus {
   readonly memory: { readonly rssBytes: number; readonly heapBytes: number; readonly budgetBytes: number };
   readonly store: StoreStatus;
   readonly volumes: readonly VolumeStatus[];
+  /** `null` for a node alone. */
+  readonly membership: MembershipStatus | null;
+}
+
+export interface MembershipStatus {
+  readonly epoch: number;
+  /** The coordinator does not answer: the members are those of before. */
+  readonly isFrozen: boolean;
+  /** This node's session is valid: it may act as an owner. */
+  readonly mayAct: boolean;
+  readonly members: readonly {
+    readonly node: string;
+    readonly zone: string;
+    readonly address: string;
+    readonly capacityBytes: number;
+  }[];
 }
 
 /** Why a node is not ready, in words without names of volumes: `/readyz` is open to everyone. */

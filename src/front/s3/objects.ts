@@ -30,11 +30,13 @@ export function getObject(request: S3Request): void | Promise<void> {
   const object = request.parts.reader.openHot(bucket, key);
   if (object === undefined) return openAndSend(request);
   try {
-    if (object.hot === undefined && exchange.method !== 'HEAD') return openAndSend(request);
+    const isHead = exchange.method === 'HEAD';
+    const hot = isHead ? undefined : object.hot;
+    if (hot === undefined && !isHead) return openAndSend(request);
     const plan = planAnswer(request, object);
     if (plan === undefined) return;
-    if (exchange.method === 'HEAD') sendHead(request, plan);
-    else sendHot(request, plan, object.hot as Uint8Array);
+    if (hot === undefined) sendHead(request, plan);
+    else sendHot(request, plan, hot);
   } finally {
     object.close();
   }
@@ -47,8 +49,10 @@ async function openAndSend(request: S3Request): Promise<void> {
     try {
       const plan = planAnswer(request, object);
       if (plan === undefined) return;
-      if (exchange.method === 'HEAD' || plan.range.start === plan.range.end) sendHead(request, plan);
-      else if (object.hot !== undefined) sendHot(request, plan, object.hot);
+      const isEmpty = exchange.method === 'HEAD' || plan.range.start === plan.range.end;
+      const hot = isEmpty ? undefined : object.hot;
+      if (isEmpty) sendHead(request, plan);
+      else if (hot !== undefined) sendHot(request, plan, hot);
       else await sendPieces(request, plan, object);
       return;
     } catch (error) {

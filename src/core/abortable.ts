@@ -1,4 +1,4 @@
-import { abortReason } from '../core/errors.ts';
+import { abortReason } from './errors.ts';
 
 /** `promise`, or the signal's reason when it aborts first. The promise goes on; its failure is then of no interest. */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

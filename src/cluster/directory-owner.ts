@@ -1,0 +1,117 @@
+/**
+ * This node as the owner of slots: answers where chunks are, sends grants to those who wait, and takes slots over when the
+ * membership changes. What it decides is in `directory.ts`.
+ */
+import { directoryTickMs } from '../core/limits.ts';
+import type { Json, PeerMessage } from '../io/peers.ts';
+import { type ChunkRef, chunkName } from './chunk-ref.ts';
+import {
+  answerToWire,
+  countOf,
+  fieldsOf,
+  itemsOf,
+  listOf,
+  outcomeFromWire,
+  refFromWire,
+  type WireAnswer,
+} from './chunk-wire.ts';
+import type { Cluster } from './cluster.ts';
+import type { Asker, DirectoryDecider, Grant } from './directory.ts';
+import type { Members } from './member.ts';
+import type { SlotMove } from './placement.ts';
+import { type Slot, slotOfChunk } from './slot.ts';
+
+export class DirectoryOwner {
+  readonly #cluster: Cluster;
+  readonly #decider: DirectoryDecider;
+
+  constructor(cluster: Cluster, decider: DirectoryDecider) {
+    this.#cluster = cluster;
+    this.#decider = decider;
+    cluster.handle('directory.locate', (from, message) => this.#locate(from, message));
+    cluster.handle('directory.report', (from, message) => this.#report(from, message));
+    cluster.handle('directory.held', (from, message) => this.#held(from, message));
+    cluster.onMembers((members, moves) => this.#changed(members, moves));
+  }
+
+  /** Ends leases that have timed out, until the cluster closes. */
+  async run(): Promise<void> {
+    const { clock, closing } = this.#cluster;
+    for (;;) {
+      await clock.sleep(directoryTickMs, closing);
+      this.#send(this.#decider.tick(clock.boottimeMs()));
+    }
+  }
+
+  /** Who has a chunk of ours. */
+  holders(ref: ChunkRef): ReturnType<DirectoryDecider['holders']> {
+    return this.#decider.holders(ref);
+  }
+
+  #isOurs(ref: ChunkRef): boolean {
+    return this.#cluster.placement.owner(slotOfChunk(ref))?.node === this.#cluster.self;
+  }
+
+  #locate(from: string, message: PeerMessage): Json {
+    const refs = listOf(message['refs']).map(refFromWire);
+    if (!this.#cluster.mayAct()) return refs.map(() => ({ kind: 'notOwner' }));
+    const ours = refs.filter((ref) => this.#isOurs(ref));
+    const asker: Asker = { node: from, zone: this.#cluster.member(from)?.zone ?? '' };
+    const located = this.#decider.locate(this.#cluster.clock.boottimeMs(), asker, ours);
+    const answers = new Map<string, WireAnswer>(
+      ours.map((ref, index) => [chunkName(ref), located[index] ?? { kind: 'notOwner' }]),
+    );
+    return refs.map((ref) => answerToWire(answers.get(chunkName(ref)) ?? { kind: 'notOwner' }));
+  }
+
+  #report(from: string, message: PeerMessage): Json {
+    const outcomes = itemsOf(message)
+      .map(outcomeFromWire)
+      .filter(({ ref }) => this.#isOurs(ref));
+    this.#send(this.#decider.report(this.#cluster.clock.boottimeMs(), from, outcomes));
+    return null;
+  }
+
+  #held(from: string, message: PeerMessage): Json {
+    for (const item of itemsOf(message)) {
+      const { refs, last } = fieldsOf(item);
+      const ours = listOf(refs)
+        .map(refFromWire)
+        .filter((ref) => this.#isOurs(ref));
+      const nowMs = this.#cluster.clock.boottimeMs();
+      const grants =
+        last === undefined
+          ? this.#decider.held(nowMs, from, ours)
+          : this.#decider.held(nowMs, from, ours, { epoch: countOf(last) });
+      this.#send(grants);
+    }
+    return null;
+  }
+
+  #changed({ epoch, members }: Members, moves: readonly SlotMove[]): void {
+    const { self, clock } = this.#cluster;
+    const nowMs = clock.boottimeMs();
+    const gone: Slot[] = [];
+    const come: Slot[] = [];
+    for (const { slot, from, to } of moves) {
+      if (from === self) gone.push(slot);
+      if (to === self) come.push(slot);
+    }
+    if (gone.length > 0) this.#decider.handOver(gone);
+    const askers = members.map(({ node, zone }) => ({ node, zone }));
+    const grants = this.#decider.members(nowMs, askers);
+    if (come.length > 0)
+      this.#decider.takeOver(
+        nowMs,
+        epoch,
+        come,
+        members.map(({ node }) => node),
+      );
+    this.#send(grants);
+  }
+
+  #send(grants: readonly Grant[]): void {
+    for (const { node, ref, answer } of grants)
+      this.#cluster.tell(node, 'directory.grant', { ref: chunkName(ref), answer: answerToWire(answer) });
+  }
+}

@@ -1,0 +1,250 @@
+/**
+ * Where this node gets a chunk that it lacks: asks the owner of the chunk's slot, waits for its grants, and reports how it
+ * ended. Questions to one owner travel together while an earlier one is under way.
+ *
+ * Promise (S-11): the origin is read only with the owner's leave, or, after the owner could not be reached for
+ * `ownerPatienceMs`, without it, which is said.
+ */
+import { isForebayError } from '../core/errors.ts';
+import { ownerPatienceMs, ownerRetryMs } from '../core/limits.ts';
+import type { PeerMessage } from '../io/peers.ts';
+import type { RefillReason as CountedRefill } from '../observe/events.ts';
+import { type ChunkRef, chunkName } from './chunk-ref.ts';
+import {
+  answerFromWire,
+  fieldsOf,
+  itemsOf,
+  listOf,
+  REFILL_REASONS,
+  refFromWire,
+  textOf,
+  type WireAnswer,
+} from './chunk-wire.ts';
+import type { Cluster } from './cluster.ts';
+import type { FailureReason } from './directory.ts';
+import type { Members } from './member.ts';
+import type { SlotMove } from './placement.ts';
+import { slotOfChunk } from './slot.ts';
+
+export type Source =
+  | { readonly kind: 'pull'; readonly from: string }
+  /** `refill`: the cluster had read it from the origin before. */
+  | { readonly kind: 'fill'; readonly refill: CountedRefill | undefined };
+
+export interface LocatorOptions {
+  readonly cluster: Cluster;
+  /** The chunks that are here whole. */
+  readonly holdings: () => Iterable<ChunkRef>;
+}
+
+interface Question {
+  readonly ref: ChunkRef;
+  readonly answer: PromiseWithResolvers<WireAnswer>;
+}
+
+/** One chunk that this node wants. A grant may come before the answer that told it to wait. */
+interface Want {
+  granted: WireAnswer | undefined;
+  wake: () => void;
+}
+
+export class Locator {
+  readonly #cluster: Cluster;
+  readonly #holdings: () => Iterable<ChunkRef>;
+  readonly #questions = new Map<string, Question[]>();
+  readonly #asking = new Set<string>();
+  readonly #wants = new Map<string, Want>();
+  #joined = false;
+
+  constructor({ cluster, holdings }: LocatorOptions) {
+    this.#cluster = cluster;
+    this.#holdings = holdings;
+    cluster.handle('directory.grant', (_from, message) => this.#granted(message));
+    cluster.handle('lost:directory.report', (_node, message) => this.#reportAgain(message));
+    cluster.handle('lost:directory.held', (node, message) => this.#heldAgain(node, message));
+    cluster.onMembers((members, moves) => this.#changed(members, moves));
+  }
+
+  /** Where to get a chunk now; report the end of it. One call per chunk at a time. Rejects with the signal's reason only. */
+  async locate(ref: ChunkRef, signal: AbortSignal): Promise<Source> {
+    const name = chunkName(ref);
+    const want: Want = { granted: undefined, wake: () => undefined };
+    this.#wants.set(name, want);
+    try {
+      return await this.#locate(ref, want, signal);
+    } finally {
+      if (this.#wants.get(name) === want) this.#wants.delete(name);
+    }
+  }
+
+  /** A chunk that the owner knows to be on its way is here whole. */
+  done(ref: ChunkRef): void {
+    this.#tellOwner(ref, 'directory.report', { ref: chunkName(ref), kind: 'done' });
+  }
+
+  failed(ref: ChunkRef, reason: FailureReason, source?: string): void {
+    this.#tellOwner(ref, 'directory.report', {
+      ref: chunkName(ref),
+      kind: 'failed',
+      reason,
+      ...(source !== undefined && { source }),
+    });
+  }
+
+  /** A chunk is here whole that came without the owner's knowledge: by a broadcast. */
+  held(ref: ChunkRef): void {
+    this.#tellOwner(ref, 'directory.held', { refs: [chunkName(ref)] });
+  }
+
+  async #locate(ref: ChunkRef, want: Want, signal: AbortSignal): Promise<Source> {
+    const { clock, placement } = this.#cluster;
+    let awaySinceMs: number | undefined;
+    for (;;) {
+      signal.throwIfAborted();
+      const owner = placement.owner(slotOfChunk(ref));
+      const answer = owner === undefined ? undefined : await this.#askUnlessAway(owner.node, ref);
+      signal.throwIfAborted();
+      if (answer === undefined || answer.kind === 'notOwner') {
+        const nowMs = clock.boottimeMs();
+        awaySinceMs ??= nowMs;
+        if (nowMs - awaySinceMs >= ownerPatienceMs) return { kind: 'fill', refill: 'owner-away' };
+        await clock.sleep(ownerRetryMs, signal);
+        continue;
+      }
+      awaySinceMs = undefined;
+      const source =
+        sourceOf(answer) ?? (answer.kind === 'wait' ? await this.#wait(want, answer.ms, signal) : undefined);
+      if (source !== undefined) return source;
+    }
+  }
+
+  /** `undefined` when the owner cannot be asked. */
+  async #askUnlessAway(owner: string, ref: ChunkRef): Promise<WireAnswer | undefined> {
+    try {
+      return await this.#ask(owner, ref);
+    } catch (error) {
+      if (!isForebayError(error)) throw error;
+      return undefined;
+    }
+  }
+
+  #ask(owner: string, ref: ChunkRef): Promise<WireAnswer> {
+    const question: Question = { ref, answer: Promise.withResolvers<WireAnswer>() };
+    const waiting = this.#questions.get(owner);
+    if (waiting === undefined) this.#questions.set(owner, [question]);
+    else waiting.push(question);
+    if (!this.#asking.has(owner)) void this.#askAll(owner);
+    return question.answer.promise;
+  }
+
+  async #askAll(owner: string): Promise<void> {
+    this.#asking.add(owner);
+    await Promise.resolve();
+    for (let batch = this.#questions.get(owner); batch !== undefined; batch = this.#questions.get(owner)) {
+      this.#questions.delete(owner);
+      try {
+        const refs = batch.map(({ ref }) => chunkName(ref));
+        const answers = listOf(await this.#cluster.call(owner, { type: 'directory.locate', refs }));
+        for (const [index, { answer }] of batch.entries()) answer.resolve(answerFromWire(answers[index]));
+      } catch (error) {
+        for (const { answer } of batch) answer.reject(error);
+      }
+    }
+    this.#asking.delete(owner);
+  }
+
+  /** The grant, or nothing when it is time to ask again. */
+  async #wait(want: Want, ms: number, signal: AbortSignal): Promise<Source | undefined> {
+    if (want.granted === undefined) {
+      const woken = new AbortController();
+      want.wake = () => woken.abort();
+      await this.#cluster.clock.sleep(ms, AbortSignal.any([signal, woken.signal])).catch(() => undefined);
+      signal.throwIfAborted();
+    }
+    const { granted } = want;
+    want.granted = undefined;
+    return granted === undefined ? undefined : sourceOf(granted);
+  }
+
+  #granted(message: PeerMessage): null {
+    for (const item of itemsOf(message)) {
+      const { ref, answer } = fieldsOf(item);
+      const name = chunkName(refFromWire(ref));
+      const want = this.#wants.get(name);
+      if (want === undefined) {
+        // Nobody waits for it any more: let the owner give it to another.
+        this.failed(refFromWire(ref), 'cancelled');
+        continue;
+      }
+      want.granted = answerFromWire(answer);
+      want.wake();
+    }
+    return null;
+  }
+
+  /** A new owner learns what is here, and those who waited for the old one ask the new. */
+  #changed({ epoch }: Members, moves: readonly SlotMove[]): void {
+    const { placement, self } = this.#cluster;
+    const moved = new Set(moves.map(({ slot }) => slot));
+    const first = !this.#joined;
+    this.#joined = true;
+    const owners = new Map<string, string[]>();
+    for (const { to } of moves) if (to !== undefined) owners.set(to, []);
+    for (const ref of this.#holdings()) {
+      const slot = slotOfChunk(ref);
+      if (!first && !moved.has(slot)) continue;
+      const owner = placement.owner(slot)?.node;
+      if (owner === undefined) continue;
+      const refs = owners.get(owner);
+      if (refs === undefined) owners.set(owner, [chunkName(ref)]);
+      else refs.push(chunkName(ref));
+    }
+    for (const [owner, refs] of owners) {
+      for (let at = 0; at < refs.length; at += HELD_BATCH)
+        this.#cluster.tell(owner, 'directory.held', { refs: refs.slice(at, at + HELD_BATCH) });
+      this.#cluster.tell(owner, 'directory.held', { refs: [], last: epoch });
+    }
+    for (const [name, want] of this.#wants)
+      if (moved.has(slotOfChunk(refFromWire(name))) && placement.owner(slotOfChunk(refFromWire(name)))?.node !== self)
+        want.wake();
+  }
+
+  #tellOwner(ref: ChunkRef, type: string, item: { readonly [name: string]: string | readonly string[] }): void {
+    const owner = this.#cluster.placement.owner(slotOfChunk(ref));
+    if (owner !== undefined) this.#cluster.tell(owner.node, type, item);
+  }
+
+  /** A report that did not arrive is told to whoever is the owner then: what is here is worth knowing, how it came is not. */
+  async #reportAgain(message: PeerMessage): Promise<null> {
+    const { clock, closing } = this.#cluster;
+    await clock.sleep(ownerPatienceMs, closing).catch(() => undefined);
+    if (closing.aborted) return null;
+    for (const item of itemsOf(message)) {
+      const { ref, kind } = fieldsOf(item);
+      if (kind === 'done') this.done(refFromWire(ref));
+    }
+    return null;
+  }
+
+  async #heldAgain(node: string, message: PeerMessage): Promise<null> {
+    const { clock, closing } = this.#cluster;
+    await clock.sleep(ownerPatienceMs, closing).catch(() => undefined);
+    if (closing.aborted || this.#cluster.member(node) === undefined) return null;
+    for (const item of itemsOf(message)) {
+      const { refs, last } = fieldsOf(item);
+      const known = listOf(refs).map(textOf);
+      this.#cluster.tell(node, 'directory.held', { refs: known, ...(last !== undefined && { last }) });
+    }
+    return null;
+  }
+}
+
+/** Chunks in one thing told: with their names some 20 KiB. */
+const HELD_BATCH = 512;
+
+function sourceOf(answer: WireAnswer): Source | undefined {
+  if (answer.kind === 'pull') return { kind: 'pull', from: answer.from };
+  if (answer.kind === 'fill')
+    return { kind: 'fill', refill: answer.refill === undefined ? undefined : REFILL_REASONS[answer.refill] };
+  return undefined;
+}

@@ -1,0 +1,65 @@
+/** Opens what a node of a cluster needs of the world: its coordinator, the transport to its peers, the cluster's secret. */
+import { readFileSync } from 'node:fs';
+import { assert } from '../core/assert.ts';
+import { ForebayError } from '../core/errors.ts';
+import type { Io } from '../io/io.ts';
+import { openCoordinator } from '../io/real/open-coordinator.ts';
+import { createRealPeers, type RealPeers } from '../io/real/peers.ts';
+import type { Emit } from '../observe/events.ts';
+import { openSecretFile } from './cluster-secret.ts';
+import type { Config } from './config.ts';
+import type { NodeCluster } from './node.ts';
+
+export interface OpenedCluster extends NodeCluster {
+  /** Ends the transport's threads; after the node is closed. */
+  close(): Promise<void>;
+}
+
+/** `undefined` for a node alone. Throws config, coordinatorUnavailable or coordinatorRefused. */
+export async function openCluster(
+  config: Config,
+  { io, emit }: { io: Io; emit: Emit },
+): Promise<OpenedCluster | undefined> {
+  const { cluster, node } = config;
+  if (cluster.coordinator === undefined) return undefined;
+  assert(cluster.secretFile, 'a cluster has a secret');
+  const file = openSecretFile(cluster.secretFile, () => io.clock.boottimeMs());
+  if (file.isOpenToOthers)
+    emit({
+      kind: 'node.warning',
+      message: `others may read ${cluster.secretFile}; run: chmod 600 ${cluster.secretFile}`,
+    });
+  const peers: RealPeers = createRealPeers({
+    network: io.network,
+    clock: io.clock,
+    random: io.random,
+    ffi: node.ffi,
+  });
+  const coordinator = await openCoordinator(cluster.coordinator, {
+    cluster: cluster.name,
+    clock: io.clock,
+    random: io.random,
+    ffi: node.ffi,
+    user: cluster.coordinatorUser,
+    password: textOf('coordinatorPasswordFile', cluster.coordinatorPasswordFile)?.trim(),
+    ca: textOf('coordinatorCaFile', cluster.coordinatorCaFile),
+    certificate: textOf('coordinatorCertificateFile', cluster.coordinatorCertificateFile),
+    key: textOf('coordinatorKeyFile', cluster.coordinatorKeyFile),
+  });
+  return {
+    coordinator,
+    listenPeers: peers.listen,
+    secrets: () => file.secrets(),
+    close: () => peers.close(),
+  };
+}
+
+function textOf(key: string, path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new ForebayError('config', `cluster.${key} ${path} cannot be read (${code})`, { cause: error });
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * Object metadata in a cluster (DESIGN.md section 5): the owner of a key's directory asks the origin for all, once per
+ * `revalidate`, and hears of every write through Forebay before the write is acknowledged (S-2).
+ *
+ * In volumes with `write`, only the owner takes a remembered fact for fresh, and only one that it learned since the
+ * membership last changed: whoever was the owner before may have been told of a write.
+ */
+import type { Fields } from '../cluster/chunk-wire.ts';
+import { countOf, fieldsOf, itemsOf, textOf } from '../cluster/chunk-wire.ts';
+import type { Cluster } from '../cluster/cluster.ts';
+import { slotOfDirectory } from '../cluster/slot.ts';
+import { ERRORS, type ErrorCode, ForebayError, isForebayError } from '../core/errors.ts';
+import { headCallMs, ownerRetryMs, writtenPatienceMs } from '../core/limits.ts';
+import type { ObjectVersion } from '../core/object.ts';
+import type { Json, PeerMessage } from '../io/peers.ts';
+import type { VolumeSource } from './volume-source.ts';
+
+/** What the owner says: the version, or that there is none, as of `ageMs` ago at most. */
+export interface OwnerAnswer {
+  readonly version: ObjectVersion | undefined;
+  readonly ageMs: number;
+}
+
+/** How an owner finds the current version, without asking further. */
+export type LocalHead = (volume: string, key: string, signal: AbortSignal) => Promise<OwnerAnswer>;
+
+export class Heads {
+  readonly #cluster: Cluster;
+  #ownedSinceMs = Number.NEGATIVE_INFINITY;
+
+  constructor(cluster: Cluster, parts: { head: LocalHead; written: (volume: string, key: string) => void }) {
+    this.#cluster = cluster;
+    cluster.handle('head', (_from, message, signal) => this.#answer(message, parts.head, signal));
+    cluster.handle('head.written', (_from, message) => {
+      for (const item of itemsOf(message)) {
+        const { volume, key } = fieldsOf(item);
+        parts.written(textOf(volume), textOf(key));
+      }
+      return null;
+    });
+    cluster.onMembers(() => {
+      this.#ownedSinceMs = cluster.clock.boottimeMs();
+    });
+  }
+
+  /** Whether a fact learned at `checkedMs` may be taken for fresh here by its age alone. */
+  maySettle(source: VolumeSource, key: string, checkedMs: number): boolean {
+    if (!source.volume.write) return true;
+    return checkedMs >= this.#ownedSinceMs && this.#isOwner(source.volume.name, key) && this.#cluster.mayAct();
+  }
+
+  /** The owner's answer; `undefined` when this node is to ask the origin: it is the owner, or the owner cannot be asked. */
+  async ask(source: VolumeSource, key: string): Promise<OwnerAnswer | undefined> {
+    const volume = source.volume.name;
+    const owner = this.#owner(volume, key);
+    if (owner === undefined || owner === this.#cluster.self) return undefined;
+    try {
+      const answer = fieldsOf(
+        await this.#cluster.call(owner, { type: 'head', volume, key }, { deadlineMs: headCallMs }),
+      );
+      return { version: versionFromWire(key, answer), ageMs: countOf(answer['ageMs']) };
+    } catch (error) {
+      if (!isForebayError(error)) throw error;
+      if (isForebayError(error, ...OWNER_ERRORS)) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * A write through this node took effect: its owner is told before the write is acknowledged. While the owner cannot be
+   * reached the write waits, until the owner is another or `writtenPatienceMs` have passed.
+   */
+  async written(volume: string, key: string): Promise<void> {
+    const { clock, closing } = this.#cluster;
+    const untilMs = clock.boottimeMs() + writtenPatienceMs;
+    for (;;) {
+      const owner = this.#owner(volume, key);
+      if (owner === undefined || owner === this.#cluster.self || closing.aborted) return;
+      try {
+        await this.#cluster.call(owner, { type: 'head.written', items: [{ volume, key }] });
+        return;
+      } catch (error) {
+        if (!isForebayError(error)) throw error;
+        if (clock.boottimeMs() >= untilMs) {
+          const message = `${owner} could not be told of a write to ${volume}/${key}: it may answer with what was there before, for as long as its revalidate says`;
+          this.#cluster.emit({ kind: 'node.warning', message });
+          return;
+        }
+        await clock.sleep(ownerRetryMs, closing).catch(() => undefined);
+      }
+    }
+  }
+
+  #owner(volume: string, key: string): string | undefined {
+    return this.#cluster.placement.owner(slotOfDirectory(volume, key))?.node;
+  }
+
+  #isOwner(volume: string, key: string): boolean {
+    return this.#owner(volume, key) === this.#cluster.self;
+  }
+
+  async #answer(message: PeerMessage, head: LocalHead, signal: AbortSignal): Promise<Json> {
+    const volume = textOf(message['volume']);
+    const key = textOf(message['key']);
+    if (!this.#isOwner(volume, key) || !this.#cluster.mayAct())
+      throw new ForebayError('notHeld', `${this.#cluster.self} is not the owner of ${volume}/${key}`);
+    const { version, ageMs } = await head(volume, key, signal);
+    const age = { ageMs: Math.ceil(Math.min(ageMs, Number.MAX_SAFE_INTEGER)) };
+    return version === undefined ? age : { ...versionToWire(version), ...age };
+  }
+}
+
+/** The owner cannot help: this node asks the origin itself. A throttled origin is not asked by everyone in turn. */
+const OWNER_ERRORS: readonly ErrorCode[] = [
+  'originUnavailable',
+  'peerUnreachable',
+  'peerTimeout',
+  'peerRefused',
+  'notHeld',
+  'noSuchBucket',
+  'shuttingDown',
+  'overloaded',
+  'invalidRequest',
+  'internal',
+].filter((code): code is ErrorCode => code in ERRORS);
+
+function versionToWire(version: ObjectVersion): { readonly [name: string]: Json } {
+  const { sizeBytes, etag, modifiedMs, headers, metadata } = version;
+  return { sizeBytes, etag, modifiedMs, headers: { ...headers }, metadata: { ...metadata } };
+}
+
+function versionFromWire(key: string, fields: Fields): ObjectVersion | undefined {
+  if (fields['etag'] === undefined) return undefined;
+  return {
+    key,
+    sizeBytes: countOf(fields['sizeBytes']),
+    etag: textOf(fields['etag']),
+    modifiedMs: countOf(fields['modifiedMs']),
+    headers: textsOf(fields['headers']),
+    metadata: textsOf(fields['metadata']),
+  };
+}
+
+function textsOf(value: Json | undefined): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(fieldsOf(value)).map(([name, text]) => [name, textOf(text)]));
+}
