@@ -24,6 +24,7 @@ import { fillBuffersMax, smallContentMaxBytes, sourcesTriedMax } from '../core/l
 import type { ObjectFact } from '../core/object.ts';
 import { rangeLength } from '../core/range.ts';
 import { type Clock, DiskError } from '../io/io.ts';
+import type { PullWant } from '../mover/mover.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Reservation } from '../store/space.ts';
 import { type ContentShape, type Store, smallFootprintBytes } from '../store/store.ts';
@@ -256,7 +257,7 @@ export class Fills {
         throw error;
       });
       if (failure === undefined) locator.done(ref);
-      else locator.failed(ref, blameOf(failure), source.from);
+      else locator.failed(ref, blameOf(failure) ?? 'unreachable', source.from);
     }
     return undefined;
   }
@@ -281,9 +282,11 @@ export class Fills {
       flight.from = from;
       return undefined;
     } catch (error) {
-      if (this.#stop.signal.aborted || !isForebayError(error, ...PEER_ERRORS)) throw error;
-      if (error.code === 'peerCorrupt') this.#peers?.cluster.tell(from, 'blocks.suspect', target.id);
-      return error;
+      if (!(error instanceof PeerFailure)) throw error;
+      const { cause } = error;
+      if (this.#stop.signal.aborted) throw cause;
+      if (cause.code === 'peerCorrupt') this.#peers?.cluster.tell(from, 'blocks.suspect', target.id);
+      return cause;
     }
   }
 
@@ -294,7 +297,7 @@ export class Fills {
     const bytes = small
       ? smallFootprintBytes(target.sizeBytes)
       : rangeLength(blocksRange({ first: run.first, count }, target.sizeBytes));
-    const endpoint = cluster.endpoint(from);
+    const endpoint = peersOwn(() => cluster.endpoint(from));
     const reservation = await this.#reserve(bytes);
     const request = {
       from: endpoint,
@@ -310,7 +313,7 @@ export class Fills {
           assert(got !== undefined, 'a pull without a file hands over its bytes');
           await this.#store.putSmall(target, got, reservation);
         };
-        await cluster.mover.pull({ ...request, into: undefined, onBlock });
+        await this.#pullBlocks({ ...request, into: undefined, onBlock });
         return;
       }
       const receiving = await this.#store.receive(target, run.first);
@@ -318,9 +321,29 @@ export class Fills {
         receiving.stored(block, checksum, reservation);
         this.#stored(target, flight, block);
       };
-      await cluster.mover.pull({ ...request, into: receiving.file, onBlock }).finally(() => receiving.close());
+      await this.#pullBlocks({ ...request, into: receiving.file, onBlock }).finally(() => receiving.close());
     } finally {
       reservation.release();
+    }
+  }
+
+  /** Pulls; what the peer is to blame for rejects as PeerFailure, what this node does not manage as it is. */
+  async #pullBlocks(want: PullWant): Promise<void> {
+    const { cluster } = this.#peers as FillPeers;
+    let own: { readonly error: unknown } | undefined;
+    const onBlock: PullWant['onBlock'] = async (...block) => {
+      try {
+        await want.onBlock(...block);
+      } catch (error) {
+        own = { error };
+        throw error;
+      }
+    };
+    try {
+      await cluster.mover.pull({ ...want, onBlock });
+    } catch (error) {
+      if (own !== undefined) throw own.error;
+      throw isForebayError(error) ? new PeerFailure(error) : error;
     }
   }
 
@@ -426,20 +449,41 @@ function stored(flight: Flight, block: number): Promise<void> {
   return new Promise<void>((resolve, reject) => flight.waiters.push({ block, resolve, reject }));
 }
 
-const BLAME = {
+/** A peer did not give what was asked of it: another source is tried, whatever its trouble is. */
+class PeerFailure extends Error {
+  override name = 'PeerFailure';
+  override readonly cause: ForebayError;
+
+  constructor(cause: ForebayError) {
+    super(cause.message, { cause });
+    this.cause = cause;
+  }
+}
+
+function peersOwn<T>(ask: () => T): T {
+  try {
+    return ask();
+  } catch (error) {
+    throw isForebayError(error) ? new PeerFailure(error) : error;
+  }
+}
+
+const BLAME: Partial<Record<ErrorCode, Blame>> = {
   peerUnreachable: 'unreachable',
   peerRefused: 'unreachable',
   peerTimeout: 'timeout',
   peerCorrupt: 'corrupt',
   notHeld: 'notHeld',
+  corrupt: 'notHeld',
+  diskUnavailable: 'notHeld',
   overloaded: 'overloaded',
-  shuttingDown: 'unreachable',
-} as const satisfies Partial<Record<ErrorCode, FailureReason>>;
-const PEER_ERRORS = Object.keys(BLAME) as (keyof typeof BLAME)[];
+};
 
-/** What a failed pull says of its holder. */
-export function blameOf(error: ForebayError): (typeof BLAME)[keyof typeof BLAME] {
-  return BLAME[error.code as keyof typeof BLAME];
+type Blame = Extract<FailureReason, 'unreachable' | 'timeout' | 'corrupt' | 'notHeld' | 'overloaded'>;
+
+/** What a failed pull says of its holder; `undefined`: nothing that has a name of its own. */
+export function blameOf(error: ForebayError): Blame | undefined {
+  return BLAME[error.code];
 }
 
 /** Lets go those who wait for a block that was stored. */
