@@ -185,7 +185,7 @@ class ClusterDrill {
     const trying = without.map((machine) => this.#run.client(machine, 'without').crowd(KEY, false));
     await this.#read(
       this.#machines.filter((machine) => !without.includes(machine)),
-      HARD,
+      { ...HARD, mayBeStale: true },
     );
     await Promise.all(trying);
     origin.isCutFrom = isCutFrom;
