@@ -182,6 +182,8 @@ export const fillMemoryBytes = 4 * MiB;
 export const scrubBytesPerS = 16 * MiB;
 /** How long the first look at an origin may take before it counts as away. */
 export const originProbeMs = 10_000;
+/** Nodes of `forebay dev`: each is a process with its threads, on one machine. */
+export const devNodesMax = 32;
 
 /** What one key, one value and one transaction of the coordinator may hold: below etcd's 1.5 MiB and 128 operations, with room for what a batch adds. */
 export const coordinatorKeyMaxBytes = 2 * KiB;
