@@ -249,7 +249,7 @@ export class Fills {
         throw error;
       });
       if (failure === undefined) locator.done(ref);
-      else locator.failed(ref, blameOf(failure), source.from);
+      else locator.failed(ref, blameOf(failure) ?? 'unreachable', source.from);
     }
     return undefined;
   }
