@@ -153,6 +153,8 @@ export const broadcastDeathMs = 1000;
 /** Warms that run here for other nodes, and how long one goes on that nobody asks about. */
 export const remoteWarmsMax = 64;
 export const warmSilenceMs = 10_000;
+/** Chunks of an object that `explain` asks the owners about. */
+export const explainChunksMax = 1024;
 /** Sources tried for one chunk before the origin is asked without the cluster's leave. */
 export const sourcesTriedMax = 8;
 

@@ -21,6 +21,7 @@ import type { ContentId } from '../core/ids.ts';
 import { sourcesTriedMax } from '../core/limits.ts';
 import { rangeLength } from '../core/range.ts';
 import { type Clock, DiskError } from '../io/io.ts';
+import type { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
 import type { ContentShape, Store } from '../store/store.ts';
 import type { BlockRun, FillTarget, OnStored } from './fill-target.ts';
@@ -75,7 +76,14 @@ export class Fills {
   readonly #flights = new Map<ContentId, Flight[]>();
   readonly #stop = new AbortController();
 
-  constructor(options: { store: Store; clock: Clock; emit: Emit; flightsMax: number; peers?: FillPeers | undefined }) {
+  constructor(options: {
+    store: Store;
+    clock: Clock;
+    emit: Emit;
+    flightsMax: number;
+    peers?: FillPeers | undefined;
+    budget?: Budget | undefined;
+  }) {
     this.#store = options.store;
     this.#emit = options.emit;
     this.#origin = new OriginBlocks(options);

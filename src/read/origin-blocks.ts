@@ -10,6 +10,7 @@ import { ForebayError } from '../core/errors.ts';
 import { fillBuffersMax, smallContentMaxBytes } from '../core/limits.ts';
 import { rangeLength } from '../core/range.ts';
 import type { Clock } from '../io/io.ts';
+import type { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Reservation } from '../store/space.ts';
 import { type Store, smallFootprintBytes } from '../store/store.ts';
@@ -20,12 +21,14 @@ export class OriginBlocks {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #emit: Emit;
+  readonly #budget: Budget | undefined;
   readonly #buffers: BlockBuffers;
 
-  constructor(options: { store: Store; clock: Clock; emit: Emit; flightsMax: number }) {
+  constructor(options: { store: Store; clock: Clock; emit: Emit; flightsMax: number; budget?: Budget | undefined }) {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#emit = options.emit;
+    this.#budget = options.budget;
     this.#buffers = new BlockBuffers(() => this.#store.disk, options.flightsMax * (fillBuffersMax + 1));
   }
 
@@ -38,6 +41,7 @@ export class OriginBlocks {
     const reservation = await reserve(this.#store, small ? smallFootprintBytes(target.sizeBytes) : rangeLength(range));
     const begunMs = this.#clock.boottimeMs();
     try {
+      await this.#budget?.take(rangeLength(range), signal);
       this.#emit({ kind: 'fill.begun', volume, key, ...range });
       const stream = await target.source.origin.get(key, { etag, range, signal });
       if (small) await this.#fillSmall(target, stream, reservation);
