@@ -355,7 +355,8 @@ test('a daemon that is told to stop takes no new connections and finishes the an
   await node.logged(/node\.stopping/);
   const refused = connect(Number(port), host);
   const [error] = (await once(refused, 'error')) as [NodeJS.ErrnoException];
-  assert.equal(error.code, 'ECONNREFUSED');
+  // reset: it was taken by the system before the door closed
+  assert.match(error.code ?? '', /^ECONN(REFUSED|RESET)$/);
   const pieces = [first];
   for await (const piece of response as AsyncIterable<Buffer>) pieces.push(piece);
   assert.ok(Buffer.concat(pieces).equals(bytes));

@@ -4,6 +4,7 @@
  */
 
 import type { Cluster } from '../cluster/cluster.ts';
+import type { ContentId } from '../core/ids.ts';
 import { factShare, fillMemoryBytes, fillsInFlightMax, hotShare, scrubBytesPerS } from '../core/limits.ts';
 import type { StoreStatus } from '../core/store-status.ts';
 import type { Coordinator } from '../io/coordinator.ts';
@@ -29,6 +30,8 @@ export interface NodeOptions {
   readonly emit: Emit;
   /** Absent for a node alone. */
   readonly cluster?: NodeCluster;
+  /** How fast the scrubber reads what is here; absent: the named limit. */
+  readonly scrubBytesPerS?: number;
 }
 
 /** What a node of a cluster needs of the world. The node closes the coordinator. */
@@ -44,6 +47,8 @@ export interface Node {
   readonly writer: Writer;
   readonly volumes: ReadonlyMap<string, VolumeSource>;
   readonly storeStatus: StoreStatus;
+  /** Whether a block of a content is here. */
+  holds(content: ContentId, block: number): boolean;
   /** Absent for a node alone. */
   readonly cluster: Cluster | undefined;
   /** Ends fills, closes the store and the origins; the io stays open. Call it once, after the doors are closed. */
@@ -65,7 +70,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
     capacityBytes,
     hotBytes: Math.floor(memoryBytes * hotShare),
     factBytes: Math.floor(memoryBytes * factShare),
-    scrubBytesPerS,
+    scrubBytesPerS: options.scrubBytesPerS ?? scrubBytesPerS,
     emit,
   });
   const peers = options.cluster && createPeers({ ...options, cluster: options.cluster, store, capacityBytes });
@@ -99,6 +104,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
       writer,
       volumes,
       cluster: peers?.cluster,
+      holds: (content, block) => store.hasBlock(content, block),
       get storeStatus() {
         return store.status;
       },

@@ -2,11 +2,13 @@
 import { clientIdleMs, peerConnectionIdleMs, peerHandshakeMs } from '../../core/limits.ts';
 import type { Clock, Network, Random } from '../io.ts';
 import type { ListenPeers, PeerOptions, PeerTransport } from '../peers.ts';
-import type { FfiChoice } from './libc.ts';
+import { type FfiChoice, loadLibc } from './libc.ts';
+import { loadSockets } from './libc-sockets.ts';
 import { PeerCaller } from './peer-caller.ts';
 import { PeerPort } from './peer-port.ts';
 import { PeerPuller } from './peer-puller.ts';
 import { signingKey } from './peer-secret.ts';
+import { Pullers } from './pullers.ts';
 import { StreamReceiver } from './stream-receiver.ts';
 
 export interface RealPeersOptions {
@@ -22,6 +24,8 @@ export interface RealPeersOptions {
   readonly idleMs?: number;
   /** An asker that reads nothing for this long is cut off. (What leaves by `network` has its own term.) */
   readonly askerIdleMs?: number;
+  /** A write of a puller that takes longer ejects its disk. */
+  readonly diskDeadlineMs?: number;
 }
 
 export interface RealPeers {
@@ -35,8 +39,9 @@ export interface RealPeers {
 export function createRealPeers(options: RealPeersOptions): RealPeers {
   const { network, clock, random } = options;
   const open = new Set<PeerTransport>();
+  const pullers = pullersOf(options);
   return {
-    path: 'portable',
+    path: pullers ? 'threads' : 'portable',
     async listen(peer: PeerOptions): Promise<PeerTransport> {
       signingKey(peer.secrets(), peer.cluster);
       const port = new PeerPort({
@@ -51,7 +56,7 @@ export function createRealPeers(options: RealPeersOptions): RealPeers {
       const address = await port.listen();
       const caller = new PeerCaller(peer, clock);
       const streams = new StreamReceiver({ peer, clock });
-      const puller = new PeerPuller({ peer, caller, streams, threads: undefined });
+      const puller = new PeerPuller({ peer, caller, streams, threads: pullers });
       const transport: PeerTransport = {
         address,
         call: (to, message, how) => caller.call(to, '/v1/call', message, how),
@@ -73,6 +78,13 @@ export function createRealPeers(options: RealPeersOptions): RealPeers {
     },
     async close() {
       await Promise.all([...open].map((transport) => transport.close()));
+      await pullers?.close();
     },
   };
+}
+
+function pullersOf({ clock, ffi, pullers, diskDeadlineMs }: RealPeersOptions): Pullers | undefined {
+  const libc = loadLibc(ffi);
+  const sockets = libc.available ? loadSockets() : undefined;
+  return libc.available && sockets ? new Pullers({ libc, sockets, clock, pullers, diskDeadlineMs }) : undefined;
 }

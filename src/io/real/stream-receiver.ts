@@ -27,6 +27,8 @@ class StreamConnection implements Pooled {
   readonly socket: Connection;
   readonly reader: PeerReader;
   used = false;
+  /** Its end takes it out of the pool. */
+  kept = false;
   /** Why it ended. */
   error: Error | undefined;
 
@@ -98,7 +100,8 @@ export class StreamReceiver implements Receiver {
   }
 
   #keep(pool: PeerPool<StreamConnection>, name: string, connection: StreamConnection): void {
-    connection.socket.once('close', () => pool.remove(name, connection));
+    if (!connection.kept) connection.socket.once('close', () => pool.remove(name, connection));
+    connection.kept = true;
     if (!connection.socket.destroyed) pool.put(name, connection);
   }
 

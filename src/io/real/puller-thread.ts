@@ -1,0 +1,127 @@
+/** One puller as the control thread sees it. */
+import { Worker } from 'node:worker_threads';
+import { pullsActiveMax } from '../../core/limits.ts';
+import type { LibcCalls } from './libc.ts';
+import {
+  CANCELLED,
+  CURRENT,
+  GIVEN,
+  PAUSED,
+  POLLING,
+  PullerMemory,
+  type PullerWorkerData,
+  type PullNews,
+  type PullStart,
+  SETTLED,
+  STOPPING,
+  WRITES,
+} from './puller-memory.ts';
+
+/** Stopping waits this long: a puller that hangs in the kernel can only be left behind. */
+const STOP_WAIT_MS = 1000;
+
+export interface PullerThreadOptions {
+  readonly libc: LibcCalls;
+  readonly onNews: (news: PullNews) => void;
+  readonly onLost: (error: Error) => void;
+}
+
+export class PullerThread {
+  /** The slot of the pull whose write hangs. */
+  stuck: number | undefined;
+  readonly #libc: LibcCalls;
+  readonly #memory = new PullerMemory();
+  readonly #eventFd: number;
+  readonly #worker: Worker;
+  readonly #freeSlots = Array.from({ length: pullsActiveMax }, (_, index) => pullsActiveMax - 1 - index);
+  #writes = 0;
+  #writesSinceMs = 0;
+
+  constructor({ libc, onNews, onLost }: PullerThreadOptions) {
+    this.#libc = libc;
+    this.#eventFd = libc.eventCounter();
+    Atomics.store(this.#memory.words, CURRENT, -1);
+    const data: PullerWorkerData = { memory: this.#memory.memory, eventFd: this.#eventFd };
+    this.#worker = new Worker(new URL('./puller-worker.ts', import.meta.url), {
+      name: 'puller',
+      workerData: data,
+      trackUnmanagedFds: false,
+      // Not the flags of the process: some are refused by threads.
+      execArgv: ['--disable-warning=ExperimentalWarning'],
+      resourceLimits: { maxYoungGenerationSizeMb: 2 },
+    });
+    this.#worker.on('message', (news: PullNews) => {
+      if (news.over) this.#free(news.slot);
+      onNews(news);
+    });
+    this.#worker.on('error', onLost);
+    this.#worker.unref();
+  }
+
+  /** Pulls that it has. */
+  get load(): number {
+    return pullsActiveMax - this.#freeSlots.length;
+  }
+
+  /** Gives it a pull; the slot, or `undefined` when it has as many as it takes. */
+  give(start: Omit<PullStart, 'slot'>): number | undefined {
+    const slot = this.#freeSlots.pop();
+    if (slot === undefined) return undefined;
+    if (this.load === 1) this.#worker.ref();
+    for (const word of [SETTLED, CANCELLED, PAUSED]) this.#memory.set(slot, word, 0);
+    this.#worker.postMessage({ ...start, slot } satisfies PullStart);
+    this.#wake();
+    return slot;
+  }
+
+  #free(slot: number): void {
+    this.#freeSlots.push(slot);
+    if (this.load === 0) this.#worker.unref();
+    if (this.stuck === slot) this.stuck = undefined;
+  }
+
+  #wake(): void {
+    Atomics.add(this.#memory.words, GIVEN, 1);
+    if (Atomics.load(this.#memory.words, POLLING) === 1) this.#libc.signalEvent(this.#eventFd);
+    else Atomics.notify(this.#memory.words, GIVEN);
+  }
+
+  settled(slot: number, reports: number): void {
+    this.#memory.set(slot, SETTLED, reports);
+    if (this.#memory.get(slot, PAUSED) === 1) this.#wake();
+  }
+
+  /** Ends a pull as soon as the puller looks at it; it still says that it is over. */
+  cancel(slot: number): void {
+    this.#memory.set(slot, CANCELLED, 1);
+    this.#wake();
+  }
+
+  /** The slot that is in a write, and since when no write has returned; told by looking again and again. */
+  look(nowMs: number, options: { anew: boolean }): { readonly slot: number; readonly sinceMs: number } | undefined {
+    const slot = Atomics.load(this.#memory.words, CURRENT);
+    const writes = Atomics.load(this.#memory.words, WRITES);
+    if (slot < 0 || writes !== this.#writes || options.anew) {
+      this.#writes = writes;
+      this.#writesSinceMs = nowMs;
+      return undefined;
+    }
+    return { slot, sinceMs: this.#writesSinceMs };
+  }
+
+  /** False when it hangs and had to be left behind: it may still use what it was given. */
+  async stop(): Promise<boolean> {
+    Atomics.store(this.#memory.words, STOPPING, 1);
+    Atomics.add(this.#memory.words, GIVEN, 1);
+    Atomics.notify(this.#memory.words, GIVEN);
+    this.#libc.signalEvent(this.#eventFd);
+    this.#worker.unref();
+    const timeout = Promise.withResolvers<'late'>();
+    const timer = setTimeout(() => timeout.resolve('late'), STOP_WAIT_MS);
+    const ended = await Promise.race([this.#worker.terminate(), timeout.promise]);
+    clearTimeout(timer);
+    if (ended === 'late') return false;
+    this.#libc.closeDescriptor(this.#eventFd);
+    return true;
+  }
+}
