@@ -9,6 +9,7 @@
  */
 import { reopenMax } from '../../src/core/limits.ts';
 import type { Volume } from '../../src/core/volume.ts';
+import type { Json } from '../../src/io/peers.ts';
 import type { Event } from '../../src/observe/events.ts';
 import { Checkers } from '../checkers/checker.ts';
 import { checkClosed, checkIdle } from '../checkers/leaks.ts';
@@ -31,7 +32,7 @@ import { CALMER_CLUSTER, type ClusterScenarioOptions, clusterVolume, drawCluster
 import { ReadCacheClient } from './read-cache-client.ts';
 import { originFaults } from './read-cache-faults.ts';
 import { drawSize, keyOf, VOLUME_NAME } from './read-cache-options.ts';
-import type { Scenario, World } from './scenario.ts';
+import type { Sabotage, Scenario, World } from './scenario.ts';
 
 /** The safety phase ends after this at the latest. */
 const SAFETY_MAX_MS = 300_000;
@@ -54,6 +55,7 @@ export const cluster: Scenario<ClusterScenarioOptions> = {
   name: 'cluster',
   draw: drawCluster,
   calmer: CALMER_CLUSTER,
+  sabotages: ['trust-peers', 'forget-holders', 'young-facts'],
   begin: (world, options) => new ClusterRun(world, options),
 };
 
@@ -91,6 +93,8 @@ export class ClusterRun {
       random: world.random.fork('network'),
       faults: { latencyMs, lossChance, duplicateChance, lateChance, lateMs: 200 },
     });
+    this.network.trustsBytes = world.sabotage === 'trust-peers';
+    this.network.tamper = world.sabotage && TAMPERING[world.sabotage];
     const machine = new SimMachineClock(clock, world.random.fork('origin clock'));
     const faults = originFaults(options.originFaultChance);
     this.origin = new SimOrigin({ clock, trace, machine, random: world.random.fork('origin'), faults });
@@ -332,3 +336,10 @@ export class ClusterRun {
     }
   }
 }
+
+/** What the canary makes of answers on their way. */
+const TAMPERING: Partial<Record<Sabotage, (type: string, answer: Json) => Json>> = {
+  'forget-holders': (type, answer) =>
+    type === 'directory.locate' && Array.isArray(answer) ? answer.map(() => ({ kind: 'fill' })) : answer,
+  'young-facts': (type, answer) => (type === 'head' ? { ...(answer as object), ageMs: 0 } : answer),
+};
