@@ -12,6 +12,7 @@
  * Crash:   blocks that were stored are kept, the rest of a flight is as if it had never been.
  */
 
+import type { ChunkRef } from '../cluster/chunk-ref.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import type { FailureReason } from '../cluster/directory.ts';
 import type { Locator, Source } from '../cluster/locator.ts';
@@ -20,14 +21,13 @@ import { assert } from '../core/assert.ts';
 import { BLOCK_SIZE_BYTES, blockCount, blockRange, blocksRange } from '../core/chunk.ts';
 import { type ErrorCode, ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { fillBuffersMax, smallContentMaxBytes, sourcesTriedMax } from '../core/limits.ts';
+import { detourSilenceMs, detoursPerChunkMax, smallContentMaxBytes, sourcesTriedMax } from '../core/limits.ts';
 import type { ObjectFact } from '../core/object.ts';
 import { rangeLength } from '../core/range.ts';
 import { type Clock, DiskError } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
-import type { Reservation } from '../store/space.ts';
 import { type ContentShape, type Store, smallFootprintBytes } from '../store/store.ts';
-import { BlockBuffers } from './block-buffers.ts';
+import { OriginFills, type Run, reserveSpace } from './origin-fills.ts';
 import { Slots } from './slots.ts';
 import type { VolumeSource } from './volume-source.ts';
 
@@ -42,6 +42,14 @@ export interface FillPeers {
   readonly locator: Locator;
 }
 
+/** The way round to an origin that this node cannot reach. */
+export interface FillDetours {
+  isAway(volume: string): boolean;
+  tried(volume: string, reached: boolean): void;
+  /** Another member brought the chunk to itself. */
+  chunk(target: FillTarget, chunk: number, signal: AbortSignal): Promise<boolean>;
+}
+
 /** Who wants to know what comes. */
 export interface FillListener {
   received(id: ContentId, bytes: number): void;
@@ -49,16 +57,14 @@ export interface FillListener {
   arrived(id: ContentId, chunk: number, from: string | undefined): void;
 }
 
+type Refill = Extract<Source, { kind: 'fill' }>['refill'];
+
 interface Waiter {
   readonly block: number;
+  /** A peer that pulls from here. */
+  readonly isPeer: boolean;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
-}
-
-/** Blocks `[first, end)`. */
-interface Run {
-  readonly first: number;
-  readonly end: number;
 }
 
 interface Flight extends Run {
@@ -67,6 +73,10 @@ interface Flight extends Run {
   /** A peer that is known to have the chunk: asked before the chunk's owner is. */
   readonly via: string | undefined;
   waiters: Waiter[];
+  /** This node wants it for itself; else only for a peer that cannot reach the origin. */
+  wanted: boolean;
+  /** Another member is asked to bring the chunk: nothing comes here until it has. */
+  isDetoured: boolean;
   /** The peer that the blocks came from last. */
   from: string | undefined;
   /** Settles when the flight is over. */
@@ -79,9 +89,11 @@ export class Fills {
   readonly #emit: Emit;
   readonly #peers: FillPeers | undefined;
   readonly #slots: Slots;
-  readonly #buffers: BlockBuffers;
+  readonly #origin: OriginFills;
   /** Set before the first fill, where there is one. */
   listener: FillListener | undefined = undefined;
+  /** Set before the first fill, where there is one. */
+  detours: FillDetours | undefined = undefined;
   readonly #flights = new Map<ContentId, Flight[]>();
   readonly #stop = new AbortController();
 
@@ -91,7 +103,7 @@ export class Fills {
     this.#emit = options.emit;
     this.#peers = options.peers;
     this.#slots = new Slots(options.flightsMax);
-    this.#buffers = new BlockBuffers(() => this.#store.disk, options.flightsMax * (fillBuffersMax + 1));
+    this.#origin = new OriginFills(options);
   }
 
   get inFlight(): number {
@@ -104,6 +116,7 @@ export class Fills {
   async need(target: FillTarget, block: number, signal: AbortSignal): Promise<void> {
     if (this.#store.hasBlock(target.id, block)) return;
     const flight = this.#find(target.id, block) ?? this.#launch(target, block, { urgent: true });
+    flight.wanted = true;
     await abortable(stored(flight, block), signal);
   }
 
@@ -119,17 +132,26 @@ export class Fills {
 
   /**
    * Brings a chunk here whole: from the peer `via`, or, without it, from where the chunk's owner says. Rejects with what
-   * went wrong with `via`, while readers who wait for the chunk get it from elsewhere.
+   * went wrong with `via`, while readers who wait for the chunk get it from elsewhere. `forPeer`: only because a peer asked,
+   * which asks another one when this node cannot reach the origin either.
    */
-  async chunk(target: FillTarget, chunk: number, options: { via?: string; signal: AbortSignal }): Promise<void> {
+  async chunk(
+    target: FillTarget,
+    chunk: number,
+    options: { via?: string; forPeer?: boolean; signal: AbortSignal },
+  ): Promise<void> {
     const span = this.#chunkOf(target, chunk * (target.chunkSizeBytes / BLOCK_SIZE_BYTES));
     for (;;) {
       options.signal.throwIfAborted();
       const [run] = this.#absent(target, { ...span, urgentBlock: span.first });
       if (run === undefined) return;
       const known = this.#find(target.id, run.first);
-      const { via } = options;
-      const flight = known ?? this.#launch(target, run.first, { urgent: false, ...(via !== undefined && { via }) });
+      const { via, forPeer = false } = options;
+      if (forPeer && known?.isDetoured)
+        throw new ForebayError('originUnavailable', 'this node asks others for the chunk itself');
+      const how = { urgent: false, forPeer, ...(via !== undefined && { via }) };
+      const flight = known ?? this.#launch(target, run.first, how);
+      flight.wanted ||= !forPeer;
       await abortable(flight.over.promise, options.signal);
     }
   }
@@ -137,7 +159,7 @@ export class Fills {
   /** The block is on its way here: resolves when it was stored, rejects when it does not come. `undefined`: it is not. */
   arriving(id: ContentId, block: number): Promise<void> | undefined {
     const flight = this.#find(id, block);
-    return flight === undefined ? undefined : stored(flight, block);
+    return flight === undefined || flight.isDetoured ? undefined : stored(flight, block, true);
   }
 
   close(): void {
@@ -154,7 +176,7 @@ export class Fills {
     return this.#flights.get(id)?.find((flight) => flight.first <= block && block < flight.end);
   }
 
-  #launch(target: FillTarget, urgentBlock: number, how: { urgent: boolean; via?: string }): Flight {
+  #launch(target: FillTarget, urgentBlock: number, how: { urgent: boolean; via?: string; forPeer?: boolean }): Flight {
     const span = this.#chunkOf(target, urgentBlock);
     let { first, end } = span;
     if (this.#peers === undefined) {
@@ -165,7 +187,17 @@ export class Fills {
     }
     const over = Promise.withResolvers<void>();
     over.promise.catch(() => undefined);
-    const flight: Flight = { first, end, urgentBlock, via: how.via, waiters: [], from: undefined, over };
+    const flight: Flight = {
+      first,
+      end,
+      urgentBlock,
+      via: how.via,
+      waiters: [],
+      wanted: how.forPeer !== true,
+      isDetoured: false,
+      from: undefined,
+      over,
+    };
     const flights = this.#flights.get(target.id);
     if (flights === undefined) this.#flights.set(target.id, [flight]);
     else flights.push(flight);
@@ -240,16 +272,18 @@ export class Fills {
       }
       if (flight.waiters.length === 0) return failure;
     }
+    let detoursLeft = detoursPerChunkMax;
     for (let tried = 1; this.#absent(target, flight).length > 0; tried += 1) {
       const source: Source = await locator.locate(ref, this.#stop.signal);
       if (source.kind === 'fill' || tried > sourcesTriedMax) {
         const refill = source.kind === 'fill' ? source.refill : 'holders-failed';
-        await this.#fillRuns(target, flight, refill).catch((error: unknown) => {
-          locator.failed(ref, this.#stop.signal.aborted ? 'cancelled' : 'origin');
-          throw error;
-        });
-        locator.done(ref);
-        return undefined;
+        const how = await this.#fillOrDetour(target, flight, { ref, refill, mayDetour: detoursLeft > 0 });
+        if (how === 'filled') {
+          locator.done(ref);
+          return undefined;
+        }
+        detoursLeft = how === 'alone' ? 0 : detoursLeft - 1;
+        continue;
       }
       const failure = await this.#pullRuns(target, flight, source.from).catch((error: unknown) => {
         locator.failed(ref, 'cancelled', source.from);
@@ -261,16 +295,81 @@ export class Fills {
     return undefined;
   }
 
+  /**
+   * Fills with the owner's leave. Where this node cannot reach the origin the leave is given back, and another member
+   * brings the chunk to itself (`brought`: it is to be located again). `alone`: that was tried first, and nobody could.
+   */
+  async #fillOrDetour(
+    target: FillTarget,
+    flight: Flight,
+    { ref, refill, mayDetour }: { ref: ChunkRef; refill: Refill; mayDetour: boolean },
+  ): Promise<'filled' | 'brought' | 'alone'> {
+    const { locator } = this.#peers as FillPeers;
+    const { detours } = this;
+    const { volume } = target.fact;
+    let failure: unknown;
+    const silent = new AbortController();
+    if (!mayDetour || !flight.wanted || detours?.isAway(volume) !== true) {
+      try {
+        await this.#fillRuns(target, flight, { refill, ...(detours && mayDetour && { silent }) });
+        detours?.tried(volume, true);
+        return 'filled';
+      } catch (error) {
+        failure = error;
+      }
+    }
+    locator.failed(ref, this.#stop.signal.aborted ? 'cancelled' : 'origin');
+    if (failure !== undefined) {
+      if (this.#stop.signal.aborted || !isForebayError(failure, 'originUnavailable')) throw failure;
+      detours?.tried(volume, false);
+    }
+    if (detours !== undefined && mayDetour && flight.wanted) {
+      letPeersGo(flight);
+      flight.isDetoured = true;
+      const isBrought = await detours.chunk(target, ref.chunk, this.#stop.signal);
+      flight.isDetoured = false;
+      if (isBrought) return 'brought';
+    }
+    // An origin that is only slow, and for all, is waited for.
+    if (failure !== undefined && !silent.signal.aborted) throw failure;
+    return 'alone';
+  }
+
+  /** `silent` aborts, and with it the fill, when the origin does not begin to answer for `detourSilenceMs`. */
   async #fillRuns(
     target: FillTarget,
     flight: Flight,
-    refill: Extract<Source, { kind: 'fill' }>['refill'],
+    { refill, silent }: { refill: Refill; silent?: AbortController },
   ): Promise<void> {
     for (const run of this.#absent(target, flight)) {
       const bytes = rangeLength(blocksRange({ first: run.first, count: run.end - run.first }, target.sizeBytes));
       if (refill !== undefined)
         this.#emit({ kind: 'origin.refill', volume: target.fact.volume, reason: refill, bytes });
-      await this.#fill(target, flight, run);
+      await (silent === undefined
+        ? this.#fill(target, flight, run)
+        : this.#fillUnlessSilent(target, flight, { run, silent }));
+    }
+  }
+
+  async #fillUnlessSilent(
+    target: FillTarget,
+    flight: Flight,
+    { run, silent }: { run: Run; silent: AbortController },
+  ): Promise<void> {
+    const answered = new AbortController();
+    const message = `the origin did not begin to answer within ${detourSilenceMs} ms`;
+    this.#clock.sleep(detourSilenceMs, answered.signal).then(
+      () => silent.abort(new ForebayError('originUnavailable', message)),
+      () => undefined,
+    );
+    try {
+      const signal = AbortSignal.any([this.#stop.signal, silent.signal]);
+      await this.#fill(target, flight, run, { signal, onAnswer: () => answered.abort() });
+    } catch (error) {
+      silent.signal.throwIfAborted();
+      throw error;
+    } finally {
+      answered.abort();
     }
   }
 
@@ -295,7 +394,7 @@ export class Fills {
       ? smallFootprintBytes(target.sizeBytes)
       : rangeLength(blocksRange({ first: run.first, count }, target.sizeBytes));
     const endpoint = cluster.endpoint(from);
-    const reservation = await this.#reserve(bytes);
+    const reservation = await reserveSpace(this.#store, bytes);
     const request = {
       from: endpoint,
       content: target.id,
@@ -329,101 +428,30 @@ export class Fills {
     wake(flight, block);
   }
 
-  async #reserve(bytes: number): Promise<Reservation> {
-    const reservation = await this.#store.reserve(bytes);
-    if (reservation === undefined) throw new ForebayError('diskFull', 'no space in the cache may be evicted');
-    return reservation;
-  }
-
-  async #fill(target: FillTarget, flight: Flight, run: Run): Promise<void> {
-    const { volume, key, etag } = target.fact;
-    const range = blocksRange({ first: run.first, count: run.end - run.first }, target.sizeBytes);
-    const small = target.sizeBytes < smallContentMaxBytes;
-    const reservation = await this.#reserve(small ? smallFootprintBytes(target.sizeBytes) : rangeLength(range));
-    const begunMs = this.#clock.boottimeMs();
-    try {
-      this.#emit({ kind: 'fill.begun', volume, key, ...range });
-      const stream = await target.source.origin.get(key, { etag, range, signal: this.#stop.signal });
-      if (small) await this.#fillSmall(target, stream, reservation);
-      else await this.#fillBlocks(target, { flight, run, stream, reservation });
-      this.#emit({ kind: 'fill.done', volume, key, bytes: rangeLength(range), ms: this.#clock.boottimeMs() - begunMs });
-    } finally {
-      reservation.release();
-    }
-  }
-
-  async #fillSmall(target: FillTarget, stream: AsyncIterable<Uint8Array>, reservation: Reservation): Promise<void> {
-    const bytes = Buffer.allocUnsafeSlow(target.sizeBytes);
-    let length = 0;
-    for await (const slice of stream) {
-      checkRoom(length + slice.length, target.sizeBytes);
-      bytes.set(slice, length);
-      length += slice.length;
-    }
-    checkWhole(length, target.sizeBytes);
-    await this.#store.putSmall(target, bytes, reservation);
-  }
-
-  async #fillBlocks(
+  async #fill(
     target: FillTarget,
-    fill: { flight: Flight; run: Run; stream: AsyncIterable<Uint8Array>; reservation: Reservation },
+    flight: Flight,
+    run: Run,
+    how: { signal?: AbortSignal; onAnswer?: () => void } = {},
   ): Promise<void> {
-    const { flight, run, stream, reservation } = fill;
-    const pending = new Set<Promise<void>>();
-    const failures: unknown[] = [];
-    const put = (block: number, bytes: Buffer) => {
-      const done: Promise<void> = this.#store
-        .putBlock(target, block, bytes, reservation)
-        .then(() => {
-          this.#buffers.give(bytes);
-          this.#stored(target, flight, block);
-        })
-        .catch((error: unknown) => void failures.push(error))
-        .finally(() => pending.delete(done));
-      pending.add(done);
-    };
-    let block = run.first;
-    let buffer: Buffer | undefined;
-    let filled = 0;
-    try {
-      for await (const slice of stream) {
-        for (let at = 0; at < slice.length; ) {
-          checkRoom(block, run.end - 1);
-          buffer ??= this.#buffers.take(rangeLength(blockRange(block, target.sizeBytes)));
-          const taken = Math.min(slice.length - at, buffer.length - filled);
-          copyInto(buffer, filled, slice, at, taken);
-          at += taken;
-          filled += taken;
-          if (filled < buffer.length) continue;
-          put(block, buffer);
-          block += 1;
-          buffer = undefined;
-          filled = 0;
-          while (pending.size >= fillBuffersMax) await Promise.race(pending);
-          if (failures.length > 0) throw failures[0];
-        }
-      }
-      checkWhole(block, run.end);
-    } finally {
-      await Promise.all(pending);
-      if (buffer !== undefined) this.#buffers.give(buffer);
-    }
-    if (failures.length > 0) throw failures[0];
+    const onStored = (block: number) => this.#stored(target, flight, block);
+    await this.#origin.fill(target, run, { signal: this.#stop.signal, onStored, ...how });
   }
-}
-
-/** `TypedArray.set` into shared memory copies word by word; this is a memcpy. */
-function copyInto(target: Buffer, at: number, source: Uint8Array, start: number, length: number): void {
-  const bytes = Buffer.isBuffer(source) ? source : Buffer.from(source.buffer, source.byteOffset, source.byteLength);
-  bytes.copy(target, at, start, start + length);
 }
 
 function chunkOf(target: ContentShape, { first }: Run): number {
   return Math.floor(first / (target.chunkSizeBytes / BLOCK_SIZE_BYTES));
 }
 
-function stored(flight: Flight, block: number): Promise<void> {
-  return new Promise<void>((resolve, reject) => flight.waiters.push({ block, resolve, reject }));
+function stored(flight: Flight, block: number, isPeer = false): Promise<void> {
+  return new Promise<void>((resolve, reject) => flight.waiters.push({ block, isPeer, resolve, reject }));
+}
+
+/** Peers that pull from here look elsewhere: among them may be the one that is to bring the chunk. */
+function letPeersGo(flight: Flight): void {
+  const peers = flight.waiters.filter(({ isPeer }) => isPeer);
+  flight.waiters = flight.waiters.filter(({ isPeer }) => !isPeer);
+  for (const { reject } of peers) reject(new ForebayError('notHeld', 'this node cannot reach the origin'));
 }
 
 const BLAME = {
@@ -448,15 +476,6 @@ function wake(flight: Flight, block: number): void {
   if (ready.length === 0) return;
   flight.waiters = flight.waiters.filter((waiter) => waiter.block !== block);
   for (const waiter of ready) waiter.resolve();
-}
-
-function checkRoom(reached: number, limit: number): void {
-  if (reached > limit) throw new ForebayError('originTruncated', 'the origin returned more bytes than were asked for');
-}
-
-function checkWhole(reached: number, wanted: number): void {
-  assert(reached <= wanted, 'a fill stays in its range');
-  if (reached < wanted) throw new ForebayError('originTruncated', 'the origin returned fewer bytes than it promised');
 }
 
 /** What a disk refuses, the reader gets round the store. */

@@ -181,7 +181,7 @@ export class Versions {
     if (owner !== undefined) return this.#heard(source, key, owner, self());
     let version: ObjectVersion | undefined;
     try {
-      version = await origin.head(key);
+      version = await (this.#heads === undefined ? origin.head(key) : this.#heads.askOrigin(source, key));
     } catch (error) {
       this.#failed(volume.name, error);
       throw error;
