@@ -8,7 +8,8 @@ import { ForebayError } from '../core/errors.ts';
 import { detourChunkMs } from '../core/limits.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
 import type { Detours } from './detours.ts';
-import type { FillDetours, Fills, FillTarget } from './fills.ts';
+import type { FillTarget } from './fill-target.ts';
+import type { FillDetours, Fills } from './fills.ts';
 import type { Opened } from './opened.ts';
 
 export interface ChunkRoundParts {

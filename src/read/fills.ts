@@ -6,7 +6,7 @@
  * come from. Blocks are stored as they come, so that readers, and peers that pull from here, go on while the rest still
  * arrives. A flight is registered before its first wait: whoever needs one of its blocks from then on waits for it.
  *
- * Bounds:  `flightsMax` flights, `fillBuffersMax` blocks in memory each.
+ * Bounds:  `flightsMax` flights.
  * Errors:  diskFull and diskUnavailable tell the reader to go round the store; the origin's errors are the reader's. A peer's
  *          errors are nobody's but the next source's.
  * Crash:   blocks that were stored are kept, the rest of a flight is as if it had never been.
@@ -14,27 +14,20 @@
 
 import type { ChunkRef } from '../cluster/chunk-ref.ts';
 import type { Cluster } from '../cluster/cluster.ts';
-import type { FailureReason } from '../cluster/directory.ts';
 import type { Locator, Source } from '../cluster/locator.ts';
 import { abortable } from '../core/abortable.ts';
-import { assert } from '../core/assert.ts';
 import { BLOCK_SIZE_BYTES, blockCount, blockRange, blocksRange } from '../core/chunk.ts';
-import { type ErrorCode, ForebayError, isForebayError } from '../core/errors.ts';
+import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { detourSilenceMs, detoursPerChunkMax, smallContentMaxBytes, sourcesTriedMax } from '../core/limits.ts';
-import type { ObjectFact } from '../core/object.ts';
+import { detourSilenceMs, detoursPerChunkMax, sourcesTriedMax } from '../core/limits.ts';
 import { rangeLength } from '../core/range.ts';
 import { type Clock, DiskError } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
-import { type ContentShape, type Store, smallFootprintBytes } from '../store/store.ts';
-import { OriginFills, type Run, reserveSpace } from './origin-fills.ts';
+import type { ContentShape, Store } from '../store/store.ts';
+import type { BlockRun, FillTarget, OnStored } from './fill-target.ts';
+import { OriginBlocks } from './origin-blocks.ts';
+import { blameOf, PeerBlocks } from './peer-blocks.ts';
 import { Slots } from './slots.ts';
-import type { VolumeSource } from './volume-source.ts';
-
-export interface FillTarget extends ContentShape {
-  readonly source: VolumeSource;
-  readonly fact: ObjectFact;
-}
 
 /** What fills need of the cluster. */
 export interface FillPeers {
@@ -46,8 +39,12 @@ export interface FillPeers {
 export interface FillDetours {
   isAway(volume: string): boolean;
   tried(volume: string, reached: boolean): void;
-  /** Another member brought the chunk to itself. */
+  /** Whether another member brought the chunk to itself. */
   chunk(target: FillTarget, chunk: number, signal: AbortSignal): Promise<boolean>;
+}
+
+interface Peers extends FillPeers {
+  readonly blocks: PeerBlocks;
 }
 
 /** Who wants to know what comes. */
@@ -57,8 +54,6 @@ export interface FillListener {
   arrived(id: ContentId, chunk: number, from: string | undefined): void;
 }
 
-type Refill = Extract<Source, { kind: 'fill' }>['refill'];
-
 interface Waiter {
   readonly block: number;
   /** A peer that pulls from here. */
@@ -67,7 +62,10 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
-interface Flight extends Run {
+type Refill = Extract<Source, { kind: 'fill' }>['refill'];
+
+/** What is fetched for one chunk. */
+interface Flight extends BlockRun {
   /** The block asked for: it comes first. */
   readonly urgentBlock: number;
   /** A peer that is known to have the chunk: asked before the chunk's owner is. */
@@ -87,9 +85,9 @@ export class Fills {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #emit: Emit;
-  readonly #peers: FillPeers | undefined;
+  readonly #origin: OriginBlocks;
+  readonly #peers: Peers | undefined;
   readonly #slots: Slots;
-  readonly #origin: OriginFills;
   /** Set before the first fill, where there is one. */
   listener: FillListener | undefined = undefined;
   /** Set before the first fill, where there is one. */
@@ -101,9 +99,12 @@ export class Fills {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#emit = options.emit;
-    this.#peers = options.peers;
+    this.#origin = new OriginBlocks(options);
+    this.#peers = options.peers && {
+      ...options.peers,
+      blocks: new PeerBlocks({ store: options.store, cluster: options.peers.cluster }),
+    };
     this.#slots = new Slots(options.flightsMax);
-    this.#origin = new OriginFills(options);
   }
 
   get inFlight(): number {
@@ -166,7 +167,7 @@ export class Fills {
     this.#stop.abort(new ForebayError('shuttingDown', 'the node is stopping'));
   }
 
-  #chunkOf(target: ContentShape, block: number): Run {
+  #chunkOf(target: ContentShape, block: number): BlockRun {
     const blocks = target.chunkSizeBytes / BLOCK_SIZE_BYTES;
     const first = Math.floor(block / blocks) * blocks;
     return { first, end: Math.min(first + blocks, blockCount(target.sizeBytes)) };
@@ -206,8 +207,8 @@ export class Fills {
   }
 
   /** Runs of absent blocks of a flight, that with the block asked for first, then those after it, then those before. */
-  #absent(target: ContentShape, flight: Run & { urgentBlock: number }): Run[] {
-    const runs: Run[] = [];
+  #absent(target: ContentShape, flight: BlockRun & { urgentBlock: number }): BlockRun[] {
+    const runs: BlockRun[] = [];
     const collect = (from: number, to: number) => {
       for (let block = from; block < to; block += 1) {
         if (this.#store.hasBlock(target.id, block)) continue;
@@ -227,7 +228,7 @@ export class Fills {
     const hold = this.#store.hold(target);
     try {
       this.#stop.signal.throwIfAborted();
-      if (this.#peers === undefined) await this.#fill(target, flight, flight);
+      if (this.#peers === undefined) await this.#origin.fill(target, flight, this.#how(target, flight));
       else {
         failure = await this.#bring(target, flight, this.#peers);
         if (failure === undefined) this.listener?.arrived(target.id, chunkOf(target, flight), flight.from);
@@ -262,10 +263,11 @@ export class Fills {
    * Gets a flight's blocks from where the chunk's owner says, from one source after another. Returns the error of `via`
    * when that failed and nobody waits for the chunk.
    */
-  async #bring(target: FillTarget, flight: Flight, { locator }: FillPeers): Promise<unknown> {
+  async #bring(target: FillTarget, flight: Flight, peers: Peers): Promise<unknown> {
+    const { locator } = peers;
     const ref = { content: target.id, chunk: chunkOf(target, flight) };
     if (flight.via !== undefined) {
-      const failure = await this.#pullRuns(target, flight, flight.via);
+      const failure = await this.#pull(target, flight, peers, flight.via);
       if (failure === undefined) {
         locator.held(ref);
         return undefined;
@@ -277,7 +279,7 @@ export class Fills {
       const source: Source = await locator.locate(ref, this.#stop.signal);
       if (source.kind === 'fill' || tried > sourcesTriedMax) {
         const refill = source.kind === 'fill' ? source.refill : 'holders-failed';
-        const how = await this.#fillOrDetour(target, flight, { ref, refill, mayDetour: detoursLeft > 0 });
+        const how = await this.#fillOrDetour(target, flight, peers, { ref, refill, mayDetour: detoursLeft > 0 });
         if (how === 'filled') {
           locator.done(ref);
           return undefined;
@@ -285,12 +287,12 @@ export class Fills {
         detoursLeft = how === 'alone' ? 0 : detoursLeft - 1;
         continue;
       }
-      const failure = await this.#pullRuns(target, flight, source.from).catch((error: unknown) => {
+      const failure = await this.#pull(target, flight, peers, source.from).catch((error: unknown) => {
         locator.failed(ref, 'cancelled', source.from);
         throw error;
       });
       if (failure === undefined) locator.done(ref);
-      else locator.failed(ref, blameOf(failure), source.from);
+      else locator.failed(ref, blameOf(failure) ?? 'unreachable', source.from);
     }
     return undefined;
   }
@@ -302,9 +304,9 @@ export class Fills {
   async #fillOrDetour(
     target: FillTarget,
     flight: Flight,
+    { locator }: Peers,
     { ref, refill, mayDetour }: { ref: ChunkRef; refill: Refill; mayDetour: boolean },
   ): Promise<'filled' | 'brought' | 'alone'> {
-    const { locator } = this.#peers as FillPeers;
     const { detours } = this;
     const { volume } = target.fact;
     let failure: unknown;
@@ -346,7 +348,7 @@ export class Fills {
       if (refill !== undefined)
         this.#emit({ kind: 'origin.refill', volume: target.fact.volume, reason: refill, bytes });
       await (silent === undefined
-        ? this.#fill(target, flight, run)
+        ? this.#origin.fill(target, run, this.#how(target, flight))
         : this.#fillUnlessSilent(target, flight, { run, silent }));
     }
   }
@@ -354,17 +356,19 @@ export class Fills {
   async #fillUnlessSilent(
     target: FillTarget,
     flight: Flight,
-    { run, silent }: { run: Run; silent: AbortController },
+    { run, silent }: { run: BlockRun; silent: AbortController },
   ): Promise<void> {
     const answered = new AbortController();
     const message = `the origin did not begin to answer within ${detourSilenceMs} ms`;
-    this.#clock.sleep(detourSilenceMs, answered.signal).then(
-      () => silent.abort(new ForebayError('originUnavailable', message)),
-      () => undefined,
-    );
+    const onAsked = () =>
+      void this.#clock.sleep(detourSilenceMs, answered.signal).then(
+        () => silent.abort(new ForebayError('originUnavailable', message)),
+        () => undefined,
+      );
     try {
       const signal = AbortSignal.any([this.#stop.signal, silent.signal]);
-      await this.#fill(target, flight, run, { signal, onAnswer: () => answered.abort() });
+      const onAnswer = () => answered.abort();
+      await this.#origin.fill(target, run, { ...this.#how(target, flight), signal, onAsked, onAnswer });
     } catch (error) {
       silent.signal.throwIfAborted();
       throw error;
@@ -373,73 +377,23 @@ export class Fills {
     }
   }
 
-  /** Returns a peer's error; rejects with this node's own. */
-  async #pullRuns(target: FillTarget, flight: Flight, from: string): Promise<ForebayError | undefined> {
-    try {
-      for (const run of this.#absent(target, flight)) await this.#pull(target, flight, run, from);
-      flight.from = from;
-      return undefined;
-    } catch (error) {
-      if (this.#stop.signal.aborted || !isForebayError(error, ...PEER_ERRORS)) throw error;
-      if (error.code === 'peerCorrupt') this.#peers?.cluster.tell(from, 'blocks.suspect', target.id);
-      return error;
-    }
+  async #pull(target: FillTarget, flight: Flight, { blocks }: Peers, from: string): Promise<ForebayError | undefined> {
+    const failure = await blocks.pull(target, this.#absent(target, flight), { ...this.#how(target, flight), from });
+    if (failure === undefined) flight.from = from;
+    return failure;
   }
 
-  async #pull(target: FillTarget, flight: Flight, run: Run, from: string): Promise<void> {
-    const { cluster } = this.#peers as FillPeers;
-    const count = run.end - run.first;
-    const small = target.sizeBytes < smallContentMaxBytes;
-    const bytes = small
-      ? smallFootprintBytes(target.sizeBytes)
-      : rangeLength(blocksRange({ first: run.first, count }, target.sizeBytes));
-    const endpoint = cluster.endpoint(from);
-    const reservation = await reserveSpace(this.#store, bytes);
-    const request = {
-      from: endpoint,
-      content: target.id,
-      sizeBytes: target.sizeBytes,
-      first: run.first,
-      count,
-      signal: this.#stop.signal,
-    };
-    try {
-      if (small) {
-        const onBlock = async (_block: number, _checksum: number, got: Uint8Array | undefined) => {
-          assert(got !== undefined, 'a pull without a file hands over its bytes');
-          await this.#store.putSmall(target, got, reservation);
-        };
-        await cluster.mover.pull({ ...request, into: undefined, onBlock });
-        return;
-      }
-      const receiving = await this.#store.receive(target, run.first);
-      const onBlock = (block: number, checksum: number) => {
-        receiving.stored(block, checksum, reservation);
-        this.#stored(target, flight, block);
-      };
-      await cluster.mover.pull({ ...request, into: receiving.file, onBlock }).finally(() => receiving.close());
-    } finally {
-      reservation.release();
-    }
+  #how(target: FillTarget, flight: Flight): { signal: AbortSignal; onStored: OnStored } {
+    return { signal: this.#stop.signal, onStored: (block) => this.#stored(target, flight, block) };
   }
 
   #stored(target: FillTarget, flight: Flight, block: number): void {
     this.listener?.received(target.id, rangeLength(blockRange(block, target.sizeBytes)));
     wake(flight, block);
   }
-
-  async #fill(
-    target: FillTarget,
-    flight: Flight,
-    run: Run,
-    how: { signal?: AbortSignal; onAnswer?: () => void } = {},
-  ): Promise<void> {
-    const onStored = (block: number) => this.#stored(target, flight, block);
-    await this.#origin.fill(target, run, { signal: this.#stop.signal, onStored, ...how });
-  }
 }
 
-function chunkOf(target: ContentShape, { first }: Run): number {
+function chunkOf(target: ContentShape, { first }: BlockRun): number {
   return Math.floor(first / (target.chunkSizeBytes / BLOCK_SIZE_BYTES));
 }
 
@@ -452,22 +406,6 @@ function letPeersGo(flight: Flight): void {
   const peers = flight.waiters.filter(({ isPeer }) => isPeer);
   flight.waiters = flight.waiters.filter(({ isPeer }) => !isPeer);
   for (const { reject } of peers) reject(new ForebayError('notHeld', 'this node cannot reach the origin'));
-}
-
-const BLAME = {
-  peerUnreachable: 'unreachable',
-  peerRefused: 'unreachable',
-  peerTimeout: 'timeout',
-  peerCorrupt: 'corrupt',
-  notHeld: 'notHeld',
-  overloaded: 'overloaded',
-  shuttingDown: 'unreachable',
-} as const satisfies Partial<Record<ErrorCode, FailureReason>>;
-const PEER_ERRORS = Object.keys(BLAME) as (keyof typeof BLAME)[];
-
-/** What a failed pull says of its holder. */
-export function blameOf(error: ForebayError): (typeof BLAME)[keyof typeof BLAME] {
-  return BLAME[error.code as keyof typeof BLAME];
 }
 
 /** Lets go those who wait for a block that was stored. */

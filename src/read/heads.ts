@@ -22,8 +22,12 @@ export interface OwnerAnswer {
   readonly ageMs: number;
 }
 
-/** How an owner finds the current version, without asking further. */
-export type LocalHead = (volume: string, key: string, signal: AbortSignal) => Promise<OwnerAnswer>;
+/** How an owner finds the current version, without asking further. `not`: an ETag that is known to be replaced. */
+export type LocalHead = (
+  volume: string,
+  key: string,
+  options: { not?: string; signal: AbortSignal },
+) => Promise<OwnerAnswer>;
 
 export interface HeadsParts {
   readonly head: LocalHead;
@@ -64,14 +68,14 @@ export class Heads {
     return checkedMs >= this.#ownedSinceMs && this.#isOwner(source.volume.name, key) && this.#cluster.mayAct();
   }
 
-  /** The owner's answer; `undefined` when this node is to ask the origin: it is the owner, or the owner cannot be asked. */
-  async ask(source: VolumeSource, key: string): Promise<OwnerAnswer | undefined> {
+  /** `not`: an ETag that the origin refused. The owner's answer; `undefined` when this node is to ask the origin: it is the owner, or the owner cannot be asked. */
+  async ask(source: VolumeSource, key: string, not?: string): Promise<OwnerAnswer | undefined> {
     const volume = source.volume.name;
     const owner = this.#owner(volume, key);
     if (owner === undefined || owner === this.#cluster.self) return undefined;
     try {
       const answer = fieldsOf(
-        await this.#cluster.call(owner, { type: 'head', volume, key }, { deadlineMs: headCallMs }),
+        await this.#cluster.call(owner, { type: 'head', volume, key, not }, { deadlineMs: headCallMs }),
       );
       return { version: versionFromWire(key, answer), ageMs: countOf(answer['ageMs']) };
     } catch (error) {
@@ -128,7 +132,8 @@ export class Heads {
     const key = textOf(message['key']);
     if (!this.#isOwner(volume, key) || !this.#cluster.mayAct())
       throw new ForebayError('notHeld', `${this.#cluster.self} is not the owner of ${volume}/${key}`);
-    return answerOf(await head(volume, key, signal));
+    const { not } = message;
+    return answerOf(await head(volume, key, { signal, ...(typeof not === 'string' && { not }) }));
   }
 }
 

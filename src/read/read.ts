@@ -78,7 +78,7 @@ export class ReadThrough implements Reader {
       peers &&
       detours &&
       new Heads(peers.cluster, {
-        head: (volume, key, signal) => this.#versions.headFor(this.#source(volume), key, signal),
+        head: (volume, key, asked) => this.#versions.headFor(this.#source(volume), key, asked),
         written: (volume, key) => this.#written(volume, key),
         detours,
         source,
@@ -98,7 +98,7 @@ export class ReadThrough implements Reader {
       bypasses: new Slots(bypassesMax),
       clock,
       emit,
-      changed: (fact) => this.#changed(fact),
+      changed: (fact) => this.#versions.refused(fact),
     };
   }
 
@@ -283,12 +283,6 @@ export class ReadThrough implements Reader {
     const source = this.#options.volumes.get(volume);
     if (source === undefined) throw new ForebayError('noSuchBucket', `there is no volume ${JSON.stringify(volume)}`);
     return source;
-  }
-
-  /** The origin refused the version: another is current. */
-  #changed(fact: ObjectFact): void {
-    const known = this.#options.store.fact(fact.volume, fact.key);
-    if (known?.content === fact.content) this.#versions.forget(fact.volume, fact.key);
   }
 
   async #checkOne(volume: string, key: string, options: { verify: boolean }): Promise<ObjectState | undefined> {

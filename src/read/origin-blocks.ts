@@ -1,7 +1,8 @@
 /**
- * Bytes from the origin into the store: one request for consecutive blocks, stored one by one as they come.
+ * Blocks from the origin into the store, each stored as it comes.
  *
- * Bounds:  `fillBuffersMax` blocks in memory for each request.
+ * Bounds:  `fillBuffersMax` blocks of a fill in memory.
+ * Errors:  the origin's, originTruncated, diskFull, DiskError; what was stored by then stays.
  */
 import { assert } from '../core/assert.ts';
 import { blockRange, blocksRange } from '../core/chunk.ts';
@@ -13,23 +14,17 @@ import type { Emit } from '../observe/events.ts';
 import type { Reservation } from '../store/space.ts';
 import { type Store, smallFootprintBytes } from '../store/store.ts';
 import { BlockBuffers } from './block-buffers.ts';
-import type { FillTarget } from './fills.ts';
+import type { BlockRun, FillTarget, OnStored } from './fill-target.ts';
 
-/** Blocks `[first, end)`. */
-export interface Run {
-  readonly first: number;
-  readonly end: number;
-}
-
-export interface FillWay {
+export interface FillHow {
   readonly signal: AbortSignal;
-  /** The origin begins to answer. */
+  readonly onStored: OnStored;
+  /** The origin is being asked, and: it begins to answer. */
+  readonly onAsked?: () => void;
   readonly onAnswer?: () => void;
-  /** The block was stored. */
-  readonly onStored: (block: number) => void;
 }
 
-export class OriginFills {
+export class OriginBlocks {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #emit: Emit;
@@ -42,22 +37,21 @@ export class OriginFills {
     this.#buffers = new BlockBuffers(() => this.#store.disk, options.flightsMax * (fillBuffersMax + 1));
   }
 
-  /** Rejects with the origin's errors, diskFull, or the disk's; blocks that were stored by then stay. */
-  async fill(target: FillTarget, run: Run, how: FillWay): Promise<void> {
+  /** Fills consecutive absent blocks of a held content. */
+  async fill(target: FillTarget, run: BlockRun, options: FillHow): Promise<void> {
+    const { signal, onStored } = options;
     const { volume, key, etag } = target.fact;
     const range = blocksRange({ first: run.first, count: run.end - run.first }, target.sizeBytes);
     const small = target.sizeBytes < smallContentMaxBytes;
-    const reservation = await reserveSpace(
-      this.#store,
-      small ? smallFootprintBytes(target.sizeBytes) : rangeLength(range),
-    );
+    const reservation = await reserve(this.#store, small ? smallFootprintBytes(target.sizeBytes) : rangeLength(range));
     const begunMs = this.#clock.boottimeMs();
     try {
       this.#emit({ kind: 'fill.begun', volume, key, ...range });
-      const stream = await target.source.origin.get(key, { etag, range, signal: how.signal });
-      how.onAnswer?.();
+      options.onAsked?.();
+      const stream = await target.source.origin.get(key, { etag, range, signal });
+      options.onAnswer?.();
       if (small) await this.#fillSmall(target, stream, reservation);
-      else await this.#fillBlocks(target, { run, stream, reservation, onStored: how.onStored });
+      else await this.#fillBlocks(target, { run, stream, reservation, onStored });
       this.#emit({ kind: 'fill.done', volume, key, bytes: rangeLength(range), ms: this.#clock.boottimeMs() - begunMs });
     } finally {
       reservation.release();
@@ -78,7 +72,7 @@ export class OriginFills {
 
   async #fillBlocks(
     target: FillTarget,
-    fill: { run: Run; stream: AsyncIterable<Uint8Array>; reservation: Reservation } & Pick<FillWay, 'onStored'>,
+    fill: { run: BlockRun; stream: AsyncIterable<Uint8Array>; reservation: Reservation; onStored: OnStored },
   ): Promise<void> {
     const { run, stream, reservation, onStored } = fill;
     const pending = new Set<Promise<void>>();
@@ -124,8 +118,8 @@ export class OriginFills {
   }
 }
 
-/** Throws diskFull when no space may be had. */
-export async function reserveSpace(store: Store, bytes: number): Promise<Reservation> {
+/** Space for what is to come, made where it must be. Throws diskFull. */
+export async function reserve(store: Store, bytes: number): Promise<Reservation> {
   const reservation = await store.reserve(bytes);
   if (reservation === undefined) throw new ForebayError('diskFull', 'no space in the cache may be evicted');
   return reservation;
