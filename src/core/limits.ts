@@ -155,6 +155,19 @@ export const remoteWarmsMax = 64;
 export const warmSilenceMs = 10_000;
 /** Chunks of an object that `explain` asks the owners about. */
 export const explainChunksMax = 1024;
+/** Members asked to reach an origin for a node that cannot, one after another, and what one brings for others at once. */
+export const detourPeersMax = 8;
+export const detoursServedMax = 64;
+/** How often a chunk that nobody holds is asked for in this way, until its readers hear that the origin is away. */
+export const detoursPerChunkMax = 3;
+/** For how long a node that could not reach an origin does not try again where others can. */
+export const detourMemoryMs = 5000;
+/** An origin that has been silent for this long is asked by others too, and a fill that waits for it is left to others. */
+export const detourAfterMs = 3000;
+export const detourSilenceMs = 10_000;
+/** What others take in all to bring a chunk from the origin, and to ask for a version or a page. */
+export const detourChunkMs = 30_000;
+export const detourAskMs = 10_000;
 /** Sources tried for one chunk before the origin is asked without the cluster's leave. */
 export const sourcesTriedMax = 8;
 

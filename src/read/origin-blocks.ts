@@ -17,6 +17,14 @@ import { type Store, smallFootprintBytes } from '../store/store.ts';
 import { BlockBuffers } from './block-buffers.ts';
 import type { BlockRun, FillTarget, OnStored } from './fill-target.ts';
 
+export interface FillHow {
+  readonly signal: AbortSignal;
+  readonly onStored: OnStored;
+  /** The origin is being asked, and: it begins to answer. */
+  readonly onAsked?: () => void;
+  readonly onAnswer?: () => void;
+}
+
 export class OriginBlocks {
   readonly #store: Store;
   readonly #clock: Clock;
@@ -33,7 +41,7 @@ export class OriginBlocks {
   }
 
   /** Fills consecutive absent blocks of a held content. */
-  async fill(target: FillTarget, run: BlockRun, options: { signal: AbortSignal; onStored: OnStored }): Promise<void> {
+  async fill(target: FillTarget, run: BlockRun, options: FillHow): Promise<void> {
     const { signal, onStored } = options;
     const { volume, key, etag } = target.fact;
     const range = blocksRange({ first: run.first, count: run.end - run.first }, target.sizeBytes);
@@ -43,7 +51,9 @@ export class OriginBlocks {
     try {
       await this.#budget?.take(rangeLength(range), signal);
       this.#emit({ kind: 'fill.begun', volume, key, ...range });
+      options.onAsked?.();
       const stream = await target.source.origin.get(key, { etag, range, signal });
+      options.onAnswer?.();
       if (small) await this.#fillSmall(target, stream, reservation);
       else await this.#fillBlocks(target, { run, stream, reservation, onStored });
       this.#emit({ kind: 'fill.done', volume, key, bytes: rangeLength(range), ms: this.#clock.boottimeMs() - begunMs });

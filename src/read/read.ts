@@ -18,9 +18,12 @@ import type { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Store } from '../store/store.ts';
 import { Broadcasts } from './broadcasts.ts';
+import { ChunkRound } from './chunk-round.ts';
+import { Detours } from './detours.ts';
 import type { FillTarget } from './fill-target.ts';
 import { type FillPeers, Fills } from './fills.ts';
 import { Heads } from './heads.ts';
+import { ListingRound } from './listing-round.ts';
 import { Listings } from './listings.ts';
 import { EMPTY, Opened, type OpenedParts } from './opened.ts';
 import { OpenedHot } from './opened-hot.ts';
@@ -75,15 +78,22 @@ export class ReadThrough implements Reader {
     const { store, clock, emit } = options;
     this.#options = options;
     const { peers } = options;
+    const detours = peers && new Detours({ cluster: peers.cluster, random: options.random });
+    const source = (volume: string) => this.#source(volume);
     this.#heads =
       peers &&
+      detours &&
       new Heads(peers.cluster, {
         head: (volume, key, asked) => this.#versions.headFor(this.#source(volume), key, asked),
         written: (volume, key) => this.#written(volume, key),
+        detours,
+        source,
       });
     this.#versions = new Versions({ store, clock, emit, heads: this.#heads });
-    this.#listings = new Listings({ clock });
+    const rounds = peers && detours && new ListingRound(peers.cluster, { detours, source });
+    this.#listings = new Listings({ clock, peers: rounds });
     this.#fills = new Fills({ store, clock, emit, flightsMax: options.fillsMax, peers, budget: options.originBudget });
+    if (peers && detours) this.#takeRounds(peers, detours);
     this.#warmNodes = peers && new WarmNodes(peers.cluster, (selection, how) => this.#warmHere(selection, how));
     this.#broadcasts = peers && this.#startBroadcasts(peers, options);
     this.#parts = {
@@ -147,6 +157,15 @@ export class ReadThrough implements Reader {
     });
     this.#fills.listener = broadcasts;
     return broadcasts;
+  }
+
+  /** Chunks go round by a peer that cannot reach the origin, or by another where this node cannot. */
+  #takeRounds({ cluster }: FillPeers, detours: Detours): void {
+    this.#fills.detours = new ChunkRound(cluster, {
+      detours,
+      fills: this.#fills,
+      open: (volume, key, signal) => this.open(volume, key, signal),
+    });
   }
 
   /** For peers that pull from here: a block that is on its way. */
