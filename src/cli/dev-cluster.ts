@@ -188,6 +188,8 @@ function stopAsked(): Promise<void> {
   const { promise, resolve: asked } = Promise.withResolvers<void>();
   let before = false;
   process.once('disconnect', asked);
+  // Listening to it would keep this process when all else has ended.
+  process.channel?.unref();
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(signal, () => {
       if (before) process.exit(FAILED);
