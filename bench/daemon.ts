@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Child } from './child.ts';
+import type { LinkedHost } from './links/links.ts';
 import { cpuSeconds, type Memory, memoryOf } from './process-usage.ts';
 import type { SigningKey } from './sign.ts';
 
@@ -18,6 +19,12 @@ export interface DaemonOptions {
   readonly volumes: Readonly<Record<string, Readonly<Record<string, Setting>>>>;
   /** Keys of `[node]`. */
   readonly node?: Readonly<Record<string, Setting>>;
+  /** Keys of `[doors]` besides the addresses of s3 and admin, which are free ports of loopback. */
+  readonly doors?: Readonly<Record<string, Setting>>;
+  /** Keys of `[cluster]`; absent: a node alone. */
+  readonly cluster?: Readonly<Record<string, Setting>>;
+  /** Where it runs; absent: on this machine as it is. */
+  readonly host?: LinkedHost;
   /** The one access key, with every right; absent: the doors are anonymous. */
   readonly key?: SigningKey;
   readonly environment?: Readonly<Record<string, string>>;
@@ -34,7 +41,13 @@ function configurationOf(options: DaemonOptions): string {
   const { key } = options;
   return [
     table('node', { cacheDir: options.cacheDirectory ?? join(options.directory, 'cache'), ...options.node }),
-    table('doors', { s3: '127.0.0.1:0', admin: '127.0.0.1:0', ...(key === undefined ? { anonymous: true } : {}) }),
+    table('doors', {
+      s3: '127.0.0.1:0',
+      admin: '127.0.0.1:0',
+      ...(key === undefined ? { anonymous: true } : {}),
+      ...options.doors,
+    }),
+    options.cluster === undefined ? '' : table('cluster', options.cluster),
     key === undefined
       ? ''
       : `[keys.${key.id}]\nsecret = "${key.secret}"\nvolumes = ["*"]\nrights = ["read", "write", "admin"]\n`,
@@ -89,10 +102,15 @@ export class Daemon {
     mkdirSync(options.directory, { recursive: true });
     const file = join(options.directory, 'forebay.toml');
     writeFileSync(file, configurationOf(options), { mode: 0o600 });
-    const child = await Child.start(COMMAND, ['up', '--json', '--config', file], {
+    const command = [COMMAND, ['up', '--json', '--config', file]] as const;
+    const child = await Child.start(...(options.host?.commandLine(...command) ?? command), {
       cwd: options.directory,
       env: { ...ownEnvironment(), XDG_CONFIG_HOME: options.directory, ...options.environment },
+      // The channel says nothing; when the bench is killed its end tells the daemon to stop.
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
+    child.process.channel?.unref();
+    options.host?.adopt(child.pid);
     const timer = setTimeout(() => child.process.kill('SIGKILL'), START_MS);
     const said: string[] = [];
     try {

@@ -2,82 +2,70 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, parse } from 'node:path';
 import { parseArgs } from 'node:util';
-import { LOCAL_FIGURES, runLocal } from './local/local.ts';
+import { fanOutReadScenario } from './fan-out-read/fan-out-read-scenario.ts';
+import { localScenario } from './local/local-scenario.ts';
 import { Progress } from './progress.ts';
 import { appendHistory, resultTable, writeResult } from './result.ts';
-import { findTool } from './tool.ts';
+import { type OptionValues, type Scenario, WrongUse } from './scenario.ts';
 
-const USAGE = `forebay bench local [--json FILE] [--full] [--self] [--only FIGURE]… [--directory DIR]
+const SCENARIOS: readonly Scenario[] = [localScenario, fanOutReadScenario];
 
-  local            one node against nginx on this machine, within 10 minutes
+const COMMON = {
+  json: { type: 'string' },
+  full: { type: 'boolean', default: false },
+  self: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const;
 
-  --json FILE      write the result with its trials to FILE, and plots beside it
-  --full           more trials
-  --self           compare Forebay with itself: must come out as "no difference"
-  --only FIGURE    measure only this one; may be repeated:
-                   ${LOCAL_FIGURES.join('\n                   ')}
-  --directory DIR  where caches lie meanwhile (default: the temporary directory)
-`;
+const USAGE = `forebay bench SCENARIO [--json FILE] [--full] [--self] …
 
-const BASELINE_TOOLS = ['nginx', 'wrk'] as const;
+  --json FILE          write the result with its trials to FILE, and plots beside it
+  --full               more trials, and the sweeps
+  --self               compare Forebay with itself: must come out as "no difference"
 
-class WrongUse extends Error {
-  override name = 'WrongUse';
+${SCENARIOS.map(({ synopsis, help }) => `forebay bench ${synopsis}\n\n  ${help}\n`).join('\n')}`;
+
+function scenarioOf(name: string | undefined): Scenario {
+  const found = SCENARIOS.find((scenario) => scenario.name === name);
+  if (found === undefined) throw new WrongUse(name === undefined ? 'name a scenario' : `unknown scenario: ${name}`);
+  return found;
 }
 
-function argumentsOf(argv: readonly string[]) {
+/** The scenario's name comes first; options before it are looked at by name only. */
+function parseLine(argv: readonly string[]): { scenario: Scenario; values: OptionValues } | 'help' {
+  if (argv.includes('--help')) return 'help';
+  const scenario = scenarioOf(argv.find((argument) => !argument.startsWith('-')));
   try {
-    const { values, positionals } = parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        json: { type: 'string' },
-        full: { type: 'boolean', default: false },
-        self: { type: 'boolean', default: false },
-        only: { type: 'string', multiple: true, default: [] },
-        directory: { type: 'string' },
-        help: { type: 'boolean', default: false },
-      },
-    });
-    return { ...values, positionals };
+    const options = { ...COMMON, ...scenario.options };
+    const { values, positionals } = parseArgs({ args: [...argv], allowPositionals: true, options });
+    if (positionals.length > 1) throw new WrongUse(`one scenario at a time: ${positionals.join(' ')}`);
+    return { scenario, values: values as OptionValues };
   } catch (error) {
-    throw new WrongUse((error as Error).message);
+    throw error instanceof WrongUse ? error : new WrongUse((error as Error).message);
   }
-}
-
-function checkUse(options: ReturnType<typeof argumentsOf>): void {
-  const [scenario, ...more] = options.positionals;
-  if (scenario !== 'local' || more.length > 0)
-    throw new WrongUse(
-      scenario === undefined ? 'name a scenario' : `unknown scenario: ${options.positionals.join(' ')}`,
-    );
-  const unknown = options.only.find((name) => !LOCAL_FIGURES.includes(name));
-  if (unknown !== undefined) throw new WrongUse(`unknown figure: ${unknown}`);
-  const missing = BASELINE_TOOLS.filter((name) => findTool(name) === undefined);
-  if (missing.length > 0) throw new WrongUse(`install ${missing.join(' and ')} first: a bench needs its baseline`);
 }
 
 /** Exit code 0: measured, and nothing was missed; 1: a target was missed, or measuring failed; 2: wrong use. */
 export async function benchMain(argv: readonly string[]): Promise<number> {
   const progress = new Progress();
   try {
-    const options = argumentsOf(argv);
-    if (options.help) {
+    const parsed = parseLine(argv);
+    if (parsed === 'help') {
       process.stdout.write(USAGE);
       return 0;
     }
-    checkUse(options);
-    const { full, self, only, directory } = options;
-    const { result, plots } = await runLocal({ full, self, only, ...(directory && { directory }) }, progress);
+    const { scenario, values } = parsed;
+    const { result, plots } = await scenario.run(values, progress);
     progress.clear();
     process.stdout.write(`${resultTable(result, process.stdout.isTTY)}`);
     appendHistory(result);
-    if (options.json !== undefined) {
-      writeResult(result, options.json);
-      writePlots(plots, options.json);
+    const json = values['json'] as string | undefined;
+    if (json !== undefined) {
+      writeResult(result, json);
+      writePlots(plots, json);
     }
     const figures = Object.values(result.figures);
-    const told = self && figures.some(({ beside }) => !beside?.startsWith('no difference'));
+    const told = values['self'] === true && figures.some(({ beside }) => !beside?.startsWith('no difference'));
     return told || figures.some(({ verdict }) => verdict === 'missed') ? 1 : 0;
   } catch (error) {
     progress.clear();

@@ -2,17 +2,19 @@
  * The origin's server as a process of its own, so that its CPU time is not the bench's nor the daemon's. Run as a file
  * it is the child; imported it is the parent's handle.
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { LinkedHost } from './links/links.ts';
 import type { OriginFault } from './origin-fault.ts';
 import type { OriginRequest } from './origin-log.ts';
 import { type GeneratedObject, type OriginOptions, OriginServer } from './origin-server.ts';
 
 type Command =
-  | { readonly do: 'listen'; readonly options: OriginOptions }
+  | { readonly do: 'listen'; readonly options: OriginOptions; readonly address: string }
   | { readonly do: 'requests' }
   | { readonly do: 'reset' }
   | { readonly do: 'put'; readonly object: GeneratedObject }
+  | { readonly do: 'remove'; readonly key: string }
   | { readonly do: 'fail'; readonly fault: OriginFault };
 
 export class OriginProcess {
@@ -28,10 +30,16 @@ export class OriginProcess {
     this.pid = child.pid as number;
   }
 
-  static async start(options: OriginOptions): Promise<OriginProcess> {
-    const child = fork(import.meta.filename, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv: [] });
-    const endpoint = await ask(child, { do: 'listen', options });
-    return new OriginProcess(child, endpoint as string, options.bucket);
+  /** On this machine, or on a host behind a shaped link, where `endpoint` is how others reach it. */
+  static async start(options: OriginOptions, host?: LinkedHost): Promise<OriginProcess> {
+    const command = [process.execPath, [import.meta.filename]] as const;
+    const [file, args] = host === undefined ? command : host.commandLine(...command);
+    const child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    await once(child, 'spawn');
+    host?.adopt(child.pid as number);
+    const own = (await ask(child, { do: 'listen', options, address: host?.address ?? '127.0.0.1' })) as string;
+    const endpoint = host === undefined ? own : `http://${await host.publish(Number(new URL(own).port))}`;
+    return new OriginProcess(child, endpoint, options.bucket);
   }
 
   /** Every request since the start or the last reset, in order of their ends. */
@@ -45,6 +53,10 @@ export class OriginProcess {
 
   async put(object: GeneratedObject): Promise<void> {
     await ask(this.#child, { do: 'put', object });
+  }
+
+  async remove(key: string): Promise<void> {
+    await ask(this.#child, { do: 'remove', key });
   }
 
   async fail(fault: OriginFault): Promise<void> {
@@ -79,11 +91,12 @@ function serveParent(): void {
   const perform = async (command: Command): Promise<unknown> => {
     if (command.do === 'listen') {
       server = new OriginServer(command.options);
-      return server.listen();
+      return server.listen(0, command.address);
     }
     if (command.do === 'requests') return server?.requests;
     if (command.do === 'reset') return server?.reset();
     if (command.do === 'put') return server?.put(command.object);
+    if (command.do === 'remove') return server?.remove(command.key);
     return server?.fail(command.fault);
   };
   process.on('message', (command: Command) => {

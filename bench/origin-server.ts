@@ -67,13 +67,13 @@ export class OriginServer {
     });
   }
 
-  /** Begins to serve on a free port of loopback (or the given one, to come back after `close`); returns the endpoint's URL. */
-  async listen(port = 0): Promise<string> {
+  /** Begins to serve on a free port of loopback (or the given one, to come back after `close`; or another address); returns the endpoint's URL. */
+  async listen(port = 0, address = '127.0.0.1'): Promise<string> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(port, '127.0.0.1', resolve);
+      this.#server.listen(port, address, resolve);
     });
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `http://${address}:${(this.#server.address() as AddressInfo).port}`;
   }
 
   /** Adds an object, or replaces it by another version. */

@@ -2,7 +2,7 @@
 import { shown } from './result.ts';
 
 const WIDTH = 640;
-const COLOURS = ['#2f7ed8', '#8a8d93', '#d9822b', '#4c9f70'] as const;
+const COLOURS = ['#2f7ed8', '#8a8d93', '#d9822b', '#4c9f70', '#8e5bc0'] as const;
 
 const escapeText = (text: string) =>
   text.replace(/[<>&"]/g, (c) => ({ '<': '&lt;', '>': '&gt;', '&': '&amp;', '"': '&quot;' })[c] as string);
@@ -53,7 +53,10 @@ export function barsSvg(plot: { title: string; unit: string; bars: readonly Bar[
 }
 
 export interface Series {
+  /** Empty: without one, such as the further lines of a group. */
   readonly label: string;
+  /** Index into the colours; absent: one after the other. */
+  readonly colour?: number;
   readonly points: readonly (readonly [number, number])[];
 }
 
@@ -84,11 +87,12 @@ export function seriesSvg(plot: {
     body.push(`<path d="M${left} ${at}H${WIDTH - right}" stroke="#c0392b" stroke-dasharray="5 4"/>`);
     body.push(text(WIDTH - right, at - 5, plot.limit.label, 'text-anchor="end" fill="#c0392b"'));
   }
+  let labels = 0;
   for (const [i, series] of plot.series.entries()) {
-    const colour = COLOURS[i % COLOURS.length] as string;
+    const colour = COLOURS[(series.colour ?? i) % COLOURS.length] as string;
     const path = series.points.map(([px, py], n) => `${n === 0 ? 'M' : 'L'}${x(px)} ${y(py)}`).join('');
     body.push(`<path d="${path}" fill="none" stroke="${colour}" stroke-width="2"/>`);
-    body.push(text(left + 6 + i * 140, height - 6, series.label, `fill="${colour}"`));
+    if (series.label !== '') body.push(text(left + 6 + labels++ * 140, height - 6, series.label, `fill="${colour}"`));
   }
   return frame(height, plot.title, body);
 }

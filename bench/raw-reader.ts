@@ -9,15 +9,23 @@ import { requestHead, type SigningKey } from './sign.ts';
 
 export interface ReadRequest {
   readonly path: string;
-  /** The object's seed, and its bytes asked for. */
-  readonly seed: number;
+  /** Names the bytes that must come (`pattern.ts`); absent where `onPiece` checks them. */
+  readonly seed?: number;
   readonly start: number;
   readonly end: number;
   /** Sent as a Range header; absent: the whole object from `start` = 0. */
   readonly ranged?: boolean;
+  /** Gets the body as it comes, instead of the check against the pattern; a piece is good until it returns. */
+  readonly onPiece?: (piece: Buffer) => void;
 }
 
 const HEAD_MAX_BYTES = 64 * 1024;
+
+/** Where the first wrong byte is, as far as the request can tell. */
+function wrongIn({ seed, onPiece }: ReadRequest, at: number, bytes: Buffer): number | undefined {
+  onPiece?.(bytes);
+  return seed === undefined ? undefined : firstWrong(seed, at, bytes);
+}
 
 interface Transfer {
   readonly request: ReadRequest;
@@ -72,7 +80,7 @@ export class RawReader {
     const plain = { method: 'GET', host: this.#host, path: request.path, atMs: Date.now() } as const;
     const head = requestHead(plain, this.#key, range);
     const length = request.end - request.start;
-    const streaming = length > this.#buffer.length;
+    const streaming = length > this.#buffer.length || request.onPiece !== undefined;
     this.#headBytes = 0;
     const done = new Promise<{ seconds: number; firstByteS: number }>((resolve, reject) => {
       const fromMs = performance.now();
@@ -81,7 +89,7 @@ export class RawReader {
     this.#socket?.write(head);
     const timing = await done;
     if (!streaming) {
-      const wrong = firstWrong(request.seed, request.start, this.#buffer.subarray(0, length));
+      const wrong = wrongIn(request, request.start, this.#buffer.subarray(0, length));
       if (wrong !== undefined) throw new Error(`${request.path}: wrong byte at ${wrong}`);
     }
     return timing;
@@ -132,7 +140,7 @@ export class RawReader {
     const { request } = transfer;
     if (transfer.streaming) {
       const came = piece ?? this.#buffer.subarray(0, bytes);
-      const wrong = firstWrong(request.seed, request.start + transfer.receivedBytes, came);
+      const wrong = wrongIn(request, request.start + transfer.receivedBytes, came);
       if (wrong !== undefined) {
         this.#fail(new Error(`${request.path}: wrong byte at ${wrong}`));
         return;

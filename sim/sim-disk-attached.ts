@@ -68,7 +68,7 @@ export class SimFile implements File {
         partly: () => put(disk.random.integer(bytes.length + 1)),
         // answered late: the caller may use its buffer again, and the write may still happen
         detach: () => {
-          given = given.slice();
+          given = new Uint8Array(given);
         },
       },
       true,

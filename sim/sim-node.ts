@@ -1,11 +1,27 @@
 /** One node under simulation, as scenarios see it: started over simulated io, read, asked, closed. */
 
+import type { Address } from '../src/core/address.ts';
+import type { ContentId } from '../src/core/ids.ts';
 import type { StoreStatus } from '../src/core/store-status.ts';
 import type { Volume } from '../src/core/volume.ts';
+import type { Coordinator } from '../src/io/coordinator.ts';
 import type { Clock, Disk, Random } from '../src/io/io.ts';
+import type { ListenPeers } from '../src/io/peers.ts';
 import type { Emit } from '../src/observe/events.ts';
 import type { Origin } from '../src/origin/origin.ts';
 import type { Reader } from '../src/read/reader.ts';
+import type { Writer } from '../src/write/writer.ts';
+
+/** Where a node of a cluster stands, and what it speaks through. */
+export interface ClusterPlace {
+  readonly cluster: string;
+  readonly node: string;
+  readonly zone: string;
+  readonly address: Address;
+  readonly coordinator: Coordinator;
+  readonly listenPeers: ListenPeers;
+  readonly secrets: () => readonly Uint8Array[];
+}
 
 export interface NodeStart {
   readonly clock: Clock;
@@ -19,12 +35,19 @@ export interface NodeStart {
   readonly scrubBytesPerS: number;
   readonly snapshotAfterBytes: number;
   readonly emit: Emit;
+  /** Absent for a node alone. */
+  readonly cluster?: ClusterPlace;
 }
 
 export interface SimNode {
-  /** `written` is to be called when a write to the key was acknowledged by the origin. */
-  readonly reader: Reader & { written(volume: string, key: string): Promise<void> };
+  readonly reader: Reader;
+  /** Writes through the node; absent: the client writes at the origin and tells the node by `written`. */
+  readonly writer: Writer | undefined;
+  /** A write to the key was acknowledged by the origin. */
+  written(volume: string, key: string): Promise<void>;
   status(): StoreStatus;
+  /** Whether a block of a content is here, as the node itself has it. */
+  holds(content: ContentId, block: number): boolean;
   close(): Promise<void>;
 }
 

@@ -49,7 +49,7 @@ export class AttachedOrigin implements Origin {
     try {
       const half = random.exponential(faults.latencyMs) / 2;
       await clock.sleep(half, { signal, life });
-      const failure = this.#origin.drawFailure();
+      const failure = this.#origin.drawFailure(life);
       if (failure === 'silent') await this.#silence({ signal, life });
       const result = failure instanceof ForebayError ? failure : answer();
       await clock.sleep(half, { signal, life });
@@ -96,6 +96,7 @@ export class AttachedOrigin implements Origin {
       isOpen: true,
     };
     this.#origin.served.push(served);
+    this.#origin.onServe?.(served);
     return { [Symbol.asyncIterator]: () => new SimBody(this.#origin, version, served, signal) };
   }
 
@@ -320,7 +321,8 @@ class SimBody implements AsyncIterator<Uint8Array> {
     const most = random.pick([16 << 10, 64 << 10, 256 << 10, 1 << 20]);
     const length = Math.min(most, this.#endsAt - at);
     await clock.sleep(length / faults.bytesPerMs, wait);
-    if (this.#origin.isAway) throw new ForebayError('originUnavailable', `${served.key}: the origin went away`);
+    if (this.#origin.isAwayFor(served.life))
+      throw new ForebayError('originUnavailable', `${served.key}: the origin went away`);
     if (this.#seesReplacement && this.#version.untilMs <= clock.nowMs) {
       throw new ForebayError('versionChanged', `${served.key} was replaced during the read`);
     }

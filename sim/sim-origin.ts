@@ -62,7 +62,11 @@ export class SimOrigin {
   readonly faults: OriginFaults;
   /** Before this time every request fails. */
   awayUntilMs = 0;
+  /** Lives whose way to the origin is cut: to them it is away. */
+  isCutFrom: (life: Life) => boolean = () => false;
   readonly served: ServedRange[] = [];
+  /** Told of each GET that is about to be served. */
+  onServe: ((served: ServedRange) => void) | undefined;
   readonly requestsOpen = new Map<Life, number>();
   readonly #machine: SimMachineClock;
   readonly #versions = new Map<string, SimVersion[]>();
@@ -83,6 +87,10 @@ export class SimOrigin {
 
   get isAway(): boolean {
     return this.clock.nowMs < this.awayUntilMs;
+  }
+
+  isAwayFor(life: Life): boolean {
+    return this.isAway || this.isCutFrom(life);
   }
 
   keys(): string[] {
@@ -139,9 +147,9 @@ export class SimOrigin {
   }
 
   /** The failure drawn for one request, thrown after its latency; `silent` means no answer at all. */
-  drawFailure(): ForebayError | 'silent' | undefined {
+  drawFailure(life: Life): ForebayError | 'silent' | undefined {
     const { random, faults } = this;
-    if (this.isAway) return new ForebayError('originUnavailable', 'the simulated origin is away');
+    if (this.isAwayFor(life)) return new ForebayError('originUnavailable', 'the simulated origin is away');
     if (random.chance(faults.throttleChance)) {
       const retryAfter = random.chance(0.5) ? { retryAfterMs: random.between(10, 2000) } : {};
       return new ForebayError('originThrottled', 'the simulated origin answers 503 SlowDown', retryAfter);

@@ -7,8 +7,10 @@ import { throttle } from '../src/origin/throttle.ts';
 import { createReader } from '../src/read/read.ts';
 import { openStore } from '../src/store/open-store.ts';
 import type { NodeStart, SimNode } from './sim-node.ts';
+import { startClusterNode } from './start-cluster-node.ts';
 
 export async function startNode(start: NodeStart): Promise<SimNode> {
+  if (start.cluster) return startClusterNode(start);
   const { clock, random, emit, volume, directory } = start;
   const disk = withDeadline(start.disk, { clock, deadlineMs: diskDeadlineMs, path: directory, emit });
   const origin = retry(throttle(observed(start.origin, { clock, emit }), { clock }), { clock, random, emit });
@@ -23,7 +25,10 @@ export async function startNode(start: NodeStart): Promise<SimNode> {
   });
   return {
     reader,
+    writer: undefined,
+    written: (name, key) => reader.written(name, key),
     status: () => store.status,
+    holds: (content, block) => store.hasBlock(content, block),
     close: async () => {
       await reader.close();
       await store.close();

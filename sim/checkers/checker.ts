@@ -66,8 +66,8 @@ export interface Checker {
   readDone?(seen: OpenSeen, range: Range): void;
   /** A client's read or open failed with an error. */
   readFailed?(key: string, error: unknown): void;
-  /** A write through this node is acknowledged: opens that begin from now on see it or a later one. */
-  written?(key: string): void;
+  /** A write that took effect at `effectMs` is acknowledged: opens that begin from now on see it or a later one. */
+  written?(key: string, effectMs: number): void;
   event?(life: Life, event: Event): void;
   crashed?(life: Life, kind: 'process' | 'machine'): void;
   started?(life: Life): void;

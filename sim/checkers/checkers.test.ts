@@ -91,10 +91,10 @@ test('S-2: a version too old, a write not seen and a wrong absence are objected 
   assert.match(findings.all.at(-1)?.message ?? '', /opened as stale/);
   checker.absent({ key: 'a', askedMs: 1160, answeredMs: 1160 });
   origin.replace('a', { sizeBytes: 11 });
-  checker.written('a');
+  checker.written('a', origin.clock.nowMs);
   await pass(1);
   checker.opened(open(now));
-  assert.match(findings.all.at(-1)?.message ?? '', /after a write through this node/);
+  assert.match(findings.all.at(-1)?.message ?? '', /after a write of/);
   assert.equal(findings.all.length, 4);
 });
 

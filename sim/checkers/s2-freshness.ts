@@ -5,6 +5,8 @@
  */
 import { absenceNeverMs, listingNeverMs } from '../../src/core/limits.ts';
 import type { Volume } from '../../src/core/volume.ts';
+import type { Event } from '../../src/observe/events.ts';
+import type { Life } from '../sim-clock.ts';
 import type { SimOrigin, SimVersion } from '../sim-origin.ts';
 import type { AbsenceSeen, Checker, Findings, ListingSeen, OpenSeen } from './checker.ts';
 
@@ -23,8 +25,8 @@ export class Freshness implements Checker {
   readonly #origin: SimOrigin;
   readonly #findings: Findings;
   readonly #volume: Volume;
-  /** Per key: the least time from which a version may stem, after writes through this node, and when that was learnt. */
-  readonly #written = new Map<string, number>();
+  /** Per key: when the latest acknowledged write took effect at the origin, and since when it must be seen. */
+  readonly #written = new Map<string, { readonly effectMs: number; readonly ackMs: number }>();
 
   constructor(origin: SimOrigin, findings: Findings, volume: Volume) {
     this.#origin = origin;
@@ -36,8 +38,15 @@ export class Freshness implements Checker {
     return { fromMs: seen.askedMs - ageMs - ROUNDING_MS, toMs: seen.answeredMs };
   }
 
-  written(key: string): void {
-    this.#written.set(key, this.#origin.clock.nowMs);
+  written(key: string, effectMs: number): void {
+    const known = this.#written.get(key);
+    if (known && known.effectMs > effectMs) return;
+    this.#written.set(key, { effectMs, ackMs: this.#origin.clock.nowMs });
+  }
+
+  /** A node says that it could not tell others of a write: until they ask the origin they may not know. */
+  event(_life: Life, event: Event): void {
+    if (event.kind === 'node.warning' && event.message.includes('could not be told of a write')) this.#written.clear();
   }
 
   opened(seen: OpenSeen): void {
@@ -52,11 +61,11 @@ export class Freshness implements Checker {
         `${seen.key} opened ${how} at ${seen.askedMs} ms: ${version.etag} was current ${version.fromMs}–${version.untilMs} ms`,
       );
     }
-    const writtenMs = this.#written.get(seen.key);
-    if (writtenMs !== undefined && !seen.stale && seen.askedMs > writtenMs && version.untilMs <= writtenMs) {
+    const written = this.#written.get(seen.key);
+    if (written && !seen.stale && seen.askedMs > written.ackMs && version.untilMs <= written.effectMs) {
       this.#findings.add(
         'S-2',
-        `${seen.key} opened as ${version.etag} after a write through this node at ${writtenMs} ms`,
+        `${seen.key} opened as ${version.etag} after a write of ${written.effectMs} ms was acknowledged at ${written.ackMs} ms`,
       );
     }
   }

@@ -39,8 +39,9 @@ export class DealtPolicy implements FanOutPolicy {
     if (member.finished) world.finished(reader);
   }
 
-  broken({ source, reader, chunk }: Delivery): void {
-    this.#act(reader, this.#member(reader).failed(this.#world.nowMs, name(source), chunk, 'timeout'));
+  broken({ source, reader, chunk }: Delivery, reason: 'timeout' | 'notHeld'): void {
+    if (reason === 'notHeld') this.#servedOne(source, reader, chunk, false);
+    this.#act(reader, this.#member(reader).failed(this.#world.nowMs, name(source), chunk, reason));
   }
 
   progress(node: number, bytes: number): void {

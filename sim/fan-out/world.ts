@@ -2,6 +2,7 @@
  * The world that policies are simulated in: nodes that arrive, links, messages, deaths. Sizes instead of bytes; nothing else
  * is left out: policies decide by the shipped deciders, and know only what messages told them.
  */
+import { ChunkSet } from '../../src/cluster/chunk-set.ts';
 import { SimRandom } from '../sim-random.ts';
 import { FluidLinks, type TransferId } from './fluid-links.ts';
 import { TimeHeap } from './time-heap.ts';
@@ -42,8 +43,8 @@ export interface FanOutPolicy {
   arrive(node: number): void;
   /** A transfer has come whole. */
   delivered(transfer: Delivery): void;
-  /** A transfer will not come: its source is dead, and the reader has waited long enough to know. */
-  broken(transfer: Delivery): void;
+  /** A transfer will not come: its source is dead and the reader has waited long enough to know, or has nothing to send. */
+  broken(transfer: Delivery, reason: 'timeout' | 'notHeld'): void;
   /** Bytes of unfinished transfers came to a node. */
   progress?(node: number, bytes: number): void;
   /** The cluster knows now that a node is dead. */
@@ -51,6 +52,16 @@ export interface FanOutPolicy {
 }
 
 export const ORIGIN = -1;
+
+/** A chunk on its way, segment by segment. */
+interface Flow extends Delivery {
+  /** Undefined while it waits for its source to get the next segment. */
+  id: TransferId | undefined;
+  segments: number;
+  /** Bytes of the segment on its way that the reader has been told of. */
+  told: number;
+  followers: Flow[] | undefined;
+}
 
 interface Timed {
   readonly atMs: number;
@@ -72,9 +83,12 @@ export class World {
   delivered = 0;
   #policy: FanOutPolicy | undefined;
   readonly #links: FluidLinks;
-  readonly #deliveries: (Delivery | undefined)[] = [];
-  readonly #active = new Map<number, TransferId>();
-  readonly #told: number[] = [];
+  readonly #flows: (Flow | undefined)[] = [];
+  /** What is on its way, by reader and chunk. */
+  readonly #active = new Map<number, Flow>();
+  /** What is whole where, by the same. */
+  readonly #here: ChunkSet;
+  readonly #segments: number;
   readonly #mail: Timed[] = [];
   #mailAt = 0;
   readonly #timers = new TimeHeap();
@@ -92,13 +106,15 @@ export class World {
     this.finishedMs = new Float64Array(nodes).fill(Number.NaN);
     this.diedMs = new Float64Array(nodes).fill(Number.NaN);
     this.#unfinished = nodes;
+    this.#here = new ChunkSet(nodes * parameters.chunks);
+    this.#segments = nodes <= segmentNodesMax ? SEGMENTS : 1;
     this.slowNodes = new Set(this.#draw(parameters.slow));
     const link = linkBytesPerS / 1000;
     const ends = Array.from({ length: nodes }, (_, node) => {
       const speed = this.slowNodes.has(node) ? link / 10 : link;
       return { up: speed, down: speed };
     });
-    this.#links = new FluidLinks([...ends, { up: link * originLinks, down: 0 }], Number(process.env.FOLLOW ?? 64));
+    this.#links = new FluidLinks([...ends, { up: link * originLinks, down: 0 }], followedMax);
   }
 
   /** S/B. */
@@ -129,25 +145,27 @@ export class World {
     if (this.#timed.delete(id)) this.#timers.remove(id);
   }
 
-  /** Bytes begin to flow. From a dead source they never come. One transfer per reader and chunk at a time. */
+  /**
+   * A chunk begins to flow; what its source does not have yet follows as it comes there. From a dead source nothing comes. One
+   * transfer per reader and chunk at a time.
+   */
   transfer(delivery: Delivery): void {
     const { source, reader, chunk } = delivery;
     if (source !== ORIGIN && !this.alive(source)) {
-      this.at(this.nowMs + this.parameters.detectMs, () => this.alive(reader) && this.#policy?.broken(delivery));
+      this.#breakLater(delivery);
       return;
     }
-    const end = source === ORIGIN ? this.parameters.nodes : source;
-    const id = this.#links.begin(this.nowMs, { source: end, reader, bytes: this.parameters.chunkBytes });
-    this.#deliveries[id] = delivery;
-    this.#told[id] = 0;
-    this.#active.set(reader * this.parameters.chunks + chunk, id);
+    const flow: Flow = { source, reader, chunk, id: undefined, segments: 0, told: 0, followers: undefined };
+    this.#active.set(reader * this.parameters.chunks + chunk, flow);
+    this.#advance(flow);
   }
 
   /** The reader gives up a transfer that is on its way; false when there is none. */
   giveUp(reader: number, chunk: number): boolean {
-    const id = this.#active.get(reader * this.parameters.chunks + chunk);
-    if (id === undefined) return false;
-    this.#end(id);
+    const flow = this.#active.get(reader * this.parameters.chunks + chunk);
+    if (flow === undefined) return false;
+    this.#stop(flow);
+    this.#strand(flow);
     return true;
   }
 
@@ -165,12 +183,13 @@ export class World {
     for (let node = 0; node < nodes; node++)
       this.at((spread * this.spanMs * node) / Math.max(1, nodes - 1), () => this.#arrive(node));
     if (kill > 0) this.at(this.spanMs * (0.5 + spread / 2), () => this.#kill(Math.max(1, Math.round(kill * nodes))));
-    if (policy.progress !== undefined && nodes <= progressNodesMax) this.at(this.chunkMs, () => this.#progress());
+    if (policy.progress !== undefined && this.#segments === 1) this.at(this.chunkMs, () => this.#progress());
     const limitMs = (this.spanMs * (20 + nodes / Math.max(this.parameters.originLinks, 0.05)) + 600_000) * 2;
     let sampleAt = 0;
     const sampleMs = this.spanMs / 64;
     while (this.#unfinished > 0) {
-      if (!this.#step()) throw new Error(`the simulation stands still at ${this.nowMs} ms: ${this.#unfinished} nodes wait`);
+      if (!this.#step())
+        throw new Error(`the simulation stands still at ${this.nowMs} ms: ${this.#unfinished} nodes wait`);
       if (this.nowMs > limitMs) throw new Error(`the simulation does not end: ${this.#unfinished} nodes wait`);
       if (this.nowMs < sampleAt) continue;
       this.#samples.push([this.nowMs, this.delivered / (nodes * chunks)]);
@@ -207,23 +226,86 @@ export class World {
       run?.();
     } else {
       this.nowMs = flow;
-      const id = this.#links.nextId;
-      const delivery = this.#deliveries[id] as Delivery;
-      const told = this.#told[id] as number;
-      this.#end(id);
-      this.delivered += 1;
-      this.#policy?.progress?.(delivery.reader, this.parameters.chunkBytes - told);
-      this.#policy?.delivered(delivery);
+      this.#segmentEnded(this.#flows[this.#links.nextId] as Flow);
     }
     return true;
   }
 
-  #end(id: TransferId): void {
-    const { source, reader, chunk } = this.#deliveries[id] as Delivery;
-    const bytes = this.#links.end(this.nowMs, id);
-    if (source === ORIGIN) this.originBytes += bytes;
-    this.#deliveries[id] = undefined;
-    this.#active.delete(reader * this.parameters.chunks + chunk);
+  /** Starts the next segment, if its source has it. */
+  #advance(flow: Flow): void {
+    const { source, reader, chunk, segments } = flow;
+    const { chunks, nodes, chunkBytes } = this.parameters;
+    const upstream = source === ORIGIN ? undefined : this.#active.get(source * chunks + chunk);
+    if (upstream !== undefined && upstream.segments <= segments) {
+      upstream.followers ??= [];
+      upstream.followers.push(flow);
+      return;
+    }
+    if (upstream === undefined && source !== ORIGIN && !this.#here.has(source * chunks + chunk)) {
+      this.#refuse(flow);
+      return;
+    }
+    const end = source === ORIGIN ? nodes : source;
+    flow.id = this.#links.begin(this.nowMs, { source: end, reader, bytes: chunkBytes / this.#segments });
+    flow.told = 0;
+    this.#flows[flow.id] = flow;
+  }
+
+  #segmentEnded(flow: Flow): void {
+    const { reader, chunk, told } = flow;
+    const { chunks, chunkBytes } = this.parameters;
+    this.#endSegment(flow);
+    flow.segments += 1;
+    const whole = flow.segments === this.#segments;
+    if (whole) {
+      this.#active.delete(reader * chunks + chunk);
+      this.#here.add(reader * chunks + chunk);
+    } else this.#advance(flow);
+    const followers = flow.followers;
+    flow.followers = undefined;
+    for (const follower of followers ?? []) this.#advance(follower);
+    this.#policy?.progress?.(reader, chunkBytes / this.#segments - told);
+    if (!whole) return;
+    this.delivered += 1;
+    this.#policy?.delivered({ source: flow.source, reader, chunk });
+  }
+
+  #endSegment(flow: Flow): void {
+    if (flow.id === undefined) return;
+    const bytes = this.#links.end(this.nowMs, flow.id);
+    if (flow.source === ORIGIN) this.originBytes += bytes;
+    this.#flows[flow.id] = undefined;
+    flow.id = undefined;
+  }
+
+  /** Takes a flow out; its followers wait for nothing then. */
+  #stop(flow: Flow): void {
+    this.#endSegment(flow);
+    const { chunks } = this.parameters;
+    this.#active.delete(flow.reader * chunks + flow.chunk);
+    if (flow.source === ORIGIN) return;
+    const upstream = this.#active.get(flow.source * chunks + flow.chunk);
+    const at = upstream?.followers?.indexOf(flow) ?? -1;
+    if (at >= 0) upstream?.followers?.splice(at, 1);
+  }
+
+  /** The source of these does not get the rest: they are refused. */
+  #strand(flow: Flow): void {
+    for (const follower of flow.followers ?? []) this.#refuse(follower);
+  }
+
+  #refuse(flow: Flow): void {
+    this.#stop(flow);
+    this.post(flow.reader, () => this.#policy?.broken(flow, 'notHeld'));
+    this.#strand(flow);
+  }
+
+  #breakLater(delivery: Delivery): void {
+    const { reader } = delivery;
+    this.at(
+      this.nowMs + this.parameters.detectMs,
+      () => this.alive(reader) && this.#policy?.broken(delivery, 'timeout'),
+    );
   }
 
   #arrive(node: number): void {
@@ -236,9 +318,10 @@ export class World {
     for (let node = 0; node < this.parameters.nodes; node++) {
       let bytes = 0;
       for (const id of this.#links.receivingOf(node)) {
+        const flow = this.#flows[id] as Flow;
         const came = this.#links.came(this.nowMs, id);
-        bytes += came - (this.#told[id] as number);
-        this.#told[id] = came;
+        bytes += came - flow.told;
+        flow.told = came;
       }
       if (bytes > 0) this.#policy?.progress?.(node, bytes);
     }
@@ -246,15 +329,16 @@ export class World {
   }
 
   #kill(count: number): void {
-    const { detectMs, leaseMs, nodes } = this.parameters;
+    const { leaseMs, nodes } = this.parameters;
     for (const node of this.#draw(count)) {
       this.diedMs[node] = this.nowMs;
       if (Number.isNaN(this.finishedMs[node] as number)) this.#unfinished -= 1;
-      for (const id of [...this.#links.receivingOf(node)]) this.#end(id);
-      for (const id of [...this.#links.sendingOf(node)]) {
-        const delivery = this.#deliveries[id] as Delivery;
-        this.#end(id);
-        this.at(this.nowMs + detectMs, () => this.alive(delivery.reader) && this.#policy?.broken(delivery));
+      for (const flow of [...this.#active.values()]) {
+        if (flow.reader === node) this.#stop(flow);
+        else if (flow.source === node) {
+          this.#stop(flow);
+          this.#breakLater(flow);
+        }
       }
       this.at(this.nowMs + leaseMs, () => this.#policy?.dead(node));
     }
@@ -271,5 +355,9 @@ export class World {
   }
 }
 
-/** Beyond this many nodes progress within chunks is not told: it only serves to find slow nodes early. */
-const progressNodesMax = 2048;
+/** Up to this many nodes chunks flow in as many segments as they have blocks; beyond, as a whole: that is a little slower. */
+const segmentNodesMax = 128;
+const SEGMENTS = 16;
+
+/** Ends that a change of rates is followed to. */
+const followedMax = 64;

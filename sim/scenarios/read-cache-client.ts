@@ -3,8 +3,10 @@ import { type ErrorCode, ForebayError, isForebayError } from '../../src/core/err
 import type { Range } from '../../src/core/range.ts';
 import { DiskError } from '../../src/io/io.ts';
 import type { OpenObject, Piece, Selection } from '../../src/read/reader.ts';
+import type { Writer } from '../../src/write/writer.ts';
 import type { Checkers, Findings, OpenSeen } from '../checkers/checker.ts';
 import type { Life, SimClock } from '../sim-clock.ts';
+import { contentSlice } from '../sim-content.ts';
 import type { SimNode } from '../sim-node.ts';
 import type { SimOrigin } from '../sim-origin.ts';
 import type { SimRandom } from '../sim-random.ts';
@@ -35,7 +37,9 @@ export interface ClientPlace {
   readonly origin: SimOrigin;
   readonly checkers: Checkers;
   readonly findings: Findings;
-  readonly options: ReadCacheOptions;
+  readonly options: Pick<ReadCacheOptions, 'objects' | 'write' | 'sizeMaxMiB' | 'chunkMiB'>;
+  /** Errors besides `EXPECTED` that this place explains. */
+  readonly alsoExpected?: readonly ErrorCode[];
 }
 
 export class ReadCacheClient {
@@ -60,7 +64,12 @@ export class ReadCacheClient {
     else if (draw < 91) await this.#attempt(key, () => this.#evict(this.#selection(key)));
     else if (draw < 95) await this.#attempt(key, () => this.#pin({ volume: VOLUME_NAME, key }, random.chance(0.5)));
     else if (draw < 97) await this.#attempt(key, () => this.#explain(key));
-    else if (this.#place.options.write) this.#write(key);
+    else if (this.#place.options.write) await this.#attempt(key, () => this.#write(key));
+  }
+
+  /** One of many nodes that want an object at once. */
+  async crowd(key: string, warms: boolean): Promise<void> {
+    await this.#attempt(key, () => (warms ? this.#warm({ volume: VOLUME_NAME, key }) : this.readWhole(key)));
   }
 
   async #attempt(key: string, work: () => Promise<unknown>): Promise<void> {
@@ -69,7 +78,9 @@ export class ReadCacheClient {
     } catch (error) {
       if (error instanceof Gone) return;
       this.#place.checkers.tell('readFailed', key, error);
+      const also = this.#place.alsoExpected ?? [];
       if (error instanceof ForebayError && (EXPECTED.has(error.code) || error.code === 'noSuchKey')) return;
+      if (isForebayError(error, ...also) && also.length > 0) return;
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.#place.findings.add('errors', `${key}: ${text}`);
     }
@@ -291,12 +302,41 @@ export class ReadCacheClient {
     await this.#place.node.reader.explain(VOLUME_NAME, key);
   }
 
-  /** A write through this node, acknowledged now. */
-  #write(key: string): void {
+  /** A write through this node. */
+  async #write(key: string): Promise<void> {
     const { node, origin, random, options, checkers } = this.#place;
+    if (node.writer) {
+      await this.#writeThrough(node.writer, key);
+      return;
+    }
+    // acknowledged now
     if (random.chance(0.2)) origin.remove(key);
     else origin.replace(key, { sizeBytes: drawSize(random, options) });
-    void node.reader.written(VOLUME_NAME, key);
-    checkers.tell('written', key);
+    void node.written(VOLUME_NAME, key);
+    checkers.tell('written', key, origin.clock.nowMs);
   }
+
+  /** What opens see from the acknowledgement on is what was written, or what came after it took effect at the origin. */
+  async #writeThrough(writer: Writer, key: string): Promise<void> {
+    const { clock, origin, random, options, checkers } = this.#place;
+    const target = { volume: VOLUME_NAME, key };
+    const askedMs = clock.nowMs;
+    if (random.chance(0.2)) {
+      await writer.delete(target);
+      const replaced = origin.versions(key).find(({ untilMs }) => untilMs >= askedMs && untilMs <= clock.nowMs);
+      if (replaced) checkers.tell('written', key, replaced.untilMs);
+      return;
+    }
+    const bytes = contentSlice(random.integer(1 << 30), 0, Math.min(drawSize(random, options), 200_000));
+    const metadata = { write: String(random.word()) };
+    const body = { lengthBytes: bytes.length, stream: () => streamOf(bytes) };
+    await writer.put(target, body, { headers: {}, metadata, signal: new AbortController().signal });
+    const written = origin.versions(key).find((version) => version.metadata['write'] === metadata.write);
+    if (written) checkers.tell('written', key, written.fromMs);
+    else this.#place.findings.add('errors', `a write of ${key} was acknowledged and never reached the origin`);
+  }
+}
+
+async function* streamOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (bytes.length > 0) yield bytes;
 }

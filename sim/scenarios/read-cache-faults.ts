@@ -15,7 +15,7 @@ export const CALM_DISK: DiskFaults = {
   errorChance: 0,
 };
 
-const CALM_ORIGIN: OriginFaults = {
+export const CALM_ORIGIN: OriginFaults = {
   latencyMs: 20,
   bytesPerMs: 200 << 10,
   throttleChance: 0,
@@ -26,8 +26,7 @@ const CALM_ORIGIN: OriginFaults = {
   stallChance: 0,
 };
 
-export function originFaults(options: ReadCacheOptions): OriginFaults {
-  const chance = options.originFaultChance;
+export function originFaults(chance: number): OriginFaults {
   return {
     ...CALM_ORIGIN,
     throttleChance: chance,

@@ -128,7 +128,7 @@ export function volumeOf(options: ReadCacheOptions): Volume {
 }
 
 /** Sizes where something changes: empty, packed, a block, a chunk, and one byte to either side. */
-export function drawSize(random: SimRandom, options: ReadCacheOptions): number {
+export function drawSize(random: SimRandom, options: Pick<ReadCacheOptions, 'sizeMaxMiB' | 'chunkMiB'>): number {
   const most = Math.floor(options.sizeMaxMiB * MiB);
   const edge = random.pick([0, 1, 512, 4 * KiB, 32 * KiB, MiB, 2 * MiB, options.chunkMiB * MiB, 3 * MiB]);
   const near = Math.max(0, edge + random.between(-1, 1));

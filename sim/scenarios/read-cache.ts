@@ -97,7 +97,11 @@ class ReadCacheRun {
     });
     this.#machine.keepsBootId = world.sabotage === 'keep-boot-id';
     if (world.sabotage === 'drop-write') this.#disk.dropsWrite = dropsOneWrite();
-    const origin = new SimOrigin({ ...shared, random: world.random.fork('origin'), faults: originFaults(options) });
+    const origin = new SimOrigin({
+      ...shared,
+      random: world.random.fork('origin'),
+      faults: originFaults(options.originFaultChance),
+    });
     this.#origin = origin;
     this.#once = new OriginOnce(origin, findings, VOLUME_NAME);
     this.#bounds = new Bounds(findings, { capacityBytes, clients: options.clients });

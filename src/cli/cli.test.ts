@@ -175,7 +175,6 @@ test('wrong use ends with 2 and says what is wrong', async () => {
     [['explain', 'models', '--admin', '127.0.0.1:1'], /^forebay: explain takes one object/],
     [['warm', '--admin', '127.0.0.1:1'], /^forebay: warm what\?/],
     [['ls', 'UPPER', '--admin', '127.0.0.1:1'], /"UPPER" names no volume/],
-    [['dev', '--nodes', '3'], /more than one node comes with a later version/],
     [['up', '--config', 'none.toml'], /none\.toml: cannot be read \(ENOENT\)/],
   ];
   for (const [args, expected] of wrong) {
@@ -356,16 +355,18 @@ test('a daemon that is told to stop takes no new connections and finishes the an
   await node.logged(/node\.stopping/);
   const refused = connect(Number(port), host);
   const [error] = (await once(refused, 'error')) as [NodeJS.ErrnoException];
-  assert.equal(error.code, 'ECONNREFUSED');
+  // reset: it was taken by the system before the door closed
+  assert.match(error.code ?? '', /^ECONN(REFUSED|RESET)$/);
   const pieces = [first];
   for await (const piece of response as AsyncIterable<Buffer>) pieces.push(piece);
   assert.ok(Buffer.concat(pieces).equals(bytes));
   assert.equal((await ended).code, 0);
 });
 
-test('dev serves a writable volume in memory on loopback, without keys', async () => {
+test('dev with one node serves a writable volume in memory on loopback, without keys', async () => {
   await using home = await Home.make();
-  const node = await home.start('dev', '--json', '--set', 'doors.s3=127.0.0.1:0', '--set', 'doors.admin=127.0.0.1:0');
+  const doors = ['--set', 'doors.s3=127.0.0.1:0', '--set', 'doors.admin=127.0.0.1:0'];
+  const node = await home.start('dev', '--nodes', '1', '--json', ...doors);
   const url = `http://${node.doors['s3']}/dev/a%20key`;
   const put = await fetch(url, { method: 'PUT', body: 'hello' });
   assert.equal(put.status, 200, await put.text());

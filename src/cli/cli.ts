@@ -78,10 +78,12 @@ function addNodeCommands(add: Add): void {
   withConfig(
     add(
       'dev',
-      'run a node for development: loopback doors that ask for no key',
-      async () => (await import('./up-command.ts')).dev,
+      'run a cluster on this machine, for development: loopback doors that ask for no key',
+      async () => (await import('./dev-command.ts')).dev,
     ),
-  ).option('--nodes <count>', 'nodes to run', '1');
+  )
+    .option('--nodes <count>', 'nodes to run', '3')
+    .option('--dir <dir>', "keep the nodes' state in this directory");
   withConfig(
     add(
       'doctor',

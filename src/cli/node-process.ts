@@ -19,6 +19,8 @@ export interface Ran {
 export interface RunningNode {
   readonly pid: number;
   readonly doors: Readonly<Record<string, string>>;
+  /** The whole line that it printed when it served. */
+  readonly ready: Readonly<Record<string, unknown>>;
   readonly process: ChildProcess;
   /** Resolves when the log has something that matches. */
   logged(pattern: RegExp): Promise<void>;
@@ -93,6 +95,7 @@ export class Home {
     return {
       pid: ready.pid,
       doors: ready.doors,
+      ready,
       process: child,
       async logged(pattern) {
         while (!pattern.test(stderr)) await once(child.stderr as NodeJS.ReadableStream, 'data');

@@ -1,4 +1,4 @@
-/** `forebay up` and `forebay dev`: run a node until it is told to stop. */
+/** `forebay up`: runs a node until it is told to stop. */
 import type { Config } from '../node/config.ts';
 import type { Daemon } from '../node/daemon.ts';
 import { DONE, FAILED, wrongUse } from './failure.ts';
@@ -12,25 +12,11 @@ export async function up(_: readonly string[], options: CommonOptions, output: O
       'there is no volume to serve',
       'Write [volumes.NAME] with an origin in forebay.toml, or give one: forebay up --volume models=az://account/container',
     );
-  return run(config, output);
+  return serve(config, output);
 }
 
-interface DevOptions extends CommonOptions {
-  readonly nodes?: string;
-}
-
-/** Loopback doors that ask for no key; without a volume, a writable one in memory named `dev`. */
-export async function dev(_: readonly string[], options: DevOptions, output: Output): Promise<number> {
-  if (options.nodes !== '1')
-    throw wrongUse(`--nodes ${options.nodes}: more than one node comes with a later version; use --nodes 1 for now`);
-  const anonymous = { ...options, set: ['doors.anonymous=true', ...(options.set ?? [])] };
-  const given = await configOf(anonymous);
-  if (given.volumes.length > 0) return run(given, output);
-  const set = [...anonymous.set, 'volumes.dev.write=true'];
-  return run(await configOf({ ...anonymous, set, volume: ['dev=memory:'] }), output);
-}
-
-async function run(config: Config, output: Output): Promise<number> {
+/** Runs a node until it is told to stop; ends the process. */
+export async function serve(config: Config, output: Output): Promise<number> {
   const [{ startDaemon }, { credentialsPath }] = await Promise.all([
     import('../node/daemon.ts'),
     import('../node/credentials-file.ts'),
@@ -65,10 +51,11 @@ function announce(
   output.line('  `eval "$(forebay env)"` points the AWS tools here; Ctrl-C stops');
 }
 
-/** The signal that asks for an orderly end; a second one ends at once. */
+/** The signal that asks for an orderly end; a second one ends at once. A parent that opened a channel and is gone asks too. */
 function askedToStop(): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
   let asked = false;
+  process.once('disconnect', () => resolve('the parent is gone'));
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(signal, () => {
       if (asked) process.exit(FAILED);

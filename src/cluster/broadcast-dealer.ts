@@ -200,7 +200,7 @@ export class BroadcastDealer {
   #filled(nowMs: number, peer: DealtPeer, chunk: number): DealerAction[] {
     if (peer.token === chunk) peer.token = undefined;
     this.#failures = 0;
-    this.#tokens.has(nowMs, chunk, peer, this.#chunkMs());
+    this.#tokens.has(nowMs, chunk, peer);
     return this.#issue(nowMs);
   }
 
@@ -322,10 +322,11 @@ export class BroadcastDealer {
     const changed = this.#links.takeChanged();
     if (changed.length === 0) return [];
     this.#version += 1;
+    const version = this.#version;
     const names = (ends: readonly LinkEnd[]) => (ends as readonly LinkPeer[]).map(({ node }) => node);
     return changed.map(({ node, sources, readers }) => ({
       to: node,
-      order: { kind: 'links', version: this.#version, sources: names(sources), readers: names(readers) },
+      order: { kind: 'links', version, sources: names(sources), readers: names(readers) },
     }));
   }
 

@@ -14,7 +14,7 @@ import type { DealerOrder, FillFailure, LinkFailure, MemberAction } from './broa
 import { chooseChunk } from './chunk-choice.ts';
 import { type ChunkRange, ChunkSet } from './chunk-set.ts';
 import { PeakSpeed } from './peak-speed.ts';
-import { type Announcement, REQUESTS_PER_LINK, ReaderNews } from './reader-news.ts';
+import { type Announcement, ReaderNews } from './reader-news.ts';
 
 export interface BroadcastMemberOptions {
   readonly chunks: number;
@@ -26,6 +26,8 @@ export interface BroadcastMemberOptions {
   readonly random: Random;
 }
 
+/** Per source: one on its way, one queued. */
+const requestsPerLink = 2;
 /** With nothing to ask for during this time, or this many chunk times, the dealer is told. */
 const starvedMinMs = 2000;
 const starvedChunks = 32;
@@ -48,6 +50,8 @@ export class BroadcastMember {
   readonly #taken: ChunkSet;
   readonly #sources = new Map<string, Source>();
   readonly #fills = new Set<number>();
+  /** Being filled, and told of already. */
+  readonly #early = new Set<number>();
   /** Filled here, and nobody has copied it yet. */
   readonly #uncopied = new Set<number>();
   readonly #news: ReaderNews;
@@ -63,7 +67,7 @@ export class BroadcastMember {
     this.#options = options;
     this.#have = new ChunkSet(options.chunks, options.have);
     this.#taken = new ChunkSet(options.chunks, options.have);
-    this.#news = new ReaderNews(this.#have);
+    this.#news = new ReaderNews(this.#have, this.#early);
     this.#speed = new PeakSpeed(options.chunkBytes / 2);
     this.#told = options.bytesPerS;
   }
@@ -134,8 +138,7 @@ export class BroadcastMember {
     this.#taken.add(chunk);
     const actions: MemberAction[] = [];
     const source = this.#unask(chunk, from, actions);
-    for (const told of this.#news.arrived(chunk, (node) => this.#sources.get(node)?.has.has(chunk) ?? false))
-      actions.push(announce(told));
+    if (!this.#early.delete(chunk)) this.#tellReaders(chunk, actions);
     if (this.#fills.delete(chunk)) {
       this.#uncopied.add(chunk);
       actions.push({ kind: 'tell', report: { kind: 'filled', chunk } });
@@ -176,6 +179,7 @@ export class BroadcastMember {
 
   fillFailed(nowMs: number, chunk: number, reason: FillFailure): readonly MemberAction[] {
     if (!this.#fills.delete(chunk)) return [];
+    this.#early.delete(chunk);
     this.#taken.delete(chunk);
     return [{ kind: 'tell', report: { kind: 'fillFailed', chunk, reason } }, ...this.#askAll(nowMs)];
   }
@@ -241,14 +245,19 @@ export class BroadcastMember {
     if (this.#have.has(chunk)) return [{ kind: 'tell', report: { kind: 'filled', chunk } }];
     if (!(chunk >= 0 && chunk < this.#options.chunks) || this.#fills.has(chunk)) return [];
     this.#fills.add(chunk);
+    const actions: MemberAction[] = [];
     // It may come from a source after all: then that is what fills it.
     if (!this.#taken.add(chunk)) return [];
     this.#began(nowMs);
-    return [{ kind: 'fill', chunk }];
+    actions.push({ kind: 'fill', chunk });
+    this.#early.add(chunk);
+    this.#tellReaders(chunk, actions);
+    return actions;
   }
 
   #stopFill(nowMs: number, chunk: number): MemberAction[] {
     if (!this.#fills.delete(chunk)) return [];
+    this.#early.delete(chunk);
     for (const { asked } of this.#sources.values()) if (asked.includes(chunk)) return [];
     this.#taken.delete(chunk);
     return [{ kind: 'stopFill', chunk }, ...this.#askAll(nowMs)];
@@ -261,9 +270,14 @@ export class BroadcastMember {
     return actions;
   }
 
+  #tellReaders(chunk: number, actions: MemberAction[]): void {
+    const knows = (node: string) => this.#sources.get(node)?.has.has(chunk) ?? false;
+    for (const told of this.#news.arrived(chunk, knows)) actions.push(announce(told));
+  }
+
   /** Keeps one chunk on its way and one queued, as long as the source has what is wanted. */
   #ask(nowMs: number, source: Source, actions: MemberAction[]): void {
-    while (source.linked && source.asked.length < REQUESTS_PER_LINK) {
+    while (source.linked && source.asked.length < requestsPerLink) {
       const chunk = this.#choose(source) ?? this.#steal(source, actions);
       if (chunk === undefined) return;
       this.#taken.add(chunk);

@@ -64,7 +64,10 @@ export type MemberAction =
   /** Read it from the origin. */
   | { readonly kind: 'fill'; readonly chunk: number }
   | { readonly kind: 'stopFill'; readonly chunk: number }
-  /** Tell a reader what is here; `all`: instead of what it was told before. */
+  /**
+   * Tell a reader what is here or being filled here: it may ask for that at once, and gets the blocks as they come. `all`: instead of
+   * what it was told before.
+   */
   | { readonly kind: 'announce'; readonly to: string; readonly have: readonly ChunkRange[]; readonly all: boolean }
   /** Tell the dealer. */
   | { readonly kind: 'tell'; readonly report: MemberReport };

@@ -223,7 +223,8 @@ export class Cluster {
   }
 }
 
-// biome-ignore lint/correctness/useYield: it only refuses
-async function* refuseBlocks(): ReturnType<ServeBlocks> {
-  throw new ForebayError('notHeld', 'this node serves no blocks yet');
-}
+const refuseBlocks: ServeBlocks = () => ({
+  [Symbol.asyncIterator]: () => ({
+    next: () => Promise.reject(new ForebayError('notHeld', 'this node serves no blocks yet')),
+  }),
+});

@@ -1,11 +1,8 @@
 /**
- * What a member tells its readers about the chunks that it has, with as few messages as possible: nothing while a reader has
- * enough to ask for (one chunk on its way and one queued), nothing that the reader is known to have.
+ * What a member tells its readers about the chunks that it has, with as few messages as possible: nothing that the reader is
+ * known to have, and nothing while a chunk is on its way to it; that waits until this chunk has left.
  */
 import { type ChunkRange, type ChunkSet, rangesOf } from './chunk-set.ts';
-
-/** Requests of one reader at a time: one is served, one waits. */
-export const REQUESTS_PER_LINK = 2;
 
 interface Reader {
   readonly node: string;
@@ -21,19 +18,22 @@ export interface Announcement {
 
 export class ReaderNews {
   readonly #have: ChunkSet;
+  readonly #early: ReadonlySet<number>;
   #readers = new Map<string, Reader>();
 
-  constructor(have: ChunkSet) {
+  /** `have` and `early` are told to new readers: what is here, and what is on its way and may be asked for already. */
+  constructor(have: ChunkSet, early: ReadonlySet<number>) {
     this.#have = have;
+    this.#early = early;
   }
 
   /** These are the readers now. New ones are told everything. */
   set(nodes: readonly string[]): Announcement[] {
     const before = this.#readers;
     this.#readers = new Map(nodes.map((node) => [node, before.get(node) ?? { node, requests: 0, news: [] }]));
-    if (this.#have.count === 0) return [];
     const fresh = nodes.filter((node) => !before.has(node));
-    const have = fresh.length === 0 ? [] : this.#have.ranges();
+    const have = fresh.length === 0 ? [] : [...this.#have.ranges(), ...rangesOf([...this.#early])];
+    if (have.length === 0) return [];
     return fresh.map((to) => ({ to, have, all: true }));
   }
 
@@ -43,7 +43,7 @@ export class ReaderNews {
     for (const reader of this.#readers.values()) {
       if (knows(reader.node)) continue;
       reader.news.push(chunk);
-      if (reader.requests < REQUESTS_PER_LINK) told.push(tell(reader));
+      if (reader.requests === 0) told.push(tell(reader));
     }
     return told;
   }

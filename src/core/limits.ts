@@ -153,6 +153,8 @@ export const broadcastDeathMs = 1000;
 /** Warms that run here for other nodes, and how long one goes on that nobody asks about. */
 export const remoteWarmsMax = 64;
 export const warmSilenceMs = 10_000;
+/** Chunks of an object that `explain` asks the owners about. */
+export const explainChunksMax = 1024;
 /** Sources tried for one chunk before the origin is asked without the cluster's leave. */
 export const sourcesTriedMax = 8;
 
@@ -182,6 +184,8 @@ export const fillMemoryBytes = 4 * MiB;
 export const scrubBytesPerS = 16 * MiB;
 /** How long the first look at an origin may take before it counts as away. */
 export const originProbeMs = 10_000;
+/** Nodes of `forebay dev`: each is a process with its threads, on one machine. */
+export const devNodesMax = 32;
 
 /** What one key, one value and one transaction of the coordinator may hold: below etcd's 1.5 MiB and 128 operations, with room for what a batch adds. */
 export const coordinatorKeyMaxBytes = 2 * KiB;

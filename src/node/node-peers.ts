@@ -34,7 +34,7 @@ export function createPeers(
       secrets,
       transport: config.cluster.transport,
     },
-    peerBytesPerS: Number.POSITIVE_INFINITY,
+    peerBytesPerS: config.bandwidth.peerBytesPerS,
     clock: io.clock,
     emit,
   });

@@ -4,11 +4,13 @@
  */
 
 import type { Cluster } from '../cluster/cluster.ts';
+import type { ContentId } from '../core/ids.ts';
 import { factShare, fillMemoryBytes, fillsInFlightMax, hotShare, scrubBytesPerS } from '../core/limits.ts';
 import type { StoreStatus } from '../core/store-status.ts';
 import type { Coordinator } from '../io/coordinator.ts';
 import type { Disk, Io } from '../io/io.ts';
 import type { ListenPeers } from '../io/peers.ts';
+import { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Origin } from '../origin/origin.ts';
 import { createReader } from '../read/read.ts';
@@ -22,13 +24,15 @@ import type { Config, VolumeConfig } from './config.ts';
 import { createPeers } from './node-peers.ts';
 
 export interface NodeOptions {
-  readonly config: Pick<Config, 'node' | 'volumes' | 'cluster' | 'doors'>;
+  readonly config: Pick<Config, 'node' | 'volumes' | 'cluster' | 'doors' | 'bandwidth'>;
   readonly io: Io;
   /** Opens the origin of a volume, without asking it anything. */
   readonly openOrigin: (volume: VolumeConfig) => Origin;
   readonly emit: Emit;
   /** Absent for a node alone. */
   readonly cluster?: NodeCluster;
+  /** How fast the scrubber reads what is here; absent: the named limit. */
+  readonly scrubBytesPerS?: number;
 }
 
 /** What a node of a cluster needs of the world. The node closes the coordinator. */
@@ -44,6 +48,8 @@ export interface Node {
   readonly writer: Writer;
   readonly volumes: ReadonlyMap<string, VolumeSource>;
   readonly storeStatus: StoreStatus;
+  /** Whether a block of a content is here. */
+  holds(content: ContentId, block: number): boolean;
   /** Absent for a node alone. */
   readonly cluster: Cluster | undefined;
   /** Ends fills, closes the store and the origins; the io stays open. Call it once, after the doors are closed. */
@@ -65,7 +71,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
     capacityBytes,
     hotBytes: Math.floor(memoryBytes * hotShare),
     factBytes: Math.floor(memoryBytes * factShare),
-    scrubBytesPerS,
+    scrubBytesPerS: options.scrubBytesPerS ?? scrubBytesPerS,
     emit,
   });
   const peers = options.cluster && createPeers({ ...options, cluster: options.cluster, store, capacityBytes });
@@ -82,7 +88,17 @@ export async function createNode(options: NodeOptions): Promise<Node> {
       fillsInFlightMax,
       Math.max(2, Math.floor((memoryBytes * (1 - hotShare - factShare)) / fillMemoryBytes)),
     );
-    const reader = createReader({ store, volumes, clock, random, emit, fillsMax, ...(peers && { peers }) });
+    const originBudget = new Budget(clock, config.bandwidth.originBytesPerS);
+    const reader = createReader({
+      store,
+      volumes,
+      clock,
+      random,
+      emit,
+      fillsMax,
+      originBudget,
+      ...(peers && { peers }),
+    });
     const writer = createWriter({
       volumes,
       openSource: (volume, key, signal) => reader.open(volume, key, signal),
@@ -99,6 +115,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
       writer,
       volumes,
       cluster: peers?.cluster,
+      holds: (content, block) => store.hasBlock(content, block),
       get storeStatus() {
         return store.status;
       },

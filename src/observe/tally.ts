@@ -43,6 +43,7 @@ abstract class Metric<S extends object> {
   /** The series of these label values, in the order of `labelNames`; past the bound, one called "other". */
   protected find(values: readonly string[]): S {
     const depth = this.labelNames.length;
+    if (depth === 0) return this.#series[0] ?? this.#add(values);
     let at: Level<S> | S | undefined = this.#root;
     for (let index = 0; index < depth && at !== undefined; index++) at = (at as Level<S>).get(values[index] as string);
     return at === undefined ? this.#add(values) : (at as S);
@@ -53,6 +54,8 @@ abstract class Metric<S extends object> {
     const full = this.#series.length >= metricSeriesMax;
     if (full && values.some((value) => value !== 'other')) return this.find(values.map(() => 'other'));
     const made = this.make(Object.fromEntries(this.labelNames.map((name, index) => [name, values[index] as string])));
+    this.#series.push(made);
+    if (values.length === 0) return made;
     let level = this.#root;
     for (const value of values.slice(0, -1)) {
       let next = level.get(value) as Level<S> | undefined;
@@ -63,7 +66,6 @@ abstract class Metric<S extends object> {
       level = next;
     }
     level.set(values.at(-1) as string, made);
-    this.#series.push(made);
     return made;
   }
 

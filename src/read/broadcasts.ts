@@ -20,7 +20,9 @@ import { type ContentId, parseContentId } from '../core/ids.ts';
 import { broadcastDeathMs, broadcastTickMs } from '../core/limits.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
 import { announcementFromWire, orderFromWire, reportFromWire } from './broadcast-wire.ts';
-import { blameOf, type Fills, type FillTarget } from './fills.ts';
+import type { FillTarget } from './fill-target.ts';
+import type { Fills } from './fills.ts';
+import { blameOf } from './peer-blocks.ts';
 
 export interface BroadcastsOptions {
   readonly cluster: Cluster;

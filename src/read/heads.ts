@@ -21,8 +21,12 @@ export interface OwnerAnswer {
   readonly ageMs: number;
 }
 
-/** How an owner finds the current version, without asking further. */
-export type LocalHead = (volume: string, key: string, signal: AbortSignal) => Promise<OwnerAnswer>;
+/** How an owner finds the current version, without asking further. `not`: an ETag that is known to be replaced. */
+export type LocalHead = (
+  volume: string,
+  key: string,
+  options: { not?: string; signal: AbortSignal },
+) => Promise<OwnerAnswer>;
 
 export class Heads {
   readonly #cluster: Cluster;
@@ -49,14 +53,14 @@ export class Heads {
     return checkedMs >= this.#ownedSinceMs && this.#isOwner(source.volume.name, key) && this.#cluster.mayAct();
   }
 
-  /** The owner's answer; `undefined` when this node is to ask the origin: it is the owner, or the owner cannot be asked. */
-  async ask(source: VolumeSource, key: string): Promise<OwnerAnswer | undefined> {
+  /** `not`: an ETag that the origin refused. The owner's answer; `undefined` when this node is to ask the origin: it is the owner, or the owner cannot be asked. */
+  async ask(source: VolumeSource, key: string, not?: string): Promise<OwnerAnswer | undefined> {
     const volume = source.volume.name;
     const owner = this.#owner(volume, key);
     if (owner === undefined || owner === this.#cluster.self) return undefined;
     try {
       const answer = fieldsOf(
-        await this.#cluster.call(owner, { type: 'head', volume, key }, { deadlineMs: headCallMs }),
+        await this.#cluster.call(owner, { type: 'head', volume, key, not }, { deadlineMs: headCallMs }),
       );
       return { version: versionFromWire(key, answer), ageMs: countOf(answer['ageMs']) };
     } catch (error) {
@@ -104,7 +108,8 @@ export class Heads {
     const key = textOf(message['key']);
     if (!this.#isOwner(volume, key) || !this.#cluster.mayAct())
       throw new ForebayError('notHeld', `${this.#cluster.self} is not the owner of ${volume}/${key}`);
-    const { version, ageMs } = await head(volume, key, signal);
+    const { not } = message;
+    const { version, ageMs } = await head(volume, key, { signal, ...(typeof not === 'string' && { not }) });
     const age = { ageMs: Math.ceil(Math.min(ageMs, Number.MAX_SAFE_INTEGER)) };
     return version === undefined ? age : { ...versionToWire(version), ...age };
   }

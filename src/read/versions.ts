@@ -20,9 +20,15 @@ import type { Heads, OwnerAnswer } from './heads.ts';
 import { Recent } from './recent.ts';
 import type { VolumeSource } from './volume-source.ts';
 
+/** What was learned, and when it was so at the latest: with an owner in between that is before the question was sent. */
+interface Answer {
+  readonly fact: ObjectFact | undefined;
+  readonly checkedMs: number;
+}
+
 interface Ask {
   readonly sentMs: number;
-  readonly answer: Promise<ObjectFact | undefined>;
+  readonly answer: Promise<Answer>;
   /** A write came after it was sent: its answer is not kept, and nobody joins it. */
   outdated: boolean;
 }
@@ -34,6 +40,8 @@ export class Versions {
   readonly #asks = new Map<string, Ask>();
   /** Keys that the origin does not have → when it was asked. */
   readonly #absences = new Recent<string, number>(absencesMax);
+  /** Keys → the version that the origin, asked for its bytes, said is not current: the key's owner is told with the next question. */
+  readonly #refused = new Recent<string, string>(absencesMax);
   /** Facts asked for before this are of an earlier life. */
   readonly #startedMs: number;
   readonly #heads: Heads | undefined;
@@ -77,8 +85,8 @@ export class Versions {
     const stale = this.#staleFact(source, key);
     if (stale !== undefined && (this.#away.get(volume.name) ?? 0) > begunMs) return this.#serveStale(stale);
     try {
-      const asked = this.#ask(source, key, begunMs);
-      const fact = await abortable(stale === undefined ? asked : this.#orDeadline(asked), signal);
+      const asked = this.#answer(source, key, begunMs);
+      const { fact } = await abortable(stale === undefined ? asked : this.#orDeadline(asked), signal);
       if (fact === undefined) throw noSuchKey(volume.name, key);
       // The owner answered with what it remembers, for the origin is away.
       if (begunMs - fact.checkedMs > volume.revalidateMs) return this.#serveStale(fact);
@@ -91,16 +99,28 @@ export class Versions {
     }
   }
 
-  /** For a peer: the current version, or that there is none, and how old this knowledge is. */
-  async headFor(source: VolumeSource, key: string, signal: AbortSignal): Promise<OwnerAnswer> {
+  /**
+   * For a peer: the current version, or that there is none, and how old this knowledge was when the question came. What was
+   * learned after that has no age: the peer counts from when it sent its question. `not`: a version that it knows to be
+   * replaced.
+   */
+  async headFor(
+    source: VolumeSource,
+    key: string,
+    options: { not?: string; signal: AbortSignal },
+  ): Promise<OwnerAnswer> {
+    const { not, signal } = options;
+    const cameMs = this.#clock.boottimeMs();
+    // The peer was refused the version by the origin: what is remembered or being asked here may be of before.
+    if (not !== undefined && (this.#store.fact(source.volume.name, key)?.etag ?? not) === not)
+      this.written(source.volume.name, key);
+    const ageOf = (checkedMs: number): number => Math.max(0, cameMs - checkedMs);
     try {
       const { fact } = await this.current(source, key, signal);
-      return { version: fact, ageMs: this.#clock.boottimeMs() - fact.checkedMs };
+      return { version: fact, ageMs: ageOf(fact.checkedMs) };
     } catch (error) {
       if (!isForebayError(error, 'noSuchKey')) throw error;
-      const nowMs = this.#clock.boottimeMs();
-      const askedMs = this.#absences.get(askName(source.volume.name, key)) ?? nowMs;
-      return { version: undefined, ageMs: nowMs - askedMs };
+      return { version: undefined, ageMs: ageOf(this.#absences.get(askName(source.volume.name, key)) ?? cameMs) };
     }
   }
 
@@ -111,6 +131,13 @@ export class Versions {
     if (ask !== undefined) ask.outdated = true;
     this.#asks.delete(name);
     this.#absences.delete(name);
+    this.forget(volume, key);
+  }
+
+  /** The origin refused to give bytes of this version: another is current. */
+  refused({ volume, key, content, etag }: ObjectFact): void {
+    if (this.#store.fact(volume, key)?.content !== content) return;
+    this.#refused.set(askName(volume, key), etag);
     this.forget(volume, key);
   }
 
@@ -137,16 +164,24 @@ export class Versions {
   #isKnownAbsent(source: VolumeSource, key: string, nowMs: number): boolean {
     const askedMs = this.#absences.get(askName(source.volume.name, key));
     if (askedMs !== undefined && this.#heads?.maySettle(source, key, askedMs) === false) return false;
-    const { revalidateMs } = source.volume;
-    const countsMs = revalidateMs === Number.POSITIVE_INFINITY ? absenceNeverMs : revalidateMs;
-    return askedMs !== undefined && nowMs - askedMs <= countsMs;
+    return askedMs !== undefined && nowMs - askedMs <= countsMs(source, undefined);
   }
 
-  /** Shares the question under way where it is young enough, else asks when that one is done. */
-  async #ask(source: VolumeSource, key: string, begunMs: number): Promise<ObjectFact | undefined> {
+  /** Shares answers to others' questions where they are young enough, else asks. */
+  async #answer(source: VolumeSource, key: string, begunMs: number): Promise<Answer> {
+    for (;;) {
+      const ask = await this.#ask(source, key, begunMs);
+      const answer = await ask.answer;
+      // Asked for this opening, or after it began: nobody knows better.
+      if (ask.sentMs >= begunMs || begunMs - answer.checkedMs <= countsMs(source, answer.fact)) return answer;
+    }
+  }
+
+  /** The question under way where it was sent late enough; else a new one, when that one is done. */
+  async #ask(source: VolumeSource, key: string, begunMs: number): Promise<Ask> {
     const name = askName(source.volume.name, key);
     for (let ask = this.#asks.get(name); ask !== undefined; ask = this.#asks.get(name)) {
-      if (begunMs - ask.sentMs <= source.volume.revalidateMs) return ask.answer;
+      if (begunMs - ask.sentMs <= source.volume.revalidateMs) return ask;
       await ask.answer.catch(() => undefined);
     }
     const ask: Ask = { sentMs: this.#clock.boottimeMs(), outdated: false, answer: this.#head(source, key, () => ask) };
@@ -155,27 +190,38 @@ export class Versions {
       if (this.#asks.get(name) === ask) this.#asks.delete(name);
     };
     void ask.answer.catch(() => undefined).finally(done);
-    return ask.answer;
+    return ask;
   }
 
-  async #head(source: VolumeSource, key: string, self: () => Ask): Promise<ObjectFact | undefined> {
+  async #head(source: VolumeSource, key: string, self: () => Ask): Promise<Answer> {
     const { volume, origin } = source;
-    const owner = await this.#heads?.ask(source, key);
-    if (owner !== undefined) return this.#heard(source, key, owner, self());
+    const name = askName(volume.name, key);
+    const refused = this.#refused.get(name);
+    const owner = await this.#heads?.ask(source, key, refused);
+    const stale = owner !== undefined && owner.ageMs > countsMs(source, owner.version);
+    const isRefused = refused !== undefined && owner?.version?.etag === refused;
+    const isAway = (this.#away.get(volume.name) ?? 0) > this.#clock.boottimeMs();
+    if (owner !== undefined && !isRefused && (!stale || isAway)) return this.#heard(source, key, owner, self());
     let version: ObjectVersion | undefined;
     try {
-      version = await origin.head(key);
+      // The owner does not reach the origin; this node may.
+      version = await (stale ? this.#orDeadline(origin.head(key)) : origin.head(key));
     } catch (error) {
       this.#failed(volume.name, error);
-      throw error;
+      if (owner === undefined || isRefused) throw error;
+      return this.#heard(source, key, owner, self());
     }
     if (this.#away.delete(volume.name)) this.#emit({ kind: 'origin.back', volume: volume.name });
     return this.#heard(source, key, { version, ageMs: 0 }, self());
   }
 
-  #heard(source: VolumeSource, key: string, { version, ageMs }: OwnerAnswer, ask: Ask): ObjectFact | undefined {
+  #heard(source: VolumeSource, key: string, { version, ageMs }: OwnerAnswer, ask: Ask): Answer {
     const checkedMs = ask.sentMs - ageMs;
-    return ask.outdated ? version && factOf(source, version, checkedMs) : this.#learn(source, key, version, checkedMs);
+    this.#refused.delete(askName(source.volume.name, key));
+    const fact = ask.outdated
+      ? version && factOf(source, version, checkedMs)
+      : this.#learn(source, key, version, checkedMs);
+    return { fact, checkedMs: fact?.checkedMs ?? checkedMs };
   }
 
   #failed(volume: string, error: unknown): void {
@@ -214,7 +260,7 @@ export class Versions {
   }
 
   /** With a fact at hand, a slow origin is as good as one that is away. The question goes on, and its answer is kept. */
-  async #orDeadline(asked: Promise<ObjectFact | undefined>): Promise<ObjectFact | undefined> {
+  async #orDeadline<T>(asked: Promise<T>): Promise<T> {
     const stop = new AbortController();
     const deadline = this.#clock.sleep(revalidateDeadlineMs, stop.signal).then(() => {
       throw new ForebayError('originUnavailable', `the origin did not answer within ${revalidateDeadlineMs} ms`);
@@ -227,6 +273,11 @@ export class Versions {
       stop.abort();
     }
   }
+}
+
+/** For how long a fact, or the knowledge that there is no object, counts. */
+function countsMs({ volume: { revalidateMs } }: VolumeSource, version: ObjectVersion | undefined): number {
+  return version === undefined && revalidateMs === Number.POSITIVE_INFINITY ? absenceNeverMs : revalidateMs;
 }
 
 function factOf(source: VolumeSource, version: ObjectVersion, checkedMs: number): ObjectFact {

@@ -1,0 +1,67 @@
+/**
+ * `bench fan-out-read`: N nodes want the same object at the same time (DESIGN.md section 12). In each round every candidate
+ * is measured once, in an order that rotates, over links whose raw goodput is measured in the same round.
+ */
+import { environmentOf } from '../environment.ts';
+import type { Progress } from '../progress.ts';
+import type { Outcome } from '../scenario.ts';
+import { killTrials, lateTrials, slowTrials } from './bad-days.ts';
+import { CANDIDATES, type Candidate, measure } from './candidates.ts';
+import { roundFigures, selfFigures } from './figures.ts';
+import { floorSeconds } from './floor.ts';
+import type { FanOutReadOptions, Part, Round } from './part.ts';
+import { candidatesPlot, progressPlot } from './plots.ts';
+import { Rig } from './rig.ts';
+import { sweep } from './sweep.ts';
+import { torrentClient } from './torrent.ts';
+import type { Trial } from './trial.ts';
+
+function candidatesOf(options: FanOutReadOptions): readonly Candidate[] {
+  if (options.self) return ['warm', 'again'];
+  return ['warm', 'direct', 'door', ...(torrentClient() === undefined ? [] : (['torrent'] as const))];
+}
+
+async function round(rig: Rig, order: readonly Candidate[], onTrial: (candidate: Candidate) => void): Promise<Round> {
+  const goodput = await rig.goodput();
+  const trials: Partial<Record<Candidate, Trial>> = {};
+  for (const candidate of order) {
+    onTrial(candidate);
+    trials[candidate] = await measure(rig, candidate);
+  }
+  return { goodput, trials, floorS: floorSeconds({ nodes: rig.nodes.length, sizeBytes: rig.sizeBytes, goodput }) };
+}
+
+export async function runFanOutRead(options: FanOutReadOptions, progress: Progress): Promise<Outcome> {
+  progress.say(`${options.nodes} nodes behind links of ${options.linkMbit} Mbit/s are made`);
+  await using rig = await Rig.open(options);
+  const candidates = candidatesOf(options);
+  const rounds: Round[] = [];
+  for (let i = 0; i < options.pairs; i++) {
+    const turn = i % candidates.length;
+    const order = [...candidates.slice(turn), ...candidates.slice(0, turn)];
+    rounds.push(
+      await round(rig, order, (one) => progress.say(`round ${i + 1} of ${options.pairs}: ${CANDIDATES[one]}`)),
+    );
+  }
+  const parts: Part[] = [options.self ? selfFigures(rounds) : roundFigures(rounds)];
+  if (!options.self) {
+    if (options.late) parts.push(await lateTrials(rig, progress));
+    if (options.slow > 0) parts.push(await slowTrials(rig, options, progress));
+    if (options.full) parts.push(await sweep(rig, options, progress));
+    if (options.kill > 0) parts.push(await killTrials(rig, options, progress));
+  }
+  return {
+    result: {
+      scenario: 'fan-out-read',
+      environment: environmentOf(rig.directory),
+      parameters: { ...options, shaping: rig.links.shaping, sizeBytes: rig.sizeBytes },
+      figures: Object.assign({}, ...parts.map((part) => part.figures)) as Part['figures'],
+      trials: Object.assign({}, ...parts.map((part) => part.trials)) as Part['trials'],
+    },
+    plots: {
+      progress: progressPlot(rounds, options),
+      makespan: candidatesPlot(rounds, options),
+      ...(Object.assign({}, ...parts.map((part) => part.plots ?? {})) as Record<string, string>),
+    },
+  };
+}
