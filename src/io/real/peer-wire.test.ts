@@ -140,7 +140,8 @@ test('S-9: a byte changed anywhere in an answer never counts as a block', () => 
       damaged[at] = (damaged[at] as number) ^ change;
       const { done, blocks } = feed(damaged);
       // What is wrong is found, or waited for in vain; blocks before it count, and none after it.
-      if (at >= HEAD.length) assert.ok(done === undefined || done.failed, `byte ${at}`);
+      if (at < HEAD.length) return;
+      assert.ok(done === undefined || done.failed, `byte ${at}`);
       if (at < whole.length - END_BYTES) assert.ok(blocks * BLOCK_SIZE_BYTES <= at, `${blocks} blocks, byte ${at}`);
     }),
     { numRuns: 300 },
