@@ -197,6 +197,21 @@ export const fillMemoryBytes = 4 * MiB;
 export const scrubBytesPerS = 16 * MiB;
 /** How long the first look at an origin may take before it counts as away. */
 export const originProbeMs = 10_000;
+
+/** Uploads of one node that a directory's owner, and the node itself, let run at once: as many as a node has sources. */
+export const uploadSlotsMax = 4;
+/** Chunks that an owner remembers holders of (about 80 bytes each), and how many holders of each. */
+export const directoryChunksMax = 1 << 20;
+export const holdersPerChunkMax = 8;
+/** Askers that an owner keeps waiting; more are told to come again. */
+export const directoryWaitersMax = 65_536;
+/** When who was told to wait asks again, if it was forgotten. */
+export const directoryWaitMs = 2000;
+/** A pull or a fill that has not been heard of for this long is given up by the directory. */
+export const pullLeaseMs = 15_000;
+export const fillLeaseMs = 60_000;
+/** How long a new owner of slots waits for what members hold of them, before chunks nobody named are read again. */
+export const takeoverMs = 5000;
 /** Nodes of `forebay dev`: each is a process with its threads, on one machine. */
 export const devNodesMax = 32;
 

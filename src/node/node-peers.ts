@@ -2,7 +2,7 @@
 import { Cluster } from '../cluster/cluster.ts';
 import { DirectoryOwner } from '../cluster/directory-owner.ts';
 import { Holder } from '../cluster/holder.ts';
-import { Directory } from '../cluster/interim-directory.ts';
+import { Directory } from '../cluster/directory.ts';
 import { Locator } from '../cluster/locator.ts';
 import { checkVolumes } from '../cluster/membership.ts';
 import { assert } from '../core/assert.ts';
