@@ -1,8 +1,8 @@
 /** A node's part in its cluster, put together: messages, directory, holdings, metadata. */
 import { Cluster } from '../cluster/cluster.ts';
+import { Directory } from '../cluster/directory.ts';
 import { DirectoryOwner } from '../cluster/directory-owner.ts';
 import { Holder } from '../cluster/holder.ts';
-import { Directory } from '../cluster/directory.ts';
 import { Locator } from '../cluster/locator.ts';
 import { checkVolumes } from '../cluster/membership.ts';
 import { assert } from '../core/assert.ts';
