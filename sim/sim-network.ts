@@ -7,7 +7,7 @@
  * `sim-links.ts`.
  */
 import { assert } from '../src/core/assert.ts';
-import type { ListenPeers, PeerOptions } from '../src/io/peers.ts';
+import type { Json, ListenPeers, PeerOptions } from '../src/io/peers.ts';
 import type { Life, SimClock } from './sim-clock.ts';
 import { type LinkEnd, SimLinks } from './sim-links.ts';
 import { listenSimulated } from './sim-peers.ts';
@@ -86,6 +86,9 @@ export class SimNetwork {
   readonly links: SimLinks;
   /** Told of every call that a service has answered. */
   onAnswer: ((seen: MessageSeen) => void) | undefined;
+  /** For the canary: checksums of what comes are not looked at; answers are changed on their way. */
+  trustsBytes = false;
+  tamper: ((type: string, answer: Json) => Json) | undefined;
   /** Calls delivered, blocks and bytes sent, so far. */
   calls = 0;
   bytesSent = 0;

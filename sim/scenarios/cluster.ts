@@ -9,6 +9,7 @@
  */
 import { reopenMax } from '../../src/core/limits.ts';
 import type { Volume } from '../../src/core/volume.ts';
+import type { Json } from '../../src/io/peers.ts';
 import type { Event } from '../../src/observe/events.ts';
 import { Checkers } from '../checkers/checker.ts';
 import { checkClosed, checkIdle } from '../checkers/leaks.ts';
@@ -31,7 +32,7 @@ import { CALMER_CLUSTER, type ClusterScenarioOptions, clusterVolume, drawCluster
 import { ReadCacheClient } from './read-cache-client.ts';
 import { originFaults } from './read-cache-faults.ts';
 import { drawSize, keyOf, VOLUME_NAME } from './read-cache-options.ts';
-import type { Scenario, World } from './scenario.ts';
+import type { Sabotage, Scenario, World } from './scenario.ts';
 
 /** The safety phase ends after this at the latest. */
 const SAFETY_MAX_MS = 300_000;
@@ -39,8 +40,14 @@ const SAFETY_MAX_MS = 300_000;
 export const RECOVERY_MAX_MS = 180_000;
 /** From then on nothing is left of the faults: sessions have ended, members agree, back-offs are over. */
 const SETTLE_MS = 60_000;
+/** How long a read may take, and whether the node may say that it could not ask for the current version. */
+export interface ReadBounds {
+  readonly boundMs: number;
+  readonly mayBeStale: boolean;
+}
+
 /** A read of one object on a well cluster. */
-export const READ_MAX_MS = 20_000;
+export const PROMPT: ReadBounds = { boundMs: 20_000, mayBeStale: false };
 /** A cluster that nobody uses says nothing for longer than this but renewals. */
 const IDLE_MS = 10_000;
 
@@ -48,6 +55,7 @@ export const cluster: Scenario<ClusterScenarioOptions> = {
   name: 'cluster',
   draw: drawCluster,
   calmer: CALMER_CLUSTER,
+  sabotages: ['trust-peers', 'forget-holders', 'young-facts'],
   begin: (world, options) => new ClusterRun(world, options),
 };
 
@@ -85,6 +93,8 @@ export class ClusterRun {
       random: world.random.fork('network'),
       faults: { latencyMs, lossChance, duplicateChance, lateChance, lateMs: 200 },
     });
+    this.network.trustsBytes = world.sabotage === 'trust-peers';
+    this.network.tamper = world.sabotage && TAMPERING[world.sabotage];
     const machine = new SimMachineClock(clock, world.random.fork('origin clock'));
     const faults = originFaults(options.originFaultChance);
     this.origin = new SimOrigin({ clock, trace, machine, random: world.random.fork('origin'), faults });
@@ -285,12 +295,13 @@ export class ClusterRun {
   }
 
   /** Reads an object whole on a well cluster: an error, stale bytes or too long a wait is a finding. */
-  async mustRead(machine: ClusterMachine, key: string, boundMs = READ_MAX_MS): Promise<void> {
+  async mustRead(machine: ClusterMachine, key: string, { boundMs, mayBeStale }: ReadBounds = PROMPT): Promise<void> {
     const { clock, findings } = this.world;
     const fromMs = clock.nowMs;
     try {
       const seen = await this.client(machine, `must ${fromMs}`).readWhole(key, reopenMax);
-      if (seen.stale) findings.add('liveness', `${machine.name} serves ${key} as stale though the origin answers`);
+      if (seen.stale && !mayBeStale)
+        findings.add('liveness', `${machine.name} serves ${key} as stale though the origin answers`);
     } catch (error) {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       findings.add('liveness', `${key} cannot be read on ${machine.name} though nothing is wrong: ${text}`);
@@ -325,3 +336,10 @@ export class ClusterRun {
     }
   }
 }
+
+/** What the canary makes of answers on their way. */
+const TAMPERING: Partial<Record<Sabotage, (type: string, answer: Json) => Json>> = {
+  'forget-holders': (type, answer) =>
+    type === 'directory.locate' && Array.isArray(answer) ? answer.map(() => ({ kind: 'fill' })) : answer,
+  'young-facts': (type, answer) => (type === 'head' ? { ...(answer as object), ageMs: 0 } : answer),
+};

@@ -338,5 +338,5 @@ export class ReadCacheClient {
 }
 
 async function* streamOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
+  if (bytes.length > 0) yield bytes;
 }

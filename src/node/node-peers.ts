@@ -1,8 +1,8 @@
 /** A node's part in its cluster, put together: messages, directory, holdings, metadata. */
 import { Cluster } from '../cluster/cluster.ts';
+import { Directory } from '../cluster/directory.ts';
 import { DirectoryOwner } from '../cluster/directory-owner.ts';
 import { Holder } from '../cluster/holder.ts';
-import { Directory } from '../cluster/interim-directory.ts';
 import { Locator } from '../cluster/locator.ts';
 import { checkVolumes } from '../cluster/volume-identity.ts';
 import { assert } from '../core/assert.ts';
@@ -34,7 +34,7 @@ export function createPeers(
       secrets,
       transport: config.cluster.transport,
     },
-    peerBytesPerS: Number.POSITIVE_INFINITY,
+    peerBytesPerS: config.bandwidth.peerBytesPerS,
     clock: io.clock,
     emit,
   });

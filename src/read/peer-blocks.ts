@@ -10,6 +10,7 @@ import { blocksRange } from '../core/chunk.ts';
 import { type ErrorCode, type ForebayError, isForebayError } from '../core/errors.ts';
 import { smallContentMaxBytes } from '../core/limits.ts';
 import { rangeLength } from '../core/range.ts';
+import type { PullWant } from '../mover/mover.ts';
 import { type Store, smallFootprintBytes } from '../store/store.ts';
 import type { BlockRun, FillTarget, OnStored } from './fill-target.ts';
 import { reserve } from './origin-blocks.ts';
@@ -23,7 +24,7 @@ export class PeerBlocks {
     this.#cluster = cluster;
   }
 
-  /** Pulls runs of absent blocks of a held content. Returns a peer's error; rejects with this node's own. */
+  /** Pulls runs of absent blocks of a held content. Returns what the peer is to blame for; rejects with what this node does not manage. */
   async pull(
     target: FillTarget,
     runs: readonly BlockRun[],
@@ -33,9 +34,11 @@ export class PeerBlocks {
       for (const run of runs) await this.#pull(target, run, options);
       return undefined;
     } catch (error) {
-      if (options.signal.aborted || !isForebayError(error, ...PEER_ERRORS)) throw error;
-      if (error.code === 'peerCorrupt') this.#cluster.tell(options.from, 'blocks.suspect', target.id);
-      return error;
+      if (!(error instanceof PeerFailure)) throw error;
+      const { cause } = error;
+      if (options.signal.aborted) throw cause;
+      if (cause.code === 'peerCorrupt') this.#cluster.tell(options.from, 'blocks.suspect', target.id);
+      return cause;
     }
   }
 
@@ -49,7 +52,8 @@ export class PeerBlocks {
     const count = run.end - first;
     const isSmall = sizeBytes < smallContentMaxBytes;
     const bytes = isSmall ? smallFootprintBytes(sizeBytes) : rangeLength(blocksRange({ first, count }, sizeBytes));
-    const request = { from: this.#cluster.endpoint(from), content, sizeBytes, first, count, signal };
+    const endpoint = ofPeer(() => this.#cluster.endpoint(from));
+    const request = { from: endpoint, content, sizeBytes, first, count, signal };
     const reservation = await reserve(this.#store, bytes);
     try {
       if (isSmall) {
@@ -58,7 +62,7 @@ export class PeerBlocks {
           await this.#store.putSmall(target, got, reservation);
           onStored(block);
         };
-        await this.#cluster.mover.pull({ ...request, into: undefined, onBlock });
+        await this.#pullBlocks({ ...request, into: undefined, onBlock });
         return;
       }
       const receiving = await this.#store.receive(target, first);
@@ -66,25 +70,65 @@ export class PeerBlocks {
         receiving.stored(block, checksum, reservation);
         onStored(block);
       };
-      await this.#cluster.mover.pull({ ...request, into: receiving.file, onBlock }).finally(() => receiving.close());
+      await this.#pullBlocks({ ...request, into: receiving.file, onBlock }).finally(() => receiving.close());
     } finally {
       reservation.release();
     }
   }
+
+  /** Rejects with PeerFailure for what the peer is to blame for, else with what `onBlock` or the signal said. */
+  async #pullBlocks(want: PullWant): Promise<void> {
+    let own: { readonly error: unknown } | undefined;
+    const onBlock: PullWant['onBlock'] = async (...block) => {
+      try {
+        await want.onBlock(...block);
+      } catch (error) {
+        own = { error };
+        throw error;
+      }
+    };
+    try {
+      await this.#cluster.mover.pull({ ...want, onBlock });
+    } catch (error) {
+      if (own !== undefined) throw own.error;
+      throw isForebayError(error) ? new PeerFailure(error) : error;
+    }
+  }
 }
 
-const BLAME = {
+/** A peer did not give what was asked of it: another source is tried, whatever its trouble is. */
+class PeerFailure extends Error {
+  override name = 'PeerFailure';
+  override readonly cause: ForebayError;
+
+  constructor(cause: ForebayError) {
+    super(cause.message, { cause });
+    this.cause = cause;
+  }
+}
+
+function ofPeer<T>(ask: () => T): T {
+  try {
+    return ask();
+  } catch (error) {
+    throw isForebayError(error) ? new PeerFailure(error) : error;
+  }
+}
+
+type Blame = Exclude<FailureReason, 'origin' | 'cancelled'>;
+
+const BLAME: Partial<Record<ErrorCode, Blame>> = {
   peerUnreachable: 'unreachable',
   peerRefused: 'unreachable',
   peerTimeout: 'timeout',
   peerCorrupt: 'corrupt',
   notHeld: 'notHeld',
+  corrupt: 'notHeld',
+  diskUnavailable: 'notHeld',
   overloaded: 'overloaded',
-  shuttingDown: 'unreachable',
-} as const satisfies Partial<Record<ErrorCode, FailureReason>>;
-const PEER_ERRORS = Object.keys(BLAME) as (keyof typeof BLAME)[];
+};
 
 /** What a failed pull says of its holder. */
-export function blameOf(error: ForebayError): (typeof BLAME)[keyof typeof BLAME] {
-  return BLAME[error.code as keyof typeof BLAME];
+export function blameOf(error: ForebayError): Blame | undefined {
+  return BLAME[error.code];
 }
