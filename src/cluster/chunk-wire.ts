@@ -93,7 +93,7 @@ const FAILURES: ReadonlySet<string> = new Set<FailureReason>([
 export function outcomeFromWire(value: Json): Outcome {
   const fields = fieldsOf(value);
   const ref = refFromWire(fields['ref']);
-  if (fields['kind'] === 'done') return { ref, kind: 'done' };
+  if (fields['kind'] === 'done' || fields['kind'] === 'going') return { ref, kind: fields['kind'] };
   const reason = textOf(fields['reason']);
   if (!FAILURES.has(reason)) throw malformed(`no reason: ${reason}`);
   const { source } = fields;

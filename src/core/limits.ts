@@ -153,6 +153,8 @@ export const broadcastDeathMs = 1000;
 /** Warms that run here for other nodes, and how long one goes on that nobody asks about. */
 export const remoteWarmsMax = 64;
 export const warmSilenceMs = 10_000;
+/** How often the owner of a chunk hears that its pull or fill goes on; leases are several times that. */
+export const goingEveryMs = 4000;
 /** Chunks of an object that `explain` asks the owners about. */
 export const explainChunksMax = 1024;
 /** Members asked to reach an origin for a node that cannot, one after another, and what one brings for others at once. */
