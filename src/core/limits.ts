@@ -248,6 +248,9 @@ export const sessionTtlMs = 10_000;
 export const sessionActShare = 0.7;
 /** Changes of the membership within this time are one. */
 export const membershipSettleMs = 1000;
+/** The first of those present makes them an epoch; the next does this much later if that one did not, up to so many. */
+export const membershipRankMs = 250;
+export const membershipRanksMax = 8;
 /** A control message or its answer: a content of one chunk up to 1 MiB travels inside one, as base64. */
 export const peerMessageMaxBytes = 4 * MiB;
 /** Nesting of a control message: ours need four levels, and whoever reads one may recurse. */
