@@ -7,6 +7,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NodeStatus } from '../../src/front/admin/node-status.ts';
 import { freePort } from '../child.ts';
 import { Daemon } from '../daemon.ts';
 import { cleanUpOnInterrupt } from '../interrupt.ts';
@@ -26,6 +28,8 @@ const GOODPUT_MS = 1500;
 const ORIGIN_STREAMS_SPARE = 1;
 /** Objects that may be in a cache at once: the one under measurement, and one that is being evicted. */
 const OBJECTS_KEPT = 3;
+const ACQUAINT_MAX_MS = 30_000;
+const ACQUAINT_POLL_MS = 50;
 
 export interface RigOptions {
   readonly nodes: number;
@@ -124,6 +128,7 @@ export class Rig implements AsyncDisposable {
     stack.defer(() => origin.stop());
     const rig = new Rig(options, { links, directory, originAgent, origin, agents: rest }, stack);
     await rig.#startCluster();
+    await rig.acquainted();
     return rig;
   }
 
@@ -177,7 +182,22 @@ export class Rig implements AsyncDisposable {
     const index = this.nodes.indexOf(node);
     const revived = await this.#startNode(node.agent, index);
     this.nodes[index] = revived;
+    await this.acquainted();
     return revived;
+  }
+
+  /** Waits until every node knows every other one. */
+  async acquainted(): Promise<void> {
+    const until = performance.now() + ACQUAINT_MAX_MS;
+    const knowsAll = async ({ agent, daemon }: RigNode): Promise<boolean> => {
+      const status = JSON.parse(await agent.ask(`http://${daemon.admin}/v1/status`)) as Pick<NodeStatus, 'membership'>;
+      const known = new Set(status.membership?.members.map(({ node }) => node));
+      return this.nodes.every(({ name }) => known.has(name));
+    };
+    while (!(await Promise.all(this.nodes.map(knowsAll))).every(Boolean)) {
+      if (performance.now() > until) throw new Error('the nodes do not all know each other');
+      await sleep(ACQUAINT_POLL_MS);
+    }
   }
 
   pathOf(object: BenchObject): string {

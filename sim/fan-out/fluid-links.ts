@@ -115,7 +115,7 @@ export class FluidLinks {
       for (const id of this.#transfers[end] as TransferId[]) {
         const other = end < this.#nodes ? (this.#reader[id] as number) : (this.#source[id] as number);
         const limit = this.#level[other] as number;
-        this.#setRate(nowMs, id, level < limit ? level : limit);
+        this.#setRate(nowMs, id, Math.min(level, limit));
         // Only an end that is held up here has more or less to give to its others now.
         if (follow && limit > Math.min(before, level) && !queue.includes(other, i + 1)) queue.push(other);
       }
@@ -154,7 +154,7 @@ export class FluidLinks {
     const before = this.#rate[id] as number;
     if (rate === before) return;
     const left = (this.#left[id] as number) - before * (nowMs - (this.#since[id] as number));
-    this.#left[id] = left > 0 ? left : 0;
+    this.#left[id] = Math.max(left, 0);
     this.#since[id] = nowMs;
     this.#rate[id] = rate;
     this.#ends.set(id, nowMs + (this.#left[id] as number) / rate);

@@ -93,6 +93,11 @@ export class BroadcastDealer {
     return this.#ended;
   }
 
+  /** Everyone it deals to. */
+  nodes(): readonly string[] {
+    return [...this.#peers.keys()];
+  }
+
   status(): BroadcastStatus {
     const peers = this.#links.peers;
     return {

@@ -5,7 +5,6 @@
  *
  * Chunks are their indexes in the one content. All types here travel as JSON; lists of chunks travel as ranges.
  */
-import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
 import type { ChunkRange } from './chunk-set.ts';
 
 /** Sources and readers of a node. */
@@ -71,16 +70,3 @@ export type MemberAction =
   | { readonly kind: 'announce'; readonly to: string; readonly have: readonly ChunkRange[]; readonly all: boolean }
   /** Tell the dealer. */
   | { readonly kind: 'tell'; readonly report: MemberReport };
-
-/** Units that a content is exchanged in: enough of them to keep every link busy, not smaller than a block. */
-const exchangeUnitsWanted = 64;
-
-/**
- * How large the chunks of a broadcast are: those of the volume, for small contents a fraction of them, so that they too
- * spread in many pieces. A power of two of blocks that divides the volume's chunk.
- */
-export function exchangeUnitBytes({ sizeBytes, chunkBytes }: { sizeBytes: number; chunkBytes: number }): number {
-  let unit = chunkBytes;
-  while (unit % 2 === 0 && unit / 2 >= BLOCK_SIZE_BYTES && sizeBytes / unit < exchangeUnitsWanted) unit /= 2;
-  return unit;
-}

@@ -153,6 +153,21 @@ export const broadcastDeathMs = 1000;
 /** Warms that run here for other nodes, and how long one goes on that nobody asks about. */
 export const remoteWarmsMax = 64;
 export const warmSilenceMs = 10_000;
+/** Chunks of an object that `explain` asks the owners about. */
+export const explainChunksMax = 1024;
+/** Members asked to reach an origin for a node that cannot, one after another, and what one brings for others at once. */
+export const detourPeersMax = 8;
+export const detoursServedMax = 64;
+/** How often a chunk that nobody holds is asked for in this way, until its readers hear that the origin is away. */
+export const detoursPerChunkMax = 3;
+/** For how long a node that could not reach an origin does not try again where others can. */
+export const detourMemoryMs = 5000;
+/** An origin that has been silent for this long is asked by others too, and a fill that waits for it is left to others. */
+export const detourAfterMs = 3000;
+export const detourSilenceMs = 10_000;
+/** What others take in all to bring a chunk from the origin, and to ask for a version or a page. */
+export const detourChunkMs = 30_000;
+export const detourAskMs = 10_000;
 /** Sources tried for one chunk before the origin is asked without the cluster's leave. */
 export const sourcesTriedMax = 8;
 
@@ -182,6 +197,21 @@ export const fillMemoryBytes = 4 * MiB;
 export const scrubBytesPerS = 16 * MiB;
 /** How long the first look at an origin may take before it counts as away. */
 export const originProbeMs = 10_000;
+
+/** Uploads of one node that a directory's owner, and the node itself, let run at once: as many as a node has sources. */
+export const uploadSlotsMax = 4;
+/** Chunks that an owner remembers holders of (about 80 bytes each), and how many holders of each. */
+export const directoryChunksMax = 1 << 20;
+export const holdersPerChunkMax = 8;
+/** Askers that an owner keeps waiting; more are told to come again. */
+export const directoryWaitersMax = 65_536;
+/** When who was told to wait asks again, if it was forgotten. */
+export const directoryWaitMs = 2000;
+/** A pull or a fill that has not been heard of for this long is given up by the directory. */
+export const pullLeaseMs = 15_000;
+export const fillLeaseMs = 60_000;
+/** How long a new owner of slots waits for what members hold of them, before chunks nobody named are read again. */
+export const takeoverMs = 5000;
 /** Nodes of `forebay dev`: each is a process with its threads, on one machine. */
 export const devNodesMax = 32;
 

@@ -2,7 +2,7 @@
 import { Cluster } from '../cluster/cluster.ts';
 import { DirectoryOwner } from '../cluster/directory-owner.ts';
 import { Holder } from '../cluster/holder.ts';
-import { Directory } from '../cluster/interim-directory.ts';
+import { Directory } from '../cluster/directory.ts';
 import { Locator } from '../cluster/locator.ts';
 import { checkVolumes } from '../cluster/membership.ts';
 import { assert } from '../core/assert.ts';
@@ -34,7 +34,7 @@ export function createPeers(
       secrets,
       transport: config.cluster.transport,
     },
-    peerBytesPerS: Number.POSITIVE_INFINITY,
+    peerBytesPerS: config.bandwidth.peerBytesPerS,
     clock: io.clock,
     emit,
   });

@@ -110,6 +110,15 @@ export type Event =
       readonly attempt: number;
       readonly code: ErrorCode;
     }
+  | {
+      /** A member was asked to reach an origin for this node, which cannot (S-13). */
+      readonly kind: 'origin.detour';
+      readonly volume: string;
+      readonly what: 'chunk' | 'head' | 'list';
+      readonly peer: string;
+      readonly code: ErrorCode | 'ok';
+      readonly ms: number;
+    }
   | { readonly kind: 'origin.away'; readonly volume: string; readonly message: string }
   | { readonly kind: 'origin.back'; readonly volume: string }
   | {

@@ -30,6 +30,7 @@ const LEVELS: Readonly<Record<Event['kind'], LogLevel>> = {
   'origin.refill': 'debug',
   'origin.request': 'debug',
   'origin.retry': 'debug',
+  'origin.detour': 'debug',
   'origin.away': 'warn',
   'origin.back': 'info',
   'store.opened': 'info',

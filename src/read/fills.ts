@@ -12,15 +12,17 @@
  * Crash:   blocks that were stored are kept, the rest of a flight is as if it had never been.
  */
 
+import type { ChunkRef } from '../cluster/chunk-ref.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import type { Locator, Source } from '../cluster/locator.ts';
 import { abortable } from '../core/abortable.ts';
 import { BLOCK_SIZE_BYTES, blockCount, blockRange, blocksRange } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { sourcesTriedMax } from '../core/limits.ts';
+import { detourSilenceMs, detoursPerChunkMax, sourcesTriedMax } from '../core/limits.ts';
 import { rangeLength } from '../core/range.ts';
 import { type Clock, DiskError } from '../io/io.ts';
+import type { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
 import type { ContentShape, Store } from '../store/store.ts';
 import type { BlockRun, FillTarget, OnStored } from './fill-target.ts';
@@ -32,6 +34,14 @@ import { Slots } from './slots.ts';
 export interface FillPeers {
   readonly cluster: Cluster;
   readonly locator: Locator;
+}
+
+/** The way round to an origin that this node cannot reach. */
+export interface FillDetours {
+  isAway(volume: string): boolean;
+  tried(volume: string, reached: boolean): void;
+  /** Whether another member brought the chunk to itself. */
+  chunk(target: FillTarget, chunk: number, signal: AbortSignal): Promise<boolean>;
 }
 
 interface Peers extends FillPeers {
@@ -47,9 +57,13 @@ export interface FillListener {
 
 interface Waiter {
   readonly block: number;
+  /** A peer that pulls from here. */
+  readonly isPeer: boolean;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
+
+type Refill = Extract<Source, { kind: 'fill' }>['refill'];
 
 /** What is fetched for one chunk. */
 interface Flight extends BlockRun {
@@ -58,6 +72,10 @@ interface Flight extends BlockRun {
   /** A peer that is known to have the chunk: asked before the chunk's owner is. */
   readonly via: string | undefined;
   waiters: Waiter[];
+  /** This node wants it for itself; else only for a peer that cannot reach the origin. */
+  wanted: boolean;
+  /** Another member is asked to bring the chunk: nothing comes here until it has. */
+  isDetoured: boolean;
   /** The peer that the blocks came from last. */
   from: string | undefined;
   /** Settles when the flight is over. */
@@ -66,17 +84,28 @@ interface Flight extends BlockRun {
 
 export class Fills {
   readonly #store: Store;
+  readonly #clock: Clock;
   readonly #emit: Emit;
   readonly #origin: OriginBlocks;
   readonly #peers: Peers | undefined;
   readonly #slots: Slots;
   /** Set before the first fill, where there is one. */
   listener: FillListener | undefined = undefined;
+  /** Set before the first fill, where there is one. */
+  detours: FillDetours | undefined = undefined;
   readonly #flights = new Map<ContentId, Flight[]>();
   readonly #stop = new AbortController();
 
-  constructor(options: { store: Store; clock: Clock; emit: Emit; flightsMax: number; peers?: FillPeers | undefined }) {
+  constructor(options: {
+    store: Store;
+    clock: Clock;
+    emit: Emit;
+    flightsMax: number;
+    peers?: FillPeers | undefined;
+    budget?: Budget | undefined;
+  }) {
     this.#store = options.store;
+    this.#clock = options.clock;
     this.#emit = options.emit;
     this.#origin = new OriginBlocks(options);
     this.#peers = options.peers && {
@@ -96,6 +125,7 @@ export class Fills {
   async need(target: FillTarget, block: number, signal: AbortSignal): Promise<void> {
     if (this.#store.hasBlock(target.id, block)) return;
     const flight = this.#find(target.id, block) ?? this.#launch(target, block, { urgent: true });
+    flight.wanted = true;
     await abortable(stored(flight, block), signal);
   }
 
@@ -111,17 +141,26 @@ export class Fills {
 
   /**
    * Brings a chunk here whole: from the peer `via`, or, without it, from where the chunk's owner says. Rejects with what
-   * went wrong with `via`, while readers who wait for the chunk get it from elsewhere.
+   * went wrong with `via`, while readers who wait for the chunk get it from elsewhere. `forPeer`: only because a peer asked,
+   * which asks another one when this node cannot reach the origin either.
    */
-  async chunk(target: FillTarget, chunk: number, options: { via?: string; signal: AbortSignal }): Promise<void> {
+  async chunk(
+    target: FillTarget,
+    chunk: number,
+    options: { via?: string; forPeer?: boolean; signal: AbortSignal },
+  ): Promise<void> {
     const span = this.#chunkOf(target, chunk * (target.chunkSizeBytes / BLOCK_SIZE_BYTES));
     for (;;) {
       options.signal.throwIfAborted();
       const [run] = this.#absent(target, { ...span, urgentBlock: span.first });
       if (run === undefined) return;
       const known = this.#find(target.id, run.first);
-      const { via } = options;
-      const flight = known ?? this.#launch(target, run.first, { urgent: false, ...(via !== undefined && { via }) });
+      const { via, forPeer = false } = options;
+      if (forPeer && known?.isDetoured)
+        throw new ForebayError('originUnavailable', 'this node asks others for the chunk itself');
+      const how = { urgent: false, forPeer, ...(via !== undefined && { via }) };
+      const flight = known ?? this.#launch(target, run.first, how);
+      flight.wanted ||= !forPeer;
       await abortable(flight.over.promise, options.signal);
     }
   }
@@ -129,7 +168,7 @@ export class Fills {
   /** The block is on its way here: resolves when it was stored, rejects when it does not come. `undefined`: it is not. */
   arriving(id: ContentId, block: number): Promise<void> | undefined {
     const flight = this.#find(id, block);
-    return flight === undefined ? undefined : stored(flight, block);
+    return flight === undefined || flight.isDetoured ? undefined : stored(flight, block, true);
   }
 
   close(): void {
@@ -146,7 +185,7 @@ export class Fills {
     return this.#flights.get(id)?.find((flight) => flight.first <= block && block < flight.end);
   }
 
-  #launch(target: FillTarget, urgentBlock: number, how: { urgent: boolean; via?: string }): Flight {
+  #launch(target: FillTarget, urgentBlock: number, how: { urgent: boolean; via?: string; forPeer?: boolean }): Flight {
     const span = this.#chunkOf(target, urgentBlock);
     let { first, end } = span;
     if (this.#peers === undefined) {
@@ -157,7 +196,17 @@ export class Fills {
     }
     const over = Promise.withResolvers<void>();
     over.promise.catch(() => undefined);
-    const flight: Flight = { first, end, urgentBlock, via: how.via, waiters: [], from: undefined, over };
+    const flight: Flight = {
+      first,
+      end,
+      urgentBlock,
+      via: how.via,
+      waiters: [],
+      wanted: how.forPeer !== true,
+      isDetoured: false,
+      from: undefined,
+      over,
+    };
     const flights = this.#flights.get(target.id);
     if (flights === undefined) this.#flights.set(target.id, [flight]);
     else flights.push(flight);
@@ -233,16 +282,18 @@ export class Fills {
       }
       if (flight.waiters.length === 0) return failure;
     }
+    let detoursLeft = detoursPerChunkMax;
     for (let tried = 1; this.#absent(target, flight).length > 0; tried += 1) {
       const source: Source = await locator.locate(ref, this.#stop.signal);
       if (source.kind === 'fill' || tried > sourcesTriedMax) {
         const refill = source.kind === 'fill' ? source.refill : 'holders-failed';
-        await this.#fillRuns(target, flight, refill).catch((error: unknown) => {
-          locator.failed(ref, this.#stop.signal.aborted ? 'cancelled' : 'origin');
-          throw error;
-        });
-        locator.done(ref);
-        return undefined;
+        const how = await this.#fillOrDetour(target, flight, peers, { ref, refill, mayDetour: detoursLeft > 0 });
+        if (how === 'filled') {
+          locator.done(ref);
+          return undefined;
+        }
+        detoursLeft = how === 'alone' ? 0 : detoursLeft - 1;
+        continue;
       }
       const failure = await this.#pull(target, flight, peers, source.from).catch((error: unknown) => {
         locator.failed(ref, 'cancelled', source.from);
@@ -254,16 +305,83 @@ export class Fills {
     return undefined;
   }
 
+  /**
+   * Fills with the owner's leave. Where this node cannot reach the origin the leave is given back, and another member
+   * brings the chunk to itself (`brought`: it is to be located again). `alone`: that was tried first, and nobody could.
+   */
+  async #fillOrDetour(
+    target: FillTarget,
+    flight: Flight,
+    { locator }: Peers,
+    { ref, refill, mayDetour }: { ref: ChunkRef; refill: Refill; mayDetour: boolean },
+  ): Promise<'filled' | 'brought' | 'alone'> {
+    const { detours } = this;
+    const { volume } = target.fact;
+    let failure: unknown;
+    const silent = new AbortController();
+    if (!mayDetour || !flight.wanted || detours?.isAway(volume) !== true) {
+      try {
+        await this.#fillRuns(target, flight, { refill, ...(detours && mayDetour && { silent }) });
+        detours?.tried(volume, true);
+        return 'filled';
+      } catch (error) {
+        failure = error;
+      }
+    }
+    locator.failed(ref, this.#stop.signal.aborted ? 'cancelled' : 'origin');
+    if (failure !== undefined) {
+      if (this.#stop.signal.aborted || !isForebayError(failure, 'originUnavailable')) throw failure;
+      detours?.tried(volume, false);
+    }
+    if (detours !== undefined && mayDetour && flight.wanted) {
+      letPeersGo(flight);
+      flight.isDetoured = true;
+      const isBrought = await detours.chunk(target, ref.chunk, this.#stop.signal);
+      flight.isDetoured = false;
+      if (isBrought) return 'brought';
+    }
+    // An origin that is only slow, and for all, is waited for.
+    if (failure !== undefined && !silent.signal.aborted) throw failure;
+    return 'alone';
+  }
+
+  /** `silent` aborts, and with it the fill, when the origin does not begin to answer for `detourSilenceMs`. */
   async #fillRuns(
     target: FillTarget,
     flight: Flight,
-    refill: Extract<Source, { kind: 'fill' }>['refill'],
+    { refill, silent }: { refill: Refill; silent?: AbortController },
   ): Promise<void> {
     for (const run of this.#absent(target, flight)) {
       const bytes = rangeLength(blocksRange({ first: run.first, count: run.end - run.first }, target.sizeBytes));
       if (refill !== undefined)
         this.#emit({ kind: 'origin.refill', volume: target.fact.volume, reason: refill, bytes });
-      await this.#origin.fill(target, run, this.#how(target, flight));
+      await (silent === undefined
+        ? this.#origin.fill(target, run, this.#how(target, flight))
+        : this.#fillUnlessSilent(target, flight, { run, silent }));
+    }
+  }
+
+  async #fillUnlessSilent(
+    target: FillTarget,
+    flight: Flight,
+    { run, silent }: { run: BlockRun; silent: AbortController },
+  ): Promise<void> {
+    const answered = new AbortController();
+    const message = `the origin did not begin to answer within ${detourSilenceMs} ms`;
+    const onAsked = () =>
+      void this.#clock.sleep(detourSilenceMs, answered.signal).then(
+        () => silent.abort(new ForebayError('originUnavailable', message)),
+        () => undefined,
+      );
+    try {
+      const signal = AbortSignal.any([this.#stop.signal, silent.signal]);
+      const onAnswer = () => answered.abort();
+      await this.#origin.fill(target, run, { ...this.#how(target, flight), signal, onAsked, onAnswer });
+    } catch (error) {
+      silent.signal.throwIfAborted();
+      throw error;
+    } finally {
+      answered.abort();
     }
   }
 
@@ -287,8 +405,15 @@ function chunkOf(target: ContentShape, { first }: BlockRun): number {
   return Math.floor(first / (target.chunkSizeBytes / BLOCK_SIZE_BYTES));
 }
 
-function stored(flight: Flight, block: number): Promise<void> {
-  return new Promise<void>((resolve, reject) => flight.waiters.push({ block, resolve, reject }));
+function stored(flight: Flight, block: number, isPeer = false): Promise<void> {
+  return new Promise<void>((resolve, reject) => flight.waiters.push({ block, isPeer, resolve, reject }));
+}
+
+/** Peers that pull from here look elsewhere: among them may be the one that is to bring the chunk. */
+function letPeersGo(flight: Flight): void {
+  const peers = flight.waiters.filter(({ isPeer }) => isPeer);
+  flight.waiters = flight.waiters.filter(({ isPeer }) => !isPeer);
+  for (const { reject } of peers) reject(new ForebayError('notHeld', 'this node cannot reach the origin'));
 }
 
 /** Lets go those who wait for a block that was stored. */

@@ -13,6 +13,7 @@ import { ERRORS, type ErrorCode, ForebayError, isForebayError } from '../core/er
 import { headCallMs, ownerRetryMs, writtenPatienceMs } from '../core/limits.ts';
 import type { ObjectVersion } from '../core/object.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
+import type { Detours } from './detours.ts';
 import type { VolumeSource } from './volume-source.ts';
 
 /** What the owner says: the version, or that there is none, as of `ageMs` ago at most. */
@@ -28,13 +29,27 @@ export type LocalHead = (
   options: { not?: string; signal: AbortSignal },
 ) => Promise<OwnerAnswer>;
 
+export interface HeadsParts {
+  readonly head: LocalHead;
+  readonly written: (volume: string, key: string) => void;
+  readonly detours: Detours;
+  readonly source: (volume: string) => VolumeSource;
+}
+
 export class Heads {
   readonly #cluster: Cluster;
+  readonly #detours: Detours;
   #ownedSinceMs = Number.NEGATIVE_INFINITY;
 
-  constructor(cluster: Cluster, parts: { head: LocalHead; written: (volume: string, key: string) => void }) {
+  constructor(cluster: Cluster, parts: HeadsParts) {
     this.#cluster = cluster;
+    this.#detours = parts.detours;
     cluster.handle('head', (_from, message, signal) => this.#answer(message, parts.head, signal));
+    cluster.handle('head.origin', (_from, { volume, key }) => {
+      const source = parts.source(textOf(volume));
+      const head = () => source.origin.head(textOf(key));
+      return parts.detours.serve(source.volume.name, async () => answerOf({ version: await head(), ageMs: 0 }));
+    });
     cluster.handle('head.written', (_from, message) => {
       for (const item of itemsOf(message)) {
         const { volume, key } = fieldsOf(item);
@@ -68,6 +83,15 @@ export class Heads {
       if (isForebayError(error, ...OWNER_ERRORS)) return undefined;
       throw error;
     }
+  }
+
+  /** What the origin has, asked by this node, or, where it cannot reach the origin, by another. Rejects as `Origin.head`. */
+  async askOrigin({ volume, origin }: VolumeSource, key: string): Promise<ObjectVersion | undefined> {
+    return this.#detours.origin(volume.name, () => origin.head(key), {
+      kind: 'head',
+      message: { type: 'head.origin', volume: volume.name, key },
+      read: (answer) => versionFromWire(key, fieldsOf(answer)),
+    });
   }
 
   /**
@@ -109,10 +133,13 @@ export class Heads {
     if (!this.#isOwner(volume, key) || !this.#cluster.mayAct())
       throw new ForebayError('notHeld', `${this.#cluster.self} is not the owner of ${volume}/${key}`);
     const { not } = message;
-    const { version, ageMs } = await head(volume, key, { signal, ...(typeof not === 'string' && { not }) });
-    const age = { ageMs: Math.ceil(Math.min(ageMs, Number.MAX_SAFE_INTEGER)) };
-    return version === undefined ? age : { ...versionToWire(version), ...age };
+    return answerOf(await head(volume, key, { signal, ...(typeof not === 'string' && { not }) }));
   }
+}
+
+function answerOf({ version, ageMs }: OwnerAnswer): Json {
+  const age = { ageMs: Math.ceil(Math.min(ageMs, Number.MAX_SAFE_INTEGER)) };
+  return version === undefined ? age : { ...versionToWire(version), ...age };
 }
 
 /** The owner cannot help: this node asks the origin itself. A throttled origin is not asked by everyone in turn. */

@@ -10,27 +10,38 @@ import { ForebayError } from '../core/errors.ts';
 import { fillBuffersMax, smallContentMaxBytes } from '../core/limits.ts';
 import { rangeLength } from '../core/range.ts';
 import type { Clock } from '../io/io.ts';
+import type { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Reservation } from '../store/space.ts';
 import { type Store, smallFootprintBytes } from '../store/store.ts';
 import { BlockBuffers } from './block-buffers.ts';
 import type { BlockRun, FillTarget, OnStored } from './fill-target.ts';
 
+export interface FillHow {
+  readonly signal: AbortSignal;
+  readonly onStored: OnStored;
+  /** The origin is being asked, and: it begins to answer. */
+  readonly onAsked?: () => void;
+  readonly onAnswer?: () => void;
+}
+
 export class OriginBlocks {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #emit: Emit;
+  readonly #budget: Budget | undefined;
   readonly #buffers: BlockBuffers;
 
-  constructor(options: { store: Store; clock: Clock; emit: Emit; flightsMax: number }) {
+  constructor(options: { store: Store; clock: Clock; emit: Emit; flightsMax: number; budget?: Budget | undefined }) {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#emit = options.emit;
+    this.#budget = options.budget;
     this.#buffers = new BlockBuffers(() => this.#store.disk, options.flightsMax * (fillBuffersMax + 1));
   }
 
   /** Fills consecutive absent blocks of a held content. */
-  async fill(target: FillTarget, run: BlockRun, options: { signal: AbortSignal; onStored: OnStored }): Promise<void> {
+  async fill(target: FillTarget, run: BlockRun, options: FillHow): Promise<void> {
     const { signal, onStored } = options;
     const { volume, key, etag } = target.fact;
     const range = blocksRange({ first: run.first, count: run.end - run.first }, target.sizeBytes);
@@ -38,8 +49,11 @@ export class OriginBlocks {
     const reservation = await reserve(this.#store, small ? smallFootprintBytes(target.sizeBytes) : rangeLength(range));
     const begunMs = this.#clock.boottimeMs();
     try {
+      await this.#budget?.take(rangeLength(range), signal);
       this.#emit({ kind: 'fill.begun', volume, key, ...range });
+      options.onAsked?.();
       const stream = await target.source.origin.get(key, { etag, range, signal });
+      options.onAnswer?.();
       if (small) await this.#fillSmall(target, stream, reservation);
       else await this.#fillBlocks(target, { run, stream, reservation, onStored });
       this.#emit({ kind: 'fill.done', volume, key, bytes: rangeLength(range), ms: this.#clock.boottimeMs() - begunMs });

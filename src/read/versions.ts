@@ -208,8 +208,9 @@ export class Versions {
     if (owner !== undefined && !isRefused && (!stale || isAway)) return this.#heard(source, key, owner, self());
     let version: ObjectVersion | undefined;
     try {
+      const asked = this.#heads === undefined ? origin.head(key) : this.#heads.askOrigin(source, key);
       // The owner does not reach the origin; this node may.
-      version = await (stale ? this.#orDeadline(origin.head(key)) : origin.head(key));
+      version = await (stale ? this.#orDeadline(asked) : asked);
     } catch (error) {
       this.#failed(volume.name, error);
       if (owner === undefined || isRefused) throw error;

@@ -10,9 +10,9 @@ import type { BlockRequest, BlockRun, PeerOptions, PeerService, PeerTransport, P
 
 export interface PeersUnderTest {
   /** Starts a node of the cluster `test` with one secret; what `options` says comes instead. It is closed after the case. */
-  start(node: string, service: PeerService, options?: Partial<PeerOptions>): Promise<PeerTransport>;
+  readonly start: (node: string, service: PeerService, options?: Partial<PeerOptions>) => Promise<PeerTransport>;
   /** A file with these bytes at its start. */
-  fileOf(bytes: Uint8Array): Promise<File>;
+  readonly fileOf: (bytes: Uint8Array) => Promise<File>;
 }
 
 export type PeersFactory = (t: TestContext, body: (under: PeersUnderTest) => Promise<void>) => Promise<void>;
