@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import { requireNamespaces } from '../../tests/tools.ts';
+import { Child } from '../child.ts';
+import { processTree } from '../process-usage.ts';
 import { Progress } from '../progress.ts';
 import type { Result } from '../result.ts';
 import { fanOutReadScenario } from './fan-out-read-scenario.ts';
@@ -55,3 +58,27 @@ test('wrong options are named', async () => {
   for (const [values, says] of wrong)
     await assert.rejects(async () => fanOutReadScenario.run(values, QUIET), { name: 'WrongUse', message: says });
 });
+
+test('a bench that is interrupted leaves neither processes nor files', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'forebay-fan-out-test-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const command = join(import.meta.dirname, '..', '..', 'bin', 'forebay');
+  const args = ['bench', 'fan-out-read', '--nodes', '2', '--chunks', '16', '--link', '20', '--directory', directory];
+  const child = await Child.start(command, args);
+  for await (const line of createInterface({ input: child.process.stderr as NodeJS.ReadableStream }))
+    if (line.includes('round 1')) break;
+  const started = processTree(child.pid).filter((pid) => pid !== child.pid);
+  assert.ok(started.length > 4);
+  child.process.kill('SIGINT');
+  assert.equal(await child.ended(), 130);
+  assert.deepEqual(started.filter(isAlive), []);
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
