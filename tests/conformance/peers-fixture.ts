@@ -78,10 +78,11 @@ export const noCalls: PeerService['call'] = async () => {
 export function caller(call: PeerService['call'] = noCalls): PeerService {
   return {
     call,
-    // biome-ignore lint/correctness/useYield: a holder of nothing
-    async *blocks() {
-      throw new ForebayError('notHeld', 'this node holds nothing');
-    },
+    blocks: () => ({
+      [Symbol.asyncIterator]: () => ({
+        next: () => Promise.reject(new ForebayError('notHeld', 'this node holds nothing')),
+      }),
+    }),
   };
 }
 
