@@ -15,14 +15,10 @@ export interface OpenedCluster extends NodeCluster {
   close(): Promise<void>;
 }
 
-/** `undefined` for a node alone. Throws config, coordinatorUnavailable or coordinatorRefused. */
-export async function openCluster(
-  config: Config,
-  { io, emit }: { io: Io; emit: Emit },
-): Promise<OpenedCluster | undefined> {
+/** For a node whose configuration names a coordinator. Throws config, coordinatorUnavailable or coordinatorRefused. */
+export async function openCluster(config: Config, { io, emit }: { io: Io; emit: Emit }): Promise<OpenedCluster> {
   const { cluster, node } = config;
-  if (cluster.coordinator === undefined) return undefined;
-  assert(cluster.secretFile, 'a cluster has a secret');
+  assert(cluster.coordinator && cluster.secretFile, 'a cluster has a secret');
   const file = openSecretFile(cluster.secretFile, () => io.clock.boottimeMs());
   if (file.isOpenToOthers)
     emit({
