@@ -14,7 +14,6 @@ import { fieldsOf, itemsOf, malformed, textOf } from '../cluster/chunk-wire.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { slotOfDirectory } from '../cluster/slot.ts';
 import { abortable } from '../core/abortable.ts';
-import { blockCount } from '../core/chunk.ts';
 import { isForebayError } from '../core/errors.ts';
 import { type ContentId, parseContentId } from '../core/ids.ts';
 import { broadcastDeathMs, broadcastTickMs } from '../core/limits.ts';
