@@ -189,15 +189,17 @@ export class ClusterRun {
   }
 
   client(machine: ClusterMachine, name: string): ReadCacheClient {
+    const { life } = machine;
     return new ReadCacheClient({
       clock: this.world.clock,
-      random: this.random.fork(`${machine.life.name} ${name}`),
-      life: machine.life,
+      random: this.random.fork(`${life.name} ${name}`),
+      life,
       node: machine.node as SimNode,
       origin: this.origin,
       checkers: this.checkers,
       findings: this.world.findings,
       options: this.options,
+      isServed: () => machine.life === life && machine.node !== undefined,
       alsoExpected: ['shuttingDown'],
     });
   }
@@ -257,7 +259,7 @@ export class ClusterRun {
     const random = this.random.fork(`${life.name} pauses ${index}`);
     while (findings.isEmpty) {
       await clock.sleep(random.exponential(this.options.thinkMs), { life });
-      if (!this.#isSafety || this.#operationsLeft === 0 || machine.life !== life) return;
+      if (!this.#isSafety || this.#operationsLeft === 0 || machine.life !== life || !machine.node) return;
       if (--this.#operationsLeft === 0) this.#safetyOver.resolve();
       await this.#counted(life, () => client.operation());
     }
