@@ -19,7 +19,7 @@ import { Outbox } from './outbox.ts';
 import { Placement, type SlotMove } from './placement.ts';
 
 /** What this version speaks. */
-export const PROTOCOL = 1;
+const PROTOCOL = 1;
 
 export interface ClusterOptions {
   readonly name: string;
@@ -130,8 +130,11 @@ export class Cluster {
     this.#listeners.push(listener);
   }
 
-  /** Listens, and becomes a member. Throws nameTaken, the coordinator's errors, or the system's when the address is taken. */
-  async join(): Promise<void> {
+  /**
+   * Listens, and becomes a member; `instance` as in `JoinOptions`. Throws nameTaken, the coordinator's errors, or the
+   * system's when the address is taken.
+   */
+  async join(instance?: string): Promise<void> {
     const { node, peer, coordinator, clock, emit, listenPeers, name } = this.#options;
     this.#transport = await listenPeers({
       node: node.name,
@@ -150,6 +153,7 @@ export class Cluster {
       clock,
       emit,
       ttlMs: sessionTtlMs,
+      ...(instance !== undefined && { instance }),
       self: { node: node.name, zone: node.zone, capacityBytes: node.capacityBytes, address, protocol: PROTOCOL },
     });
     this.#membership.onChange((members) => this.#changed(members));

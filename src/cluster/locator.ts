@@ -82,6 +82,11 @@ export class Locator {
     this.#tellOwner(ref, 'directory.report', { ref: chunkName(ref), kind: 'done' });
   }
 
+  /** It goes on: the owner waits longer for its end. */
+  going(ref: ChunkRef): void {
+    this.#tellOwner(ref, 'directory.report', { ref: chunkName(ref), kind: 'going' });
+  }
+
   failed(ref: ChunkRef, reason: FailureReason, source?: string): void {
     this.#tellOwner(ref, 'directory.report', {
       ref: chunkName(ref),

@@ -153,6 +153,8 @@ export const broadcastDeathMs = 1000;
 /** Warms that run here for other nodes, and how long one goes on that nobody asks about. */
 export const remoteWarmsMax = 64;
 export const warmSilenceMs = 10_000;
+/** How often the owner of a chunk hears that its pull or fill goes on; leases are several times that. */
+export const goingEveryMs = 4000;
 /** Chunks of an object that `explain` asks the owners about. */
 export const explainChunksMax = 1024;
 /** Members asked to reach an origin for a node that cannot, one after another, and what one brings for others at once. */
@@ -246,6 +248,9 @@ export const sessionTtlMs = 10_000;
 export const sessionActShare = 0.7;
 /** Changes of the membership within this time are one. */
 export const membershipSettleMs = 1000;
+/** The first of those present makes them an epoch; the next does this much later if that one did not, up to so many. */
+export const membershipRankMs = 250;
+export const membershipRanksMax = 8;
 /** A control message or its answer: a content of one chunk up to 1 MiB travels inside one, as base64. */
 export const peerMessageMaxBytes = 4 * MiB;
 /** Nesting of a control message: ours need four levels, and whoever reads one may recurse. */

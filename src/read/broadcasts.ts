@@ -14,7 +14,6 @@ import { fieldsOf, itemsOf, malformed, textOf } from '../cluster/chunk-wire.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { slotOfDirectory } from '../cluster/slot.ts';
 import { abortable } from '../core/abortable.ts';
-import { blockCount } from '../core/chunk.ts';
 import { isForebayError } from '../core/errors.ts';
 import { type ContentId, parseContentId } from '../core/ids.ts';
 import { broadcastDeathMs, broadcastTickMs } from '../core/limits.ts';
@@ -352,7 +351,7 @@ export class Broadcasts {
         this.#send(content, decider.tick(nowMs));
         if (decider.ended) this.#dealt.delete(content);
       }
-      for (const part of [...this.#parts.values()]) this.#act(part, part.decider.tick(nowMs));
+      for (const part of Array.from(this.#parts.values())) this.#act(part, part.decider.tick(nowMs));
     }
   }
 

@@ -19,7 +19,7 @@ import { abortable } from '../core/abortable.ts';
 import { BLOCK_SIZE_BYTES, blockCount, blockRange, blocksRange } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { detourSilenceMs, detoursPerChunkMax, sourcesTriedMax } from '../core/limits.ts';
+import { detourSilenceMs, detoursPerChunkMax, goingEveryMs, sourcesTriedMax } from '../core/limits.ts';
 import { rangeLength } from '../core/range.ts';
 import { type Clock, DiskError } from '../io/io.ts';
 import type { Budget } from '../mover/budget.ts';
@@ -76,6 +76,8 @@ interface Flight extends BlockRun {
   wanted: boolean;
   /** Another member is asked to bring the chunk: nothing comes here until it has. */
   isDetoured: boolean;
+  /** When the chunk's owner last heard that it goes on. */
+  toldMs: number;
   /** The peer that the blocks came from last. */
   from: string | undefined;
   /** Settles when the flight is over. */
@@ -202,6 +204,7 @@ export class Fills {
       urgentBlock,
       via: how.via,
       waiters: [],
+      toldMs: this.#clock.boottimeMs(),
       wanted: how.forPeer !== true,
       isDetoured: false,
       from: undefined,
@@ -398,6 +401,10 @@ export class Fills {
   #stored(target: FillTarget, flight: Flight, block: number): void {
     this.listener?.received(target.id, rangeLength(blockRange(block, target.sizeBytes)));
     wake(flight, block);
+    const nowMs = this.#clock.boottimeMs();
+    if (this.#peers === undefined || flight.via !== undefined || nowMs - flight.toldMs < goingEveryMs) return;
+    flight.toldMs = nowMs;
+    this.#peers.locator.going({ content: target.id, chunk: chunkOf(target, flight) });
   }
 }
 

@@ -81,7 +81,7 @@ class DataServer {
 
   /** False when the connection cannot be used again. */
   async answer(head: string, encrypted: boolean): Promise<boolean> {
-    const request = head === 'tooLong' ? malformed('its head is too long') : parseDataRequest(head.slice(0, -4));
+    const request = head === '' ? malformed('its head is too long') : parseDataRequest(head.slice(0, -4));
     if ('malformed' in request) {
       // Control messages that came without TLS are worth a word of their own.
       const plain = !encrypted && !request.isData && /^[A-Z]+ \/v1\//.test(head);
