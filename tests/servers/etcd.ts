@@ -1,6 +1,6 @@
 /** etcd, Debian's `etcd-server`: a single one or a cluster of several, on free ports, in a temporary directory. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -11,6 +11,7 @@ import { requireTool } from '../tools.ts';
 import { freePorts } from './free-port.ts';
 import { type ServerProcess, startServer } from './server-process.ts';
 
+const OPENSSL = 'openssl';
 const STARTS_MAX = 5;
 /** Fast elections, so that terms of a second are kept. */
 const TIMING = ['--heartbeat-interval', '20', '--election-timeout', '200'];
@@ -44,7 +45,7 @@ export async function startEtcd(
 ): Promise<readonly EtcdServer[] | undefined> {
   const etcd = requireTool(t, 'etcd');
   if (etcd === undefined) return undefined;
-  if (options.tls && requireTool(t, 'openssl') === undefined) return undefined;
+  if (options.tls && requireTool(t, OPENSSL) === undefined) return undefined;
   const directory = mkdtempSync(join(tmpdir(), 'forebay-etcd-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   for (let tries = 1; ; tries++) {
@@ -153,9 +154,9 @@ function exchange(
 
 /** A certificate authority, and certificates of it for the server and a client. */
 function makeCertificates(directory: string): Certificates {
-  execFileSync('mkdir', ['-p', directory]);
+  mkdirSync(directory, { recursive: true });
   const at = (name: string) => join(directory, name);
-  const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' });
+  const openssl = (...args: string[]) => execFileSync(OPENSSL, args, { stdio: 'pipe' });
   // No common name: with users switched on, etcd's gateway refuses certificates that name one.
   const subject = (name: string) => ['-subj', `/O=${name}`];
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
@@ -189,6 +190,6 @@ function makeCertificates(directory: string): Certificates {
       at(`${name}.pem`),
     );
   }
-  const read = (name: string) => execFileSync('cat', [at(name)], { encoding: 'utf8' });
+  const read = (name: string) => readFileSync(at(name), 'utf8');
   return { ca: read('ca.pem'), certificate: read('client.pem'), key: read('client-key.pem') };
 }
