@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 import { type DemoInput, inputsOf } from './demo-input.ts';
 import { type Phase, type Place, runPhase } from './demo-phase.ts';
 import { DevCluster, type DevNode } from './dev-cluster.ts';
-import { cleanUpOnInterrupt } from './interrupt.ts';
+import { cleanUpOnInterrupt, isInterrupted } from './interrupt.ts';
 import { OriginProcess } from './origin-process.ts';
 import { WrongUse } from './scenario.ts';
 
@@ -238,6 +238,7 @@ export async function demoMain(argv: readonly string[]): Promise<number> {
     if (options.json) process.stdout.write(`${JSON.stringify({ nodes: options.nodes, phases })}\n`);
     return 0;
   } catch (error) {
+    if (isInterrupted()) return new Promise(() => undefined); // ends when all is cleaned up
     const wrongUse = error instanceof WrongUse || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS');
     status('');
     process.stderr.write(`forebay demo: ${(error as Error).message}\n${wrongUse ? `\n${USAGE}` : ''}`);

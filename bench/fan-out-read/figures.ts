@@ -17,7 +17,7 @@ export function counted(values: readonly number[]): Interval {
 export const trialsOf = (rounds: readonly Round[], candidate: Candidate): readonly Trial[] =>
   rounds.map((round) => round.trials[candidate]).filter((trial) => trial !== undefined);
 
-export const busyOf = (trials: readonly Trial[]): number => median(trials.map((trial) => trial.cpuBusy));
+const busyOf = (trials: readonly Trial[]): number => median(trials.map((trial) => trial.cpuBusy));
 
 /** How many times as fast as another candidate, within each round. */
 function speedup(rounds: readonly Round[], candidate: Candidate): Figure {

@@ -78,6 +78,7 @@ export class Rig implements AsyncDisposable {
   readonly origin: OriginProcess;
   readonly nodes: RigNode[] = [];
   readonly #agents: readonly HostAgent[];
+  readonly #daemons: Daemon[] = [];
   readonly #stack: AsyncDisposableStack;
   #nextSeed = 1;
 
@@ -127,6 +128,8 @@ export class Rig implements AsyncDisposable {
     const origin = await OriginProcess.start({ bucket: BUCKET }, originAgent.host);
     stack.defer(() => origin.stop());
     const rig = new Rig(options, { links, directory, originAgent, origin, agents: rest }, stack);
+    // Nothing of theirs is kept, so they need not put anything in order.
+    stack.defer(async () => void (await Promise.all(rig.#daemons.map((daemon) => daemon.kill()))));
     await rig.#startCluster();
     await rig.acquainted();
     return rig;
@@ -173,7 +176,7 @@ export class Rig implements AsyncDisposable {
       },
       environment: { AWS_ACCESS_KEY_ID: 'bench', AWS_SECRET_ACCESS_KEY: 'bench' },
     });
-    this.#stack.defer(async () => void (await daemon.stop()));
+    this.#daemons.push(daemon);
     return { name: host.name, host, agent, daemon, origin: new URL(this.origin.endpoint).host };
   }
 

@@ -65,8 +65,8 @@ export async function runTrial(
     readonly get: Get;
     readonly nodes?: readonly RigNode[];
     readonly mayFail?: (node: RigNode) => boolean;
-    /** Hears of progress: bytes of all nodes together. */
-    readonly onBytes?: (bytes: number) => void;
+    /** Hears of progress: bytes of each node so far, by name. */
+    readonly onBytes?: (bytes: ReadonlyMap<string, number>) => void;
   },
 ): Promise<Trial> {
   const { candidate, get, nodes = rig.nodes, mayFail = () => false } = options;
@@ -77,7 +77,7 @@ export async function runTrial(
   const all = nodes.map(async (node) => {
     const note = (bytes: number) => {
       came.set(node.name, bytes);
-      options.onBytes?.([...came.values()].reduce((sum, one) => sum + one, 0));
+      options.onBytes?.(came);
     };
     try {
       return { node, done: await get(node, object, note) };

@@ -20,8 +20,8 @@ export class DealtPolicy implements FanOutPolicy {
     const { chunks, chunkBytes, nodes } = world.parameters;
     this.#world = world;
     this.#dealer = new BroadcastDealer({ chunks, chunkBytes, random: world.random.fork('dealer') });
-    this.#members = new Array<BroadcastMember | undefined>(nodes).fill(undefined);
-    this.#timers = new Array<number | undefined>(nodes).fill(undefined);
+    this.#members = Array.from({ length: nodes }, () => undefined);
+    this.#timers = Array.from({ length: nodes }, () => undefined);
   }
 
   arrive(node: number): void {

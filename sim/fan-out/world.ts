@@ -333,7 +333,7 @@ export class World {
     for (const node of this.#draw(count)) {
       this.diedMs[node] = this.nowMs;
       if (Number.isNaN(this.finishedMs[node] as number)) this.#unfinished -= 1;
-      for (const flow of [...this.#active.values()]) {
+      for (const flow of this.#active.values()) {
         if (flow.reader === node) this.#stop(flow);
         else if (flow.source === node) {
           this.#stop(flow);

@@ -229,7 +229,7 @@ export class BroadcastMember {
       if (source !== undefined) source.linked = true;
       else this.#sources.set(node, { node, has: new ChunkSet(this.#options.chunks), asked: [], linked: true });
     }
-    for (const source of [...this.#sources.values()]) {
+    for (const source of this.#sources.values()) {
       if (links.sources.includes(source.node)) continue;
       source.linked = false;
       // What is on its way may end; what is queued is asked for elsewhere.
@@ -334,7 +334,7 @@ export class BroadcastMember {
 
   #stop(): MemberAction[] {
     const actions: MemberAction[] = [];
-    for (const source of [...this.#sources.values()]) this.#cut(source, actions);
+    for (const source of this.#sources.values()) this.#cut(source, actions);
     for (const chunk of this.#fills) actions.push({ kind: 'stopFill', chunk });
     this.#fills.clear();
     this.#dismissed = true;

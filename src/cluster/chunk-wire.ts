@@ -38,9 +38,10 @@ export function countOf(value: Json | undefined): number {
 
 /** `content/chunk`. */
 export function refFromWire(value: Json | undefined): ChunkRef {
-  const [id, chunk] = textOf(value).split('/');
+  const text = textOf(value);
+  const [id, chunk] = text.split('/');
   const content = parseContentId(id ?? '');
-  if (content === undefined || !/^\d{1,7}$/.test(chunk ?? '')) throw malformed(`no chunk: ${String(value)}`);
+  if (content === undefined || !/^\d{1,7}$/.test(chunk ?? '')) throw malformed(`no chunk: ${text}`);
   return { content, chunk: Number(chunk) };
 }
 

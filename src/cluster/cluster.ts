@@ -20,7 +20,7 @@ import { Outbox } from './outbox.ts';
 import { Placement, type SlotMove } from './placement.ts';
 
 /** What this version speaks. */
-export const PROTOCOL = 1;
+const PROTOCOL = 1;
 
 export interface ClusterOptions {
   readonly name: string;

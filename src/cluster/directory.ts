@@ -121,14 +121,14 @@ export class Directory implements DirectoryDecider {
     const grants: Grant[] = [];
     const left = this.#nodes.set(nodes);
     // What came from them comes no more: those who pulled will say so, and ask again.
-    if (left.length > 0) for (const lease of [...this.#pulls]) if (lease.source?.alive === false) this.#takeOff(lease);
+    if (left.length > 0) for (const lease of this.#pulls) if (lease.source?.alive === false) this.#takeOff(lease);
+    for (const node of left) for (const spread of this.#starved) this.#unpark(spread, node);
     for (const node of left) {
       this.#blame.forget(node.name);
-      for (const lease of [...node.leases]) {
+      for (const lease of node.leases) {
         if (lease.source === undefined) this.#lost(lease.spread.row, 'fillerLeft');
         this.#end(nowMs, lease, grants);
       }
-      for (const spread of this.#starved) if (spread.waiters.has(node)) this.#unpark(spread, node);
     }
     if (this.#nodes.mustSweep) {
       this.#table.sweep((index) => this.#nodes.at(index) === undefined);
@@ -194,7 +194,7 @@ export class Directory implements DirectoryDecider {
     for (const row of this.#table.inSlots(gone)) {
       const spread = this.#spreads.get(row);
       if (spread !== undefined) {
-        for (const lease of [...spread.leases.values()]) this.#takeOff(lease);
+        for (const lease of spread.leases.values()) this.#takeOff(lease);
         this.#waiting -= spread.waiters.size;
         this.#starved.delete(spread);
         this.#spreads.delete(row);
@@ -390,7 +390,7 @@ export class Directory implements DirectoryDecider {
     this.#release(nowMs, spread, grants);
     if (source === undefined) return;
     let looked = 0;
-    for (const other of [...firstOf(this.#starved, starvedLookedAt)]) {
+    for (const other of firstOf(this.#starved, starvedLookedAt)) {
       if (source.uploads >= uploadSlotsMax || looked++ >= starvedLookedAt) return;
       if (other === spread || !this.#sources.isWhole(other, source)) continue;
       if (!other.open.includes(source)) other.open.unshift(source);
@@ -426,7 +426,7 @@ export class Directory implements DirectoryDecider {
   }
 
   #releaseAll(nowMs: number, grants: Grant[]): void {
-    for (const spread of [...this.#starved]) this.#release(nowMs, spread, grants);
+    for (const spread of this.#starved) this.#release(nowMs, spread, grants);
   }
 
   #settle(nowMs: number, settled: boolean, grants: Grant[]): void {

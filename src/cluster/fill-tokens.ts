@@ -38,8 +38,8 @@ export class FillTokens<T extends object> {
   constructor({ chunks, originLinks }: FillTokensOptions) {
     this.#begun = new ChunkSet(chunks);
     this.#filled = new ChunkSet(chunks);
-    this.#first = new Array<T | undefined>(chunks).fill(undefined);
-    this.#second = new Array<T | undefined>(chunks).fill(undefined);
+    this.#first = Array.from({ length: chunks }, () => undefined);
+    this.#second = Array.from({ length: chunks }, () => undefined);
     this.#originLinks = originLinks ?? 1;
   }
 
@@ -121,7 +121,7 @@ export class FillTokens<T extends object> {
 
   /** A node is gone, with its fills and what only it had. */
   lost(who: T): void {
-    for (const { chunk, by } of [...this.#out.values()]) if (by === who) this.back(chunk);
+    for (const { chunk, by } of this.#out.values()) if (by === who) this.back(chunk);
     for (let chunk = 0; chunk < this.#begun.bound; chunk++) {
       if (this.#second[chunk] === who) this.#second[chunk] = undefined;
       if (this.#first[chunk] !== who) continue;

@@ -39,7 +39,7 @@ const distance = (node: Placed, slot: number): number => -Math.log(draw(node, sl
 export class Placement {
   #epoch = 0;
   readonly #nodes = new Map<string, Placed>();
-  readonly #owners: (Placed | undefined)[] = new Array<Placed | undefined>(SLOTS).fill(undefined);
+  readonly #owners: (Placed | undefined)[] = Array.from({ length: SLOTS }, () => undefined);
   readonly #distances = new Float64Array(SLOTS).fill(Number.POSITIVE_INFINITY);
 
   /** The epoch of the members last given. */

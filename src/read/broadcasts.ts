@@ -217,14 +217,15 @@ export class Broadcasts {
   async #move(part: Part, { chunk, via }: { chunk: number; via?: string }, stop: AbortController): Promise<void> {
     const name = moveName(chunk, via);
     part.moving.set(name, stop);
-    const { decider } = part;
+    // Both are others once another node deals.
+    const { decider, work } = part;
     let actions: readonly MemberAction[] = [];
     try {
-      const signal = AbortSignal.any([stop.signal, part.work.signal]);
+      const signal = AbortSignal.any([stop.signal, work.signal]);
       await this.#options.fills.chunk(part.target, chunk, { signal, ...(via !== undefined && { via }) });
       actions = decider.arrived(this.#nowMs(), chunk, via);
     } catch (error) {
-      if (stop.signal.aborted || part.work.signal.aborted) return;
+      if (stop.signal.aborted || work.signal.aborted) return;
       if (!isForebayError(error)) throw error;
       if (via === undefined) {
         const reason: FillFailure = error.code === 'versionChanged' ? 'changed' : 'origin';
@@ -350,7 +351,7 @@ export class Broadcasts {
         this.#send(content, decider.tick(nowMs));
         if (decider.ended) this.#dealt.delete(content);
       }
-      for (const part of [...this.#parts.values()]) this.#act(part, part.decider.tick(nowMs));
+      for (const part of Array.from(this.#parts.values())) this.#act(part, part.decider.tick(nowMs));
     }
   }
 

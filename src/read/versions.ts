@@ -177,11 +177,15 @@ export class Versions {
     }
   }
 
-  /** The question under way where it was sent late enough; else a new one, when that one is done. */
+  /**
+   * The question under way where it was sent late enough; else a new one, when that one is done. Of a write through another
+   * node since then only the owner of the key hears: elsewhere an older question is not joined.
+   */
   async #ask(source: VolumeSource, key: string, begunMs: number): Promise<Ask> {
     const name = askName(source.volume.name, key);
     for (let ask = this.#asks.get(name); ask !== undefined; ask = this.#asks.get(name)) {
-      if (begunMs - ask.sentMs <= source.volume.revalidateMs) return ask;
+      const maySettle = this.#heads?.maySettle(source, key, ask.sentMs) !== false;
+      if (ask.sentMs >= begunMs || (maySettle && begunMs - ask.sentMs <= source.volume.revalidateMs)) return ask;
       await ask.answer.catch(() => undefined);
     }
     const ask: Ask = { sentMs: this.#clock.boottimeMs(), outdated: false, answer: this.#head(source, key, () => ask) };

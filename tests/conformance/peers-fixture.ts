@@ -49,6 +49,15 @@ export function checksumsOf(bytes: Uint8Array, { first, count, sizeBytes }: Omit
 export class Releases {
   given = 0;
   released = 0;
+  #released: (() => void) | undefined;
+
+  /** Resolves once all runs are back: a holder may hear later than the asker that the last byte is gone. */
+  async all(): Promise<void> {
+    while (this.released < this.given)
+      await new Promise<void>((resolve) => {
+        this.#released = resolve;
+      });
+  }
 
   run(run: Omit<BlockRun, 'release'>): BlockRun {
     this.given++;
@@ -59,6 +68,7 @@ export class Releases {
         assert.ok(held, 'a run is released once');
         held = false;
         this.released++;
+        this.#released?.();
       },
     };
   }
@@ -78,10 +88,11 @@ export const noCalls: PeerService['call'] = async () => {
 export function caller(call: PeerService['call'] = noCalls): PeerService {
   return {
     call,
-    // biome-ignore lint/correctness/useYield: a holder of nothing
-    async *blocks() {
-      throw new ForebayError('notHeld', 'this node holds nothing');
-    },
+    blocks: () => ({
+      [Symbol.asyncIterator]: () => ({
+        next: () => Promise.reject(new ForebayError('notHeld', 'this node holds nothing')),
+      }),
+    }),
   };
 }
 

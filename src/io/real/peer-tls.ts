@@ -29,8 +29,8 @@ export interface PeerTlsServer {
 export interface TlsServerOptions {
   readonly peer: PeerOptions;
   readonly handshakeMs: number;
-  onControl(connection: tls.TLSSocket, identity: string): void;
-  onData(connection: tls.TLSSocket): void;
+  readonly onControl: (connection: tls.TLSSocket, identity: string) => void;
+  readonly onData: (connection: tls.TLSSocket) => void;
 }
 
 /** The server's half; connections come from the shared port. */

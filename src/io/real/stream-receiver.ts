@@ -124,10 +124,10 @@ class Reception {
     this.#connection = connection;
     this.#reports = new BlockReports(
       async ({ block, checksum, bytes }) => {
-        const { into, onBlock } = pull;
+        const { into } = pull;
         if (into && bytes) await into.write(block * BLOCK_SIZE_BYTES, bytes);
         if (pull.signal.aborted) throw abortReason(pull.signal);
-        await onBlock(block, checksum, into ? undefined : bytes);
+        await pull.onBlock(block, checksum, into ? undefined : bytes);
       },
       () => {
         if (this.#reports.failed) stop(this.#reports.failed.error as Error);
