@@ -96,9 +96,10 @@ export class ClusterFaults {
     Object.assign(coordinator.faults, NO_COORDINATOR_FAULTS);
     coordinator.heal();
     while (this.#down.size > 0 && world.findings.isEmpty) await world.clock.sleep(100);
-    if (!this.wasSetBack) return;
+    // who refuses a coordinator that went back in time does so until it is started anew
+    if (this.wasSetBack) for (const machine of machines) await this.restart(machine, 'kill');
     this.wasSetBack = false;
-    for (const machine of machines) await this.restart(machine, 'kill');
+    for (const machine of machines) machine.troubleUntilMs = world.clock.nowMs;
   }
 
   /** Ends a machine's daemon in one way or another, and starts it again after a while. */
