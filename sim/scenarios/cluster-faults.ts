@@ -89,7 +89,7 @@ export class ClusterFaults {
   async stop(): Promise<void> {
     const { world, network, coordinator, origin, machines } = this.#places;
     this.#isOver = true;
-    for (const end of [...this.#ends]) end();
+    for (const end of Array.from(this.#ends)) end();
     Object.assign(network.faults, { lossChance: 0, duplicateChance: 0, lateChance: 0 });
     Object.assign(origin.faults, CALM_ORIGIN);
     origin.awayUntilMs = 0;

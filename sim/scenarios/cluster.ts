@@ -37,7 +37,7 @@ import type { Sabotage, Scenario, World } from './scenario.ts';
 /** The safety phase ends after this at the latest. */
 const SAFETY_MAX_MS = 300_000;
 /** After the faults: what is under way has ended, timeouts and back-offs included. */
-export const RECOVERY_MAX_MS = 180_000;
+const RECOVERY_MAX_MS = 180_000;
 /** From then on nothing is left of the faults: sessions have ended, members agree, back-offs are over. */
 const SETTLE_MS = 60_000;
 /** How long a read may take, and whether the node may say that it could not ask for the current version. */
@@ -185,19 +185,23 @@ export class ClusterRun {
   }
 
   holders(): Holder[] {
-    return this.machines.flatMap(({ life, node }) => (node ? [{ life, holds: node.holds }] : []));
+    return this.machines.flatMap(({ life, node }) =>
+      node ? [{ life, holds: (content, block) => node.holds(content, block) }] : [],
+    );
   }
 
   client(machine: ClusterMachine, name: string): ReadCacheClient {
+    const { life } = machine;
     return new ReadCacheClient({
       clock: this.world.clock,
-      random: this.random.fork(`${machine.life.name} ${name}`),
-      life: machine.life,
+      random: this.random.fork(`${life.name} ${name}`),
+      life,
       node: machine.node as SimNode,
       origin: this.origin,
       checkers: this.checkers,
       findings: this.world.findings,
       options: this.options,
+      isServed: () => machine.life === life && machine.node !== undefined,
       alsoExpected: ['shuttingDown'],
     });
   }
@@ -257,7 +261,7 @@ export class ClusterRun {
     const random = this.random.fork(`${life.name} pauses ${index}`);
     while (findings.isEmpty) {
       await clock.sleep(random.exponential(this.options.thinkMs), { life });
-      if (!this.#isSafety || this.#operationsLeft === 0 || machine.life !== life) return;
+      if (!this.#isSafety || this.#operationsLeft === 0 || machine.life !== life || !machine.node) return;
       if (--this.#operationsLeft === 0) this.#safetyOver.resolve();
       await this.#counted(life, () => client.operation());
     }
