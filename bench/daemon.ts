@@ -56,7 +56,7 @@ function configurationOf(options: DaemonOptions): string {
 }
 
 /** This machine's environment without credentials for clouds and proxies of the user's own: everything here is on loopback. */
-function ownEnvironment(): NodeJS.ProcessEnv {
+export function ownEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(AWS|AZURE)_|_proxy$/i.test(name)));
 }
 

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, parse } from 'node:path';
 import { parseArgs } from 'node:util';
 import { fanOutReadScenario } from './fan-out-read/fan-out-read-scenario.ts';
+import { isInterrupted } from './interrupt.ts';
 import { localScenario } from './local/local-scenario.ts';
 import { Progress } from './progress.ts';
 import { appendHistory, resultTable, writeResult } from './result.ts';
@@ -69,6 +70,7 @@ export async function benchMain(argv: readonly string[]): Promise<number> {
     return told || figures.some(({ verdict }) => verdict === 'missed') ? 1 : 0;
   } catch (error) {
     progress.clear();
+    if (isInterrupted()) return new Promise(() => undefined); // ends when all is cleaned up
     const { message } = error as Error;
     process.stderr.write(
       error instanceof WrongUse ? `forebay bench: ${message}\n\n${USAGE}` : `forebay bench: ${message}\n`,

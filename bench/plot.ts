@@ -27,6 +27,8 @@ export interface Bar {
   readonly value: number;
   readonly low?: number;
   readonly high?: number;
+  /** Index into the colours; absent: one after the other. */
+  readonly colour?: number;
 }
 
 /** Horizontal bars from zero, with the interval as a line across the end of each. */
@@ -37,7 +39,7 @@ export function barsSvg(plot: { title: string; unit: string; bars: readonly Bar[
   const x = (value: number) => left + (value / most) * (WIDTH - left - right);
   const body = plot.bars.flatMap((bar, i) => {
     const y = 32 + i * 28;
-    const colour = COLOURS[i % COLOURS.length] as string;
+    const colour = COLOURS[(bar.colour ?? i) % COLOURS.length] as string;
     const interval =
       bar.low === undefined || bar.high === undefined
         ? []
@@ -92,7 +94,7 @@ export function seriesSvg(plot: {
     const colour = COLOURS[(series.colour ?? i) % COLOURS.length] as string;
     const path = series.points.map(([px, py], n) => `${n === 0 ? 'M' : 'L'}${x(px)} ${y(py)}`).join('');
     body.push(`<path d="${path}" fill="none" stroke="${colour}" stroke-width="2"/>`);
-    if (series.label !== '') body.push(text(left + 6 + labels++ * 140, height - 6, series.label, `fill="${colour}"`));
+    if (series.label !== '') body.push(text(left + 6 + labels++ * 152, height - 6, series.label, `fill="${colour}"`));
   }
   return frame(height, plot.title, body);
 }

@@ -10,7 +10,7 @@ import { drawOptions, runSeed, SCENARIOS, type SeedRequest, type SeedResult, shr
 import { SABOTAGES, type Sabotage, type ScenarioOptions } from './scenarios/scenario.ts';
 
 const USAGE = `usage: forebay sim --seeds N [--from S] [--jobs J] | --seed S [--trace]
-  --scenario NAME     one of: ${[...SCENARIOS.keys()].join(', ')}
+  --scenario NAME     one of: ${[...SCENARIOS.keys()].join(', ')}; without it, all of them
   --set NAME=VALUE    takes the place of a drawn option; may be given several times
   --sabotage NAME     deliberate damage that must be found: ${SABOTAGES.join(', ')}
   --no-shrink         report a failing seed as it is
@@ -24,7 +24,8 @@ interface Arguments {
   readonly seeds: number;
   readonly from: number;
   readonly jobs: number;
-  readonly scenario: string;
+  /** One after another. */
+  readonly scenarios: readonly string[];
   readonly overrides: ScenarioOptions;
   readonly sabotage: Sabotage | undefined;
   readonly trace: boolean;
@@ -60,7 +61,7 @@ function parse(argv: readonly string[]): Arguments {
       seeds: { type: 'string' },
       from: { type: 'string' },
       jobs: { type: 'string' },
-      scenario: { type: 'string', default: 'read-cache' },
+      scenario: { type: 'string' },
       set: { type: 'string', multiple: true, default: [] },
       sabotage: { type: 'string' },
       trace: { type: 'boolean', default: false },
@@ -68,26 +69,35 @@ function parse(argv: readonly string[]): Arguments {
       json: { type: 'boolean', default: false },
     },
   });
-  if (!SCENARIOS.has(values.scenario)) throw new UsageError(`no scenario "${values.scenario}"`);
   const sabotage = SABOTAGES.find((name) => name === values.sabotage);
   if (values.sabotage !== sabotage) throw new UsageError(`no sabotage "${values.sabotage}"`);
   if (values.seed === undefined && values.seeds === undefined) throw new UsageError('--seeds N or --seed S is needed');
   const overrides = Object.fromEntries(values.set.map(parseOverride));
-  const drawn = drawOptions({ seed: 0, scenario: values.scenario });
-  const unknown = Object.keys(overrides).find((name) => !(name in drawn));
-  if (unknown !== undefined) throw new UsageError(`no option "${unknown}"; there are ${Object.keys(drawn).join(', ')}`);
+  const scenarios = scenariosOf(values.scenario, sabotage);
+  const known = new Set(scenarios.flatMap((scenario) => Object.keys(drawOptions({ seed: 0, scenario }))));
+  const unknown = Object.keys(overrides).find((name) => !known.has(name));
+  if (unknown !== undefined) throw new UsageError(`no option "${unknown}"; there are ${[...known].join(', ')}`);
   return {
     seed: values.seed === undefined ? undefined : whole(values.seed, 'seed', 0),
     seeds: whole(values.seeds, 'seeds', 1),
     from: whole(values.from, 'from', 0),
     jobs: Math.max(1, whole(values.jobs, 'jobs', availableParallelism())),
-    scenario: values.scenario,
+    scenarios,
     overrides,
     sabotage,
     trace: values.trace,
     shrink: !values['no-shrink'],
     json: values.json,
   };
+}
+
+/** The scenario that was named, or all that know the damage asked for. */
+function scenariosOf(name: string | undefined, sabotage: Sabotage | undefined): string[] {
+  if (name !== undefined && !SCENARIOS.has(name)) throw new UsageError(`no scenario "${name}"`);
+  const named = [...SCENARIOS.values()].filter((scenario) => name === undefined || scenario.name === name);
+  const able = named.filter(({ sabotages }) => sabotage === undefined || sabotages.includes(sabotage));
+  if (able.length === 0) throw new UsageError(`the scenario "${name}" knows no sabotage "${sabotage}"`);
+  return able.map((scenario) => scenario.name);
 }
 
 function commit(): string {
@@ -108,7 +118,18 @@ function optionsText(options: ScenarioOptions): string {
     .join(' ');
 }
 
-function requestOf(args: Arguments, seed: number): SeedRequest {
+/** One of the scenarios asked for, with the options that it has. */
+interface Work extends Arguments {
+  readonly scenario: string;
+}
+
+function workOf(args: Arguments, scenario: string): Work {
+  const drawn = drawOptions({ seed: 0, scenario });
+  const overrides = Object.fromEntries(Object.entries(args.overrides).filter(([name]) => name in drawn));
+  return { ...args, scenario, overrides };
+}
+
+function requestOf(args: Work, seed: number): SeedRequest {
   const { scenario, overrides, sabotage } = args;
   return { seed, scenario, overrides, ...(sabotage ? { sabotage } : {}) };
 }
@@ -120,7 +141,7 @@ function reproduction(result: SeedResult, sabotage: Sabotage | undefined): strin
   return `npm run sim -- --seed ${result.seed} --scenario ${result.scenario}${set.join('')}${damage}`;
 }
 
-async function reportFailure(args: Arguments, result: SeedResult): Promise<void> {
+async function reportFailure(args: Work, result: SeedResult): Promise<void> {
   say(`seed ${result.seed} commit ${commit()} scenario ${result.scenario} ${optionsText(result.options)}`);
   for (const { promise, message, atMs } of result.findings) say(`FAILED ${promise} at ${atMs} ms: ${message}`);
   say(`trace hash ${result.hash}`);
@@ -128,7 +149,7 @@ async function reportFailure(args: Arguments, result: SeedResult): Promise<void>
   say(`repeat: ${reproduction(smallest, args.sabotage)}`);
 }
 
-async function runOne(args: Arguments, seed: number): Promise<number> {
+async function runOne(args: Work, seed: number): Promise<number> {
   const request = requestOf(args, seed);
   if (args.json) {
     const result = await runSeed(request);
@@ -149,7 +170,7 @@ async function runOne(args: Arguments, seed: number): Promise<number> {
 const SEEDS_PER_PROCESS = 25;
 
 /** Runs seeds in `jobs` child processes, or in this one where that is 1; each takes the next seed when it is done with one. */
-async function runMany(args: Arguments, each: (result: SeedResult) => void): Promise<void> {
+async function runMany(args: Work, each: (result: SeedResult) => void): Promise<void> {
   let next = args.from;
   const end = args.from + args.seeds;
   if (args.jobs === 1) {
@@ -192,7 +213,7 @@ async function runMany(args: Arguments, each: (result: SeedResult) => void): Pro
   await Promise.all(Array.from({ length: Math.min(args.jobs, args.seeds) }, work));
 }
 
-async function runSeeds(args: Arguments): Promise<number> {
+async function runSeeds(args: Work): Promise<number> {
   const from = performance.now();
   if (!args.json)
     say(
@@ -233,5 +254,10 @@ export async function simMain(argv: readonly string[]): Promise<number> {
     process.stderr.write(`${(error as Error).message}\n${USAGE}\n`);
     return 2;
   }
-  return args.seed === undefined ? runSeeds(args) : runOne(args, args.seed);
+  let status = 0;
+  for (const scenario of args.scenarios) {
+    const work = workOf(args, scenario);
+    status = Math.max(status, args.seed === undefined ? await runSeeds(work) : await runOne(work, args.seed));
+  }
+  return status;
 }

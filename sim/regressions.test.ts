@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CLUSTER_REGRESSIONS } from './regressions/cluster.ts';
 import { READ_CACHE_REGRESSIONS } from './regressions/read-cache.ts';
 import { runSeed } from './run.ts';
 
-for (const { name, seed, overrides } of READ_CACHE_REGRESSIONS) {
-  test(`once ${name}`, async () => {
-    const { findings } = await runSeed({ seed, scenario: 'read-cache', overrides });
-    assert.deepEqual(findings, []);
-  });
+for (const [scenario, regressions] of [
+  ['read-cache', READ_CACHE_REGRESSIONS],
+  ['cluster', CLUSTER_REGRESSIONS],
+] as const) {
+  for (const { name, seed, overrides } of regressions) {
+    test(`once ${name}`, async () => {
+      const { findings } = await runSeed({ seed, scenario, overrides });
+      assert.deepEqual(findings, []);
+    });
+  }
 }

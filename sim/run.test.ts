@@ -7,6 +7,7 @@ import type { NodeStart } from './sim-node.ts';
 import { startNode } from './start-node.ts';
 
 const SEEDS = 100;
+const CLUSTER_SEEDS = 40;
 
 /** Runs code in a process of its own: node:test watches promises, which makes them slow, and takes rejections for its own. */
 async function run(code: string): Promise<{ exitCode: number; lines: string[] }> {
@@ -22,14 +23,32 @@ async function run(code: string): Promise<{ exitCode: number; lines: string[] }>
 }
 
 test(`S-1, S-2, S-9, S-11, S-12, S-14: they hold in ${SEEDS} seeds of the read cache`, async () => {
-  const { exitCode, lines } = await run(`process.exitCode = await simMain(['--seeds', '${SEEDS}']);`);
+  const argv = `['--seeds', '${SEEDS}', '--scenario', 'read-cache']`;
+  const { exitCode, lines } = await run(`process.exitCode = await simMain(${argv});`);
   assert.equal(exitCode, 0, lines.join('\n'));
   assert.match(lines[0] ?? '', /^seeds 0 to 99 commit \S+ scenario read-cache/);
   assert.match(lines.at(-1) ?? '', /^100 seeds, 0 failed/);
 });
 
+test(`S-1, S-2, S-9, S-11, S-13, S-15, S-16: they hold in ${CLUSTER_SEEDS} seeds of a cluster`, async () => {
+  const argv = `['--seeds', '${CLUSTER_SEEDS}', '--scenario', 'cluster']`;
+  const { exitCode, lines } = await run(`process.exitCode = await simMain(${argv});`);
+  assert.equal(exitCode, 0, lines.join('\n'));
+  assert.match(lines.at(-1) ?? '', new RegExp(`^${CLUSTER_SEEDS} seeds, 0 failed`));
+});
+
+test('without a scenario, all of them are run', async () => {
+  const { exitCode, lines } = await run(`process.exitCode = await simMain(['--seeds', '2', '--jobs', '1']);`);
+  assert.equal(exitCode, 0, lines.join('\n'));
+  for (const scenario of ['read-cache', 'cluster'])
+    assert.ok(
+      lines.some((line) => new RegExp(`^seeds 0 to 1 commit \\S+ scenario ${scenario}`).test(line)),
+      scenario,
+    );
+});
+
 test('the first line of a seed has its options, the last one its hash; a failure comes with the command that repeats it', async () => {
-  const sound = await run(`process.exitCode = await simMain(['--seed', '3']);`);
+  const sound = await run(`process.exitCode = await simMain(['--seed', '3', '--scenario', 'read-cache']);`);
   assert.equal(sound.exitCode, 0);
   assert.match(sound.lines[0] ?? '', /^seed 3 commit \S+ scenario read-cache objects=\d+ clients=\d+/);
   assert.match(sound.lines.at(-1) ?? '', /^trace hash [0-9a-f]{16}$/);
@@ -49,6 +68,7 @@ test('wrong use ends with 2 and says what there is', async () => {
     ['--seed', 'x'],
     ['--seeds', '1', '--set', 'bogus=1'],
     ['--seed', '1', '--scenario', 'none'],
+    ['--seed', '1', '--scenario', 'cluster', '--sabotage', 'drop-write'],
   ]) {
     const { exitCode } = await run(
       `process.stderr.write = () => true; process.exitCode = await simMain(${JSON.stringify(argv)});`,
@@ -62,7 +82,7 @@ test('options are drawn from the seed, and overrides take their place', () => {
   assert.deepEqual(drawOptions({ seed: 3, scenario: 'read-cache' }), drawn);
   assert.notDeepEqual(drawOptions({ seed: 4, scenario: 'read-cache' }), drawn);
   assert.equal(drawOptions({ seed: 3, scenario: 'read-cache', overrides: { clients: 99 } })['clients'], 99);
-  assert.throws(() => drawOptions({ seed: 3, scenario: 'none' }), /no scenario "none"; there are read-cache/);
+  assert.throws(() => drawOptions({ seed: 3, scenario: 'none' }), /no scenario "none"; there are read-cache, cluster/);
 });
 
 test('a node that never answers is a finding of liveness', async () => {

@@ -94,7 +94,7 @@ export class SimCall implements Exchange {
     let reply: string | ForebayError;
     try {
       const json = await listener.options.service.call(node, JSON.parse(this.#text) as PeerMessage, gone.signal);
-      reply = writeBounded(json).toString();
+      reply = writeBounded(this.#tampered(json)).toString();
     } catch (error) {
       reply = carriedError(listener.options.node, error);
     }
@@ -108,6 +108,11 @@ export class SimCall implements Exchange {
       else this.#fail(reply);
     });
     this.#endIfOver();
+  }
+
+  #tampered(json: Json): Json {
+    const { tamper } = this.#network;
+    return tamper ? tamper((JSON.parse(this.#text) as PeerMessage).type, json) : json;
   }
 
   #observe(listener: Listener, answer: string): void {

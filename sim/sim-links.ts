@@ -101,7 +101,7 @@ export class SimLinks {
       }
       if (!tightest) break;
       const rate = Math.max(0, tightest.capacity / tightest.flows.length);
-      for (const flow of [...tightest.flows]) {
+      for (const flow of Array.from(tightest.flows)) {
         flow.rate = rate;
         open.delete(flow);
         for (const share of [

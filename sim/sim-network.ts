@@ -7,7 +7,7 @@
  * `sim-links.ts`.
  */
 import { assert } from '../src/core/assert.ts';
-import type { ListenPeers, PeerOptions } from '../src/io/peers.ts';
+import type { Json, ListenPeers, PeerOptions } from '../src/io/peers.ts';
 import type { Life, SimClock } from './sim-clock.ts';
 import { type LinkEnd, SimLinks } from './sim-links.ts';
 import { listenSimulated } from './sim-peers.ts';
@@ -26,7 +26,7 @@ export interface NetworkFaults {
   duplicateChance: number;
 }
 
-export const CALM_NETWORK: NetworkFaults = {
+const CALM_NETWORK: NetworkFaults = {
   latencyMs: 0.5,
   lossChance: 0,
   lateChance: 0,
@@ -86,6 +86,9 @@ export class SimNetwork {
   readonly links: SimLinks;
   /** Told of every call that a service has answered. */
   onAnswer: ((seen: MessageSeen) => void) | undefined;
+  /** For the canary: checksums of what comes are not looked at; answers are changed on their way. */
+  trustsBytes = false;
+  tamper: ((type: string, answer: Json) => Json) | undefined;
   /** Calls delivered, blocks and bytes sent, so far. */
   calls = 0;
   bytesSent = 0;
@@ -182,7 +185,7 @@ export class SimNetwork {
 
   /** Ends what is under way at one end of the network. */
   breakOff(end: Listener, told: boolean): void {
-    for (const exchange of [...this.#exchanges]) if (exchange.has(end)) exchange.broken(end, told);
+    for (const exchange of Array.from(this.#exchanges)) if (exchange.has(end)) exchange.broken(end, told);
   }
 
   latency(from: SimHost, to: SimHost): number {
@@ -195,7 +198,10 @@ export class SimNetwork {
    * Carries a control message from one host to another. `arrive` is called when and if it gets there, for a `duplicable`
    * one perhaps twice; `lost` when it did not and the sender's machine notices.
    */
-  carry(path: { from: SimHost; to: SimHost }, message: { arrive(): void; lost?(): void; duplicable?: boolean }): void {
+  carry(
+    path: { from: SimHost; to: SimHost },
+    message: { arrive: () => void; lost?: () => void; duplicable?: boolean },
+  ): void {
     const { random, clock, faults } = this;
     const { from, to } = path;
     let resends = 0;

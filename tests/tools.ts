@@ -15,6 +15,13 @@ export function requireTool(t: TestContext, name: string): string | undefined {
   return path;
 }
 
+/** Whether network namespaces can be made and shaped here; else the test is skipped by name (or fails). */
+export function requireNamespaces(t: TestContext): boolean {
+  return (
+    requireRoot(t) && ['ip', 'tc', 'unshare', 'nsenter', 'setpriv'].every((name) => requireTool(t, name) !== undefined)
+  );
+}
+
 /** Whether this process is root; else the test is skipped by name (or fails). */
 export function requireRoot(t: TestContext): boolean {
   if (process.getuid?.() === 0) return true;

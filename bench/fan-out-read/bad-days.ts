@@ -8,15 +8,20 @@ import type { FanOutReadOptions, Part } from './part.ts';
 import type { Rig, RigNode } from './rig.ts';
 import { p50S, proveBytes, runTrial, type Trial, warmUp } from './trial.ts';
 
-const TRIALS = 3;
+const TRIALS_MAX = 3;
+/** A kill that comes too late is tried again. */
+const KILL_TRIES_MAX = 4;
 const ORIGIN_BYTES_KILL_MAX = 1.25;
 const SLOW_SHARE = 0.1;
 
+const trialsWanted = ({ pairs }: FanOutReadOptions): number => Math.min(TRIALS_MAX, pairs);
+
 /** All nodes but the last; then the last, for whom the origin must not be asked. */
-export async function lateTrials(rig: Rig, progress: Progress): Promise<Part> {
+export async function lateTrials(rig: Rig, options: FanOutReadOptions, progress: Progress): Promise<Part> {
   const trials: Trial[] = [];
-  for (let i = 0; i < TRIALS; i++) {
-    progress.say(`late joiner, trial ${i + 1} of ${TRIALS}`);
+  const wanted = trialsWanted(options);
+  for (let i = 0; i < wanted; i++) {
+    progress.say(`late joiner, trial ${i + 1} of ${wanted}`);
     const object = await rig.freshObject();
     const late = rig.nodes.at(-1) as RigNode;
     const get = warmUp(rig);
@@ -46,8 +51,9 @@ export async function slowTrials(rig: Rig, options: FanOutReadOptions, progress:
   });
   const setRate = (mbit: number) => Promise.all(slow.map(({ host }) => host.setRate(mbit)));
   const pairs: { slow: Trial; even: Trial }[] = [];
-  for (let i = 0; i < TRIALS; i++) {
-    progress.say(`${options.slow} slow, trial ${i + 1} of ${TRIALS}`);
+  const wanted = trialsWanted(options);
+  for (let i = 0; i < wanted; i++) {
+    progress.say(`${options.slow} slow, trial ${i + 1} of ${wanted}`);
     const even = await measure(rig, 'warm');
     await setRate(options.linkMbit * SLOW_SHARE);
     try {
@@ -75,37 +81,41 @@ export async function slowTrials(rig: Rig, options: FanOutReadOptions, progress:
   };
 }
 
-/** The last nodes are killed when half of all bytes have come. */
-async function killTrial(rig: Rig, kill: number): Promise<Trial> {
+/** When half of all bytes have come, the nodes that have the fewest are killed. Undefined where they were done before it happened. */
+async function killTrial(rig: Rig, kill: number): Promise<Trial | undefined> {
   const object = await rig.freshObject();
-  const victims = rig.nodes.slice(-kill);
   const halfBytes = (rig.nodes.length * object.sizeBytes) / 2;
+  let victims: readonly RigNode[] = [];
   let killed: Promise<unknown> | undefined;
   const trial = await runTrial(rig, object, {
     candidate: 'kill',
     get: warmUp(rig),
     mayFail: (node) => victims.includes(node),
     onBytes(bytes) {
-      if (bytes >= halfBytes) killed ??= Promise.all(victims.map(({ daemon }) => daemon.kill()));
+      if (killed !== undefined || [...bytes.values()].reduce((sum, one) => sum + one, 0) < halfBytes) return;
+      const of = (node: RigNode) => bytes.get(node.name) ?? 0;
+      victims = [...rig.nodes].sort((a, b) => of(a) - of(b)).slice(0, kill);
+      killed = Promise.all(victims.map(({ daemon }) => daemon.kill()));
     },
   });
-  if (killed === undefined)
-    throw new Error('kill: the nodes were done before half of the bytes were seen to have come');
   await killed;
   const survivors = rig.nodes.filter((node) => !victims.includes(node));
-  if (trial.nodes.some(({ node }) => victims.some(({ name }) => name === node)))
-    throw new Error('kill: a node that was to be killed was done before');
   await proveBytes(rig, object, survivors);
   for (const victim of victims) await rig.revive(victim);
   await rig.forget(object);
-  return trial;
+  const isMidway = victims.length > 0 && !trial.nodes.some(({ node }) => victims.some(({ name }) => name === node));
+  return isMidway ? trial : undefined;
 }
 
 export async function killTrials(rig: Rig, options: FanOutReadOptions, progress: Progress): Promise<Part> {
   const trials: Trial[] = [];
-  for (let i = 0; i < TRIALS; i++) {
-    progress.say(`${options.kill} killed midway, trial ${i + 1} of ${TRIALS}`);
-    trials.push(await killTrial(rig, options.kill));
+  const wanted = trialsWanted(options);
+  for (let tried = 0; trials.length < wanted; tried++) {
+    if (tried === wanted * KILL_TRIES_MAX)
+      throw new Error('kill: the nodes are always done before one can be killed; take a larger object (--chunks)');
+    progress.say(`${options.kill} killed midway, trial ${trials.length + 1} of ${wanted}`);
+    const trial = await killTrial(rig, options.kill);
+    if (trial !== undefined) trials.push(trial);
   }
   const expected = options.nodes - options.kill;
   return {

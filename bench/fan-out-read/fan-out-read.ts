@@ -45,7 +45,7 @@ export async function runFanOutRead(options: FanOutReadOptions, progress: Progre
   }
   const parts: Part[] = [options.self ? selfFigures(rounds) : roundFigures(rounds)];
   if (!options.self) {
-    if (options.late) parts.push(await lateTrials(rig, progress));
+    if (options.late) parts.push(await lateTrials(rig, options, progress));
     if (options.slow > 0) parts.push(await slowTrials(rig, options, progress));
     if (options.full) parts.push(await sweep(rig, options, progress));
     if (options.kill > 0) parts.push(await killTrials(rig, options, progress));

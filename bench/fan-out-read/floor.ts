@@ -19,9 +19,3 @@ export function floorSeconds(options: { nodes: number; sizeBytes: number; goodpu
     (nodes * sizeBytes) / (goodput.origin + nodes * goodput.link),
   );
 }
-
-/** Seconds for every node to read from the origin on its own. */
-export function directFloorSeconds(options: { nodes: number; sizeBytes: number; goodput: Goodput }): number {
-  const { nodes, sizeBytes, goodput } = options;
-  return Math.max(sizeBytes / goodput.link, (nodes * sizeBytes) / goodput.origin);
-}

@@ -31,15 +31,22 @@ export function progressPlot(rounds: readonly Round[], options: FanOutReadOption
 
 /** Time until the last node has all, with the least that is possible. */
 export function candidatesPlot(rounds: readonly Round[], options: FanOutReadOptions): string {
-  const bars = NAMES.flatMap((candidate) => {
+  const bars = NAMES.flatMap((candidate, colour) => {
     const seconds = trialsOf(rounds, candidate).map((trial) => trial.makespanS);
     if (seconds.length === 0) return [];
     const { median: value, low, high } = bootstrap(seconds);
-    return [{ label: CANDIDATES[candidate], value, low, high }];
+    return [{ label: CANDIDATES[candidate], value, low, high, colour }];
   });
   return barsSvg({
     title: `Seconds until the last of ${options.nodes} nodes has the object`,
     unit: 's',
-    bars: [...bars, { label: 'floor of these links', value: median(rounds.map((round) => round.floorS)) }],
+    bars: [
+      ...bars,
+      {
+        label: 'floor of these links',
+        value: median(rounds.map((round) => round.floorS)),
+        colour: NAMES.indexOf('again'),
+      },
+    ],
   });
 }

@@ -7,6 +7,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NodeStatus } from '../../src/front/admin/node-status.ts';
 import { freePort } from '../child.ts';
 import { Daemon } from '../daemon.ts';
 import { cleanUpOnInterrupt } from '../interrupt.ts';
@@ -26,6 +28,8 @@ const GOODPUT_MS = 1500;
 const ORIGIN_STREAMS_SPARE = 1;
 /** Objects that may be in a cache at once: the one under measurement, and one that is being evicted. */
 const OBJECTS_KEPT = 3;
+const ACQUAINT_MAX_MS = 30_000;
+const ACQUAINT_POLL_MS = 50;
 
 export interface RigOptions {
   readonly nodes: number;
@@ -74,6 +78,7 @@ export class Rig implements AsyncDisposable {
   readonly origin: OriginProcess;
   readonly nodes: RigNode[] = [];
   readonly #agents: readonly HostAgent[];
+  readonly #daemons: Daemon[] = [];
   readonly #stack: AsyncDisposableStack;
   #nextSeed = 1;
 
@@ -123,7 +128,10 @@ export class Rig implements AsyncDisposable {
     const origin = await OriginProcess.start({ bucket: BUCKET }, originAgent.host);
     stack.defer(() => origin.stop());
     const rig = new Rig(options, { links, directory, originAgent, origin, agents: rest }, stack);
+    // Nothing of theirs is kept, so they need not put anything in order.
+    stack.defer(async () => void (await Promise.all(rig.#daemons.map((daemon) => daemon.kill()))));
     await rig.#startCluster();
+    await rig.acquainted();
     return rig;
   }
 
@@ -168,7 +176,7 @@ export class Rig implements AsyncDisposable {
       },
       environment: { AWS_ACCESS_KEY_ID: 'bench', AWS_SECRET_ACCESS_KEY: 'bench' },
     });
-    this.#stack.defer(async () => void (await daemon.stop()));
+    this.#daemons.push(daemon);
     return { name: host.name, host, agent, daemon, origin: new URL(this.origin.endpoint).host };
   }
 
@@ -177,7 +185,22 @@ export class Rig implements AsyncDisposable {
     const index = this.nodes.indexOf(node);
     const revived = await this.#startNode(node.agent, index);
     this.nodes[index] = revived;
+    await this.acquainted();
     return revived;
+  }
+
+  /** Waits until every node knows every other one. */
+  async acquainted(): Promise<void> {
+    const until = performance.now() + ACQUAINT_MAX_MS;
+    const knowsAll = async ({ agent, daemon }: RigNode): Promise<boolean> => {
+      const status = JSON.parse(await agent.ask(`http://${daemon.admin}/v1/status`)) as Pick<NodeStatus, 'membership'>;
+      const known = new Set(status.membership?.members.map(({ node }) => node));
+      return this.nodes.every(({ name }) => known.has(name));
+    };
+    while (!(await Promise.all(this.nodes.map(knowsAll))).every(Boolean)) {
+      if (performance.now() > until) throw new Error('the nodes do not all know each other');
+      await sleep(ACQUAINT_POLL_MS);
+    }
   }
 
   pathOf(object: BenchObject): string {

@@ -19,6 +19,8 @@ export interface Trial {
   readonly nodes: readonly NodeTrial[];
   /** Fraction of the machine in use meanwhile. */
   readonly cpuBusy: number;
+  /** CPU seconds of the nodes' daemons together, without the kernel's work on packets that nobody is charged for. */
+  readonly daemonsCpuS: number;
   readonly origin: {
     readonly gets: number;
     readonly bytes: number;
@@ -65,19 +67,22 @@ export async function runTrial(
     readonly get: Get;
     readonly nodes?: readonly RigNode[];
     readonly mayFail?: (node: RigNode) => boolean;
-    /** Hears of progress: bytes of all nodes together. */
-    readonly onBytes?: (bytes: number) => void;
+    /** Hears of progress: bytes of each node so far, by name. */
+    readonly onBytes?: (bytes: ReadonlyMap<string, number>) => void;
   },
 ): Promise<Trial> {
   const { candidate, get, nodes = rig.nodes, mayFail = () => false } = options;
   await rig.origin.reset();
   const refillsBefore = await rig.counter(REFILLS);
+  const daemons = () =>
+    rig.nodes.filter((node) => !node.daemon.hasEnded).reduce((sum, node) => sum + node.daemon.cpuSeconds(), 0);
+  const daemonsFromS = daemons();
   const cpu = new CpuWatch();
   const came = new Map<string, number>();
   const all = nodes.map(async (node) => {
     const note = (bytes: number) => {
       came.set(node.name, bytes);
-      options.onBytes?.([...came.values()].reduce((sum, one) => sum + one, 0));
+      options.onBytes?.(came);
     };
     try {
       return { node, done: await get(node, object, note) };
@@ -88,6 +93,7 @@ export async function runTrial(
   });
   const done = (await within(Promise.all(all), candidate)).filter((one) => one !== undefined);
   const cpuBusy = cpu.busy();
+  const daemonsCpuS = daemons() - daemonsFromS;
   const requests = await rig.origin.requests();
   for (const {
     node,
@@ -106,6 +112,7 @@ export async function runTrial(
       samples: samples.map(([atMs, bytes]) => [(atMs - fromMs) / 1000, bytes] as const),
     })),
     cpuBusy,
+    daemonsCpuS,
     origin: { gets, bytes: getBytes, bytesRatio: getBytes / object.sizeBytes, twiceBytes, neverBytes },
     refills: (await rig.counter(REFILLS)) - refillsBefore,
   };

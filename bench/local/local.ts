@@ -11,11 +11,22 @@ import { idle, idleConnections } from './idle.ts';
 import type { Measured, Measurement } from './measurement.ts';
 import { memory } from './memory.ts';
 import { million } from './million.ts';
+import { pull } from './pull.ts';
 import { small } from './small.ts';
 
-const MEASUREMENTS: readonly Measurement[] = [hit, small, fill, coldReaders, memory, idle, idleConnections, million];
+const MEASUREMENTS: readonly Measurement[] = [
+  hit,
+  small,
+  pull,
+  fill,
+  coldReaders,
+  memory,
+  idle,
+  idleConnections,
+  million,
+];
 /** Those that compare two sides, and can therefore compare Forebay with itself. */
-const COMPARED: readonly Measurement[] = [hit, small];
+const COMPARED: readonly Measurement[] = [hit, small, pull];
 
 export const LOCAL_FIGURES: readonly string[] = MEASUREMENTS.flatMap((measurement) => measurement.figures);
 

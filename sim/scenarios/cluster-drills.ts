@@ -7,13 +7,13 @@ import { OriginAway } from '../checkers/s13-origin-away.ts';
 import { CoordinatorAway } from '../checkers/s15-coordinator-away.ts';
 import type { SimNode } from '../sim-node.ts';
 import type { SimVersion } from '../sim-origin.ts';
-import { type ClusterRun, READ_MAX_MS } from './cluster.ts';
+import { type ClusterRun, PROMPT, type ReadBounds } from './cluster.ts';
 import type { ClusterMachine } from './cluster-machine.ts';
 import type { Drill } from './cluster-options.ts';
 import { VOLUME_NAME } from './read-cache-options.ts';
 
 /** A read while a node is lost: its session has to end, its slots to be taken over, its pulls to be given up. */
-const HARD_READ_MAX_MS = 60_000;
+const HARD: ReadBounds = { boundMs: 60_000, mayBeStale: false };
 /** Longer than a session's term. */
 const LAPSE_MS = 25_000;
 /** Until the members agree again. */
@@ -83,14 +83,14 @@ class ClusterDrill {
   }
 
   /** Some machines read the object, beginning within a drawn time; each must have it. */
-  async #read(machines: readonly ClusterMachine[], boundMs = READ_MAX_MS): Promise<void> {
+  async #read(machines: readonly ClusterMachine[], bounds = PROMPT): Promise<void> {
     const { random } = this.#run;
     const spreadMs = random.pick([0, 0, 5, 500]);
     await Promise.all(
       machines.map(async (machine) => {
         await this.#pass(random.fraction() * spreadMs);
         if (random.chance(0.3)) await this.#run.client(machine, 'warms').crowd(KEY, true);
-        await this.#run.mustRead(machine, KEY, boundMs);
+        await this.#run.mustRead(machine, KEY, bounds);
       }),
     );
   }
@@ -164,7 +164,7 @@ class ClusterDrill {
           const reading = this.#run.client(machine, 'away').readWhole(key);
           await reading.catch((error: unknown) => checker.failed(machine.name, key, begunMs - fromMs, error));
           const tookMs = world.clock.nowMs - begunMs;
-          if (tookMs > READ_MAX_MS) checker.slow(machine.name, key, tookMs);
+          if (tookMs > PROMPT.boundMs) checker.slow(machine.name, key, tookMs);
         }
       }),
     );
@@ -173,7 +173,10 @@ class ClusterDrill {
     await this.#read(this.#machines);
   }
 
-  /** Those that reach the origin are served; the others as soon as they reach it again. */
+  /**
+   * Those that reach the origin are served, perhaps as stale where the owner of the metadata is among the others; these
+   * as soon as they reach it again.
+   */
   async halfWithoutOrigin(): Promise<void> {
     const { origin } = this.#run;
     const without = this.#machines.filter((_, index) => index % 2 === 1);
@@ -182,7 +185,7 @@ class ClusterDrill {
     const trying = without.map((machine) => this.#run.client(machine, 'without').crowd(KEY, false));
     await this.#read(
       this.#machines.filter((machine) => !without.includes(machine)),
-      HARD_READ_MAX_MS,
+      { ...HARD, mayBeStale: true },
     );
     await Promise.all(trying);
     origin.isCutFrom = isCutFrom;
@@ -195,12 +198,12 @@ class ClusterDrill {
     const { random } = this.#run;
     const [victim, ...others] = [this.#first, ...this.#others];
     const reading = this.#run.client(victim, 'victim').crowd(KEY, random.chance(0.5));
-    const all = this.#read(others, HARD_READ_MAX_MS);
+    const all = this.#read(others, HARD);
     await this.#pass(random.exponential(random.pick([5, 50, 300])));
     await happens(victim);
     await all;
     // a killed reader's read never ends
-    if (victim.life.alive && victim.node) await Promise.race([reading, this.#pass(HARD_READ_MAX_MS)]);
+    if (victim.life.alive && victim.node) await Promise.race([reading, this.#pass(HARD.boundMs)]);
   }
 
   async killedMidway(): Promise<void> {
@@ -233,7 +236,7 @@ class ClusterDrill {
     const { host } = this.#first;
     await this.#read([this.#first]);
     host.corruptChance = 1;
-    await this.#read(this.#others, HARD_READ_MAX_MS);
+    await this.#read(this.#others, HARD);
     host.corruptChance = 0;
     this.#run.once.whole(this.#version, { counted: this.#counted() - this.#countedBefore, lost: 0 });
   }
@@ -242,7 +245,7 @@ class ClusterDrill {
     const { host } = this.#first;
     await this.#read([this.#first]);
     host.isSilent = true;
-    await this.#read(this.#others, HARD_READ_MAX_MS);
+    await this.#read(this.#others, HARD);
     host.isSilent = false;
     this.#run.once.whole(this.#version, { counted: this.#counted() - this.#countedBefore, lost: 0 });
     await this.#agree();
@@ -251,7 +254,7 @@ class ClusterDrill {
   /** Every node ends with one version: the same, or a newer one. */
   async overwritten(): Promise<void> {
     const { random, origin, volume } = this.#run;
-    const reading = this.#read(this.#machines, HARD_READ_MAX_MS);
+    const reading = this.#read(this.#machines, HARD);
     await this.#pass(random.exponential(random.pick([5, 50, 300])));
     const sizeBytes = random.chance(0.5) ? this.#version.sizeBytes : 1 + random.integer(this.#version.sizeBytes);
     const newest = origin.replace(KEY, { sizeBytes });

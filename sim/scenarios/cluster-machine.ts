@@ -157,15 +157,21 @@ export class ClusterMachine {
   async leave(): Promise<void> {
     const { node, life } = this;
     if (!node) return;
+    const { clock, findings } = this.#surroundings.world;
     this.#turn++;
     this.node = undefined;
-    await node.close();
+    await node.close().catch((error: unknown) => {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      if (clock.nowMs >= this.troubleUntilMs) findings.add('errors', `${life.name} does not close: ${text}`);
+    });
     this.#end(life, 'process');
   }
 
   pause(ms: number): void {
     const { nowMs } = this.#surroundings.world.clock;
     this.life.pausedUntilMs = Math.max(this.life.pausedUntilMs, nowMs + ms);
+    // a daemon that loses its session while it starts may give up
+    this.trouble(this.life.pausedUntilMs + 1);
   }
 
   trouble(untilMs: number): void {

@@ -56,7 +56,7 @@ export type ClusterScenarioOptions = {
   readonly drill: Drill;
 };
 
-export const DRILLS = [
+const DRILLS = [
   'crowd',
   'late-joiner',
   'origin-away',

@@ -9,6 +9,7 @@
  */
 import { reopenMax } from '../../src/core/limits.ts';
 import type { Volume } from '../../src/core/volume.ts';
+import type { Json } from '../../src/io/peers.ts';
 import type { Event } from '../../src/observe/events.ts';
 import { Checkers } from '../checkers/checker.ts';
 import { checkClosed, checkIdle } from '../checkers/leaks.ts';
@@ -31,16 +32,22 @@ import { CALMER_CLUSTER, type ClusterScenarioOptions, clusterVolume, drawCluster
 import { ReadCacheClient } from './read-cache-client.ts';
 import { originFaults } from './read-cache-faults.ts';
 import { drawSize, keyOf, VOLUME_NAME } from './read-cache-options.ts';
-import type { Scenario, World } from './scenario.ts';
+import type { Sabotage, Scenario, World } from './scenario.ts';
 
 /** The safety phase ends after this at the latest. */
 const SAFETY_MAX_MS = 300_000;
 /** After the faults: what is under way has ended, timeouts and back-offs included. */
-export const RECOVERY_MAX_MS = 180_000;
+const RECOVERY_MAX_MS = 180_000;
 /** From then on nothing is left of the faults: sessions have ended, members agree, back-offs are over. */
 const SETTLE_MS = 60_000;
+/** How long a read may take, and whether the node may say that it could not ask for the current version. */
+export interface ReadBounds {
+  readonly boundMs: number;
+  readonly mayBeStale: boolean;
+}
+
 /** A read of one object on a well cluster. */
-export const READ_MAX_MS = 20_000;
+export const PROMPT: ReadBounds = { boundMs: 20_000, mayBeStale: false };
 /** A cluster that nobody uses says nothing for longer than this but renewals. */
 const IDLE_MS = 10_000;
 
@@ -48,6 +55,7 @@ export const cluster: Scenario<ClusterScenarioOptions> = {
   name: 'cluster',
   draw: drawCluster,
   calmer: CALMER_CLUSTER,
+  sabotages: ['trust-peers', 'forget-holders', 'young-facts'],
   begin: (world, options) => new ClusterRun(world, options),
 };
 
@@ -85,6 +93,8 @@ export class ClusterRun {
       random: world.random.fork('network'),
       faults: { latencyMs, lossChance, duplicateChance, lateChance, lateMs: 200 },
     });
+    this.network.trustsBytes = world.sabotage === 'trust-peers';
+    this.network.tamper = world.sabotage && TAMPERING[world.sabotage];
     const machine = new SimMachineClock(clock, world.random.fork('origin clock'));
     const faults = originFaults(options.originFaultChance);
     this.origin = new SimOrigin({ clock, trace, machine, random: world.random.fork('origin'), faults });
@@ -108,7 +118,10 @@ export class ClusterRun {
       this.once,
       this.membership,
     ]);
-    this.network.onAnswer = (seen) => this.membership.answered(seen);
+    this.network.onAnswer = (seen) => {
+      // what the coordinator holds says nothing while it is astray
+      if (!this.faults.wasSetBack) this.membership.answered(seen);
+    };
     this.#surroundings = {
       world,
       options,
@@ -175,19 +188,23 @@ export class ClusterRun {
   }
 
   holders(): Holder[] {
-    return this.machines.flatMap(({ life, node }) => (node ? [{ life, holds: node.holds }] : []));
+    return this.machines.flatMap(({ life, node }) =>
+      node ? [{ life, holds: (content, block) => node.holds(content, block) }] : [],
+    );
   }
 
   client(machine: ClusterMachine, name: string): ReadCacheClient {
+    const { life } = machine;
     return new ReadCacheClient({
       clock: this.world.clock,
-      random: this.random.fork(`${machine.life.name} ${name}`),
-      life: machine.life,
+      random: this.random.fork(`${life.name} ${name}`),
+      life,
       node: machine.node as SimNode,
       origin: this.origin,
       checkers: this.checkers,
       findings: this.world.findings,
       options: this.options,
+      isServed: () => machine.life === life && machine.node !== undefined,
       alsoExpected: ['shuttingDown'],
     });
   }
@@ -247,7 +264,7 @@ export class ClusterRun {
     const random = this.random.fork(`${life.name} pauses ${index}`);
     while (findings.isEmpty) {
       await clock.sleep(random.exponential(this.options.thinkMs), { life });
-      if (!this.#isSafety || this.#operationsLeft === 0 || machine.life !== life) return;
+      if (!this.#isSafety || this.#operationsLeft === 0 || machine.life !== life || !machine.node) return;
       if (--this.#operationsLeft === 0) this.#safetyOver.resolve();
       await this.#counted(life, () => client.operation());
     }
@@ -285,12 +302,13 @@ export class ClusterRun {
   }
 
   /** Reads an object whole on a well cluster: an error, stale bytes or too long a wait is a finding. */
-  async mustRead(machine: ClusterMachine, key: string, boundMs = READ_MAX_MS): Promise<void> {
+  async mustRead(machine: ClusterMachine, key: string, { boundMs, mayBeStale }: ReadBounds = PROMPT): Promise<void> {
     const { clock, findings } = this.world;
     const fromMs = clock.nowMs;
     try {
       const seen = await this.client(machine, `must ${fromMs}`).readWhole(key, reopenMax);
-      if (seen.stale) findings.add('liveness', `${machine.name} serves ${key} as stale though the origin answers`);
+      if (seen.stale && !mayBeStale)
+        findings.add('liveness', `${machine.name} serves ${key} as stale though the origin answers`);
     } catch (error) {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       findings.add('liveness', `${key} cannot be read on ${machine.name} though nothing is wrong: ${text}`);
@@ -325,3 +343,10 @@ export class ClusterRun {
     }
   }
 }
+
+/** What the canary makes of answers on their way. */
+const TAMPERING: Partial<Record<Sabotage, (type: string, answer: Json) => Json>> = {
+  'forget-holders': (type, answer) =>
+    type === 'directory.locate' && Array.isArray(answer) ? answer.map(() => ({ kind: 'fill' })) : answer,
+  'young-facts': (type, answer) => (type === 'head' ? { ...(answer as object), ageMs: 0 } : answer),
+};

@@ -38,6 +38,8 @@ export interface ClientPlace {
   readonly checkers: Checkers;
   readonly findings: Findings;
   readonly options: Pick<ReadCacheOptions, 'objects' | 'write' | 'sizeMaxMiB' | 'chunkMiB'>;
+  /** False once the node is being closed: its doors are gone, and nothing is acknowledged any more. Absent: always true. */
+  readonly isServed?: () => boolean;
   /** Errors besides `EXPECTED` that this place explains. */
   readonly alsoExpected?: readonly ErrorCode[];
 }
@@ -318,11 +320,12 @@ export class ReadCacheClient {
 
   /** What opens see from the acknowledgement on is what was written, or what came after it took effect at the origin. */
   async #writeThrough(writer: Writer, key: string): Promise<void> {
-    const { clock, origin, random, options, checkers } = this.#place;
+    const { clock, origin, random, options, checkers, isServed = () => true } = this.#place;
     const target = { volume: VOLUME_NAME, key };
     const askedMs = clock.nowMs;
     if (random.chance(0.2)) {
       await writer.delete(target);
+      if (!isServed()) return;
       const replaced = origin.versions(key).find(({ untilMs }) => untilMs >= askedMs && untilMs <= clock.nowMs);
       if (replaced) checkers.tell('written', key, replaced.untilMs);
       return;
@@ -331,6 +334,7 @@ export class ReadCacheClient {
     const metadata = { write: String(random.word()) };
     const body = { lengthBytes: bytes.length, stream: () => streamOf(bytes) };
     await writer.put(target, body, { headers: {}, metadata, signal: new AbortController().signal });
+    if (!isServed()) return;
     const written = origin.versions(key).find((version) => version.metadata['write'] === metadata.write);
     if (written) checkers.tell('written', key, written.fromMs);
     else this.#place.findings.add('errors', `a write of ${key} was acknowledged and never reached the origin`);
@@ -338,5 +342,5 @@ export class ReadCacheClient {
 }
 
 async function* streamOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
+  if (bytes.length > 0) yield bytes;
 }

@@ -46,6 +46,7 @@ export const readCache: Scenario<ReadCacheOptions> = {
   name: 'read-cache',
   draw: drawReadCache,
   calmer: CALMER_READ_CACHE,
+  sabotages: ['drop-write', 'keep-boot-id'],
   begin: (world, options) => new ReadCacheRun(world, options),
 };
 

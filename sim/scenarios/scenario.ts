@@ -9,10 +9,14 @@ import type { Trace } from '../trace.ts';
 export type ScenarioOptions = Readonly<Record<string, number | boolean | string>>;
 
 /**
- * Deliberate damage, for the canary: a run with it must fail. `drop-write`: the disk acknowledges a write that never
- * happens. `keep-boot-id`: a power cut looks like the end of a process, so that torn bytes are trusted.
+ * Deliberate damage, for the canary: a run with it must fail. Each scenario names those that it knows.
+ *
+ * On one node: `drop-write`: the disk acknowledges a write that never happens. `keep-boot-id`: a power cut looks like the
+ * end of a process, so that torn bytes are trusted. Across nodes: `trust-peers`: blocks are taken from peers unchecked.
+ * `forget-holders`: owners of chunks let everybody read from the origin. `young-facts`: owners of metadata say that what
+ * they remember was true just now.
  */
-export const SABOTAGES = ['drop-write', 'keep-boot-id'] as const;
+export const SABOTAGES = ['drop-write', 'keep-boot-id', 'trust-peers', 'forget-holders', 'young-facts'] as const;
 export type Sabotage = (typeof SABOTAGES)[number];
 
 export interface World {
@@ -29,6 +33,7 @@ export interface Scenario<T extends ScenarioOptions = ScenarioOptions> {
   draw(random: SimRandom): T;
   /** Options that make a run smaller or calmer, tried one by one on a failing seed. */
   readonly calmer: readonly Partial<T>[];
+  readonly sabotages: readonly Sabotage[];
   begin(world: World, options: T): ScenarioRun;
 }
 

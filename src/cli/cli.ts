@@ -131,8 +131,8 @@ function addClientCommands(add: Add): void {
 
 function addOutside(program: Command, outside: Outside, done: (exitCode: number) => void): void {
   const descriptions = {
-    bench: 'measure: local, and others as they come',
-    demo: 'show before and after on a real file, in about half a minute',
+    bench: 'measure: local, fan-out-read',
+    demo: 'show before and after on a real file to a cluster, in about a minute',
     sim: 'run seeded simulations of the store and its faults',
   };
   for (const name of ['bench', 'demo', 'sim'] as const) {

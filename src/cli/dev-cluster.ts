@@ -7,9 +7,13 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseAddress } from '../core/address.ts';
+import type { NodeStatus } from '../front/admin/node-status.ts';
 import type { Config } from '../node/config.ts';
+import { AdminClient } from './admin-client.ts';
 import { type DevPlanOptions, originPath, type PlannedNode, planNodes, secretPath } from './dev-plan.ts';
-import { DONE, FAILED } from './failure.ts';
+import { DONE, FAILED, Failure } from './failure.ts';
 import { NodeChild, type NodeReady } from './node-child.ts';
 import type { Output } from './output.ts';
 
@@ -25,6 +29,9 @@ type Serving = PlannedNode & NodeReady;
 
 /** Past this a node that was told to stop is killed: longer than a daemon gives itself (`shutdownMaxMs`). */
 const STOP_MAX_MS = 25_000;
+/** Longer than the lease of a node of the same name that was killed just before. */
+const ACQUAINT_MAX_MS = 30_000;
+const ACQUAINT_POLL_MS = 50;
 
 /** Runs until it is told to stop, or until no node is left; resolves with the exit code. */
 export async function runCluster(options: DevClusterOptions, output: Output): Promise<number> {
@@ -43,7 +50,7 @@ export async function runCluster(options: DevClusterOptions, output: Output): Pr
         async (node, index): Promise<Serving> => ({ ...node, ...(await (children[index] as NodeChild).ready()) }),
       ),
     );
-    const nodes = await Promise.race([serving, asked.then(() => undefined)]);
+    const nodes = await Promise.race([serving.then(acquainted), asked.then(() => undefined)]);
     if (nodes === undefined) {
       serving.catch(() => undefined);
       return DONE;
@@ -63,6 +70,26 @@ async function directoryOf(named: string | undefined): Promise<string> {
   const directory = resolve(named);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   return directory;
+}
+
+/** Waits until every node knows every other: what is asked of all nodes then reaches all. */
+async function acquainted(nodes: readonly Serving[]): Promise<readonly Serving[]> {
+  const until = performance.now() + ACQUAINT_MAX_MS;
+  const knowsAll = async ({ doors }: Serving): Promise<boolean> => {
+    const admin = parseAddress(doors['admin'] ?? '');
+    if (admin === undefined) return true; // it cannot be asked
+    const { membership } = await new AdminClient(admin, undefined).get<NodeStatus>('/v1/status');
+    const known = new Set(membership?.members.map(({ node }) => node));
+    return nodes.every(({ name }) => known.has(name));
+  };
+  while (!(await Promise.all(nodes.map(knowsAll))).every(Boolean)) {
+    if (performance.now() > until)
+      throw new Failure(`the nodes do not all know each other after ${ACQUAINT_MAX_MS / 1000} s`, {
+        hint: 'Their log says why; `forebay status` of each shows whom it knows.',
+      });
+    await sleep(ACQUAINT_POLL_MS);
+  }
+  return nodes;
 }
 
 /** The secret, once, and the origin of the volume that a cluster without volumes gets. */
@@ -156,10 +183,13 @@ function announce(
   output.line('no keys are asked for; client commands reach another node than the first with --admin; Ctrl-C stops');
 }
 
-/** Resolves when this process is asked to end; a second time it ends at once, and its nodes with it. */
+/** Resolves when this process is asked to end, or a parent that opened a channel is gone; a second signal ends it at once, and its nodes with it. */
 function stopAsked(): Promise<void> {
   const { promise, resolve: asked } = Promise.withResolvers<void>();
   let before = false;
+  process.once('disconnect', asked);
+  // Listening to it would keep this process when all else has ended.
+  process.channel?.unref();
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(signal, () => {
       if (before) process.exit(FAILED);

@@ -38,9 +38,10 @@ export function countOf(value: Json | undefined): number {
 
 /** `content/chunk`. */
 export function refFromWire(value: Json | undefined): ChunkRef {
-  const [id, chunk] = textOf(value).split('/');
+  const text = textOf(value);
+  const [id, chunk] = text.split('/');
   const content = parseContentId(id ?? '');
-  if (content === undefined || !/^\d{1,7}$/.test(chunk ?? '')) throw malformed(`no chunk: ${String(value)}`);
+  if (content === undefined || !/^\d{1,7}$/.test(chunk ?? '')) throw malformed(`no chunk: ${text}`);
   return { content, chunk: Number(chunk) };
 }
 
@@ -93,7 +94,7 @@ const FAILURES: ReadonlySet<string> = new Set<FailureReason>([
 export function outcomeFromWire(value: Json): Outcome {
   const fields = fieldsOf(value);
   const ref = refFromWire(fields['ref']);
-  if (fields['kind'] === 'done') return { ref, kind: 'done' };
+  if (fields['kind'] === 'done' || fields['kind'] === 'going') return { ref, kind: fields['kind'] };
   const reason = textOf(fields['reason']);
   if (!FAILURES.has(reason)) throw malformed(`no reason: ${reason}`);
   const { source } = fields;

@@ -30,6 +30,7 @@ export class DirectoryOwner {
     this.#decider = decider;
     cluster.handle('directory.locate', (from, message) => this.#locate(from, message));
     cluster.handle('directory.report', (from, message) => this.#report(from, message));
+    cluster.handle('directory.holders', (_from, message) => this.#holders(message));
     cluster.handle('directory.held', (from, message) => this.#held(from, message));
     cluster.onMembers((members, moves) => this.#changed(members, moves));
   }
@@ -43,9 +44,10 @@ export class DirectoryOwner {
     }
   }
 
-  /** Who has a chunk of ours. */
-  holders(ref: ChunkRef): ReturnType<DirectoryDecider['holders']> {
-    return this.#decider.holders(ref);
+  /** Who has each of these chunks; nothing for those that are not ours. */
+  #holders(message: PeerMessage): Json {
+    const refs = listOf(message['refs']).map(refFromWire);
+    return refs.map((ref) => (this.#isOurs(ref) ? this.#decider.holders(ref).map(({ node }) => node) : []));
   }
 
   #isOurs(ref: ChunkRef): boolean {

@@ -82,6 +82,11 @@ export class Locator {
     this.#tellOwner(ref, 'directory.report', { ref: chunkName(ref), kind: 'done' });
   }
 
+  /** It goes on: the owner waits longer for its end. */
+  going(ref: ChunkRef): void {
+    this.#tellOwner(ref, 'directory.report', { ref: chunkName(ref), kind: 'going' });
+  }
+
   failed(ref: ChunkRef, reason: FailureReason, source?: string): void {
     this.#tellOwner(ref, 'directory.report', {
       ref: chunkName(ref),
@@ -94,6 +99,23 @@ export class Locator {
   /** A chunk is here whole that came without the owner's knowledge: by a broadcast. */
   held(ref: ChunkRef): void {
     this.#tellOwner(ref, 'directory.held', { refs: [chunkName(ref)] });
+  }
+
+  /** For people: how many of these chunks each node has or is getting, as the owners know. Owners that do not answer are left out. */
+  async holders(refs: readonly ChunkRef[]): Promise<ReadonlyMap<string, number>> {
+    const byOwner = Map.groupBy(refs, (ref) => this.#cluster.placement.owner(slotOfChunk(ref))?.node);
+    const counts = new Map<string, number>();
+    for (const [owner, owned] of byOwner) {
+      if (owner === undefined) continue;
+      try {
+        const message = { type: 'directory.holders', refs: owned.map(chunkName) };
+        for (const nodes of listOf(await this.#cluster.call(owner, message)))
+          for (const node of listOf(nodes).map(textOf)) counts.set(node, (counts.get(node) ?? 0) + 1);
+      } catch (error) {
+        if (!isForebayError(error)) throw error;
+      }
+    }
+    return counts;
   }
 
   async #locate(ref: ChunkRef, want: Want, signal: AbortSignal): Promise<Source> {

@@ -134,10 +134,14 @@ export const peerUploadsMax = 32;
 export const peerIdleMs = 5000;
 /** An answer to a control message between peers. */
 export const peerCallMs = 3000;
+/** How often a member that does not accept this node's secret is asked again. */
+export const estrangedProbeMs = 5000;
 /** Things told to a peer in one message. */
 export const outboxBatchMax = 512;
 /** How long a chunk's owner may be unreachable before the origin is asked without its leave (counted as a refill). */
 export const ownerPatienceMs = 2000;
+/** An owner that lets a question wait is asked whether it is there; it answers within this. */
+export const ownerHelloMs = 1000;
 /** Between two attempts to reach an owner. */
 export const ownerRetryMs = 100;
 /** How often an owner looks for leases that have timed out. */
@@ -153,6 +157,23 @@ export const broadcastDeathMs = 1000;
 /** Warms that run here for other nodes, and how long one goes on that nobody asks about. */
 export const remoteWarmsMax = 64;
 export const warmSilenceMs = 10_000;
+/** How often the owner of a chunk hears that its pull or fill goes on; leases are several times that. */
+export const goingEveryMs = 4000;
+/** Chunks of an object that `explain` asks the owners about. */
+export const explainChunksMax = 1024;
+/** Members asked to reach an origin for a node that cannot, one after another, and what one brings for others at once. */
+export const detourPeersMax = 8;
+export const detoursServedMax = 64;
+/** How often a chunk that nobody holds is asked for in this way, until its readers hear that the origin is away. */
+export const detoursPerChunkMax = 3;
+/** For how long a node that could not reach an origin does not try again where others can. */
+export const detourMemoryMs = 5000;
+/** An origin that has been silent for this long is asked by others too, and a fill that waits for it is left to others. */
+export const detourAfterMs = 3000;
+export const detourSilenceMs = 10_000;
+/** What others take in all to bring a chunk from the origin, and to ask for a version or a page. */
+export const detourChunkMs = 30_000;
+export const detourAskMs = 10_000;
 /** Sources tried for one chunk before the origin is asked without the cluster's leave. */
 export const sourcesTriedMax = 8;
 
@@ -231,6 +252,9 @@ export const sessionTtlMs = 10_000;
 export const sessionActShare = 0.7;
 /** Changes of the membership within this time are one. */
 export const membershipSettleMs = 1000;
+/** The first of those present makes them an epoch; the next does this much later if that one did not, up to so many. */
+export const membershipRankMs = 250;
+export const membershipRanksMax = 8;
 /** A control message or its answer: a content of one chunk up to 1 MiB travels inside one, as base64. */
 export const peerMessageMaxBytes = 4 * MiB;
 /** Nesting of a control message: ours need four levels, and whoever reads one may recurse. */

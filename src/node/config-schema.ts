@@ -86,10 +86,13 @@ const clusterTable = z.strictObject({
   transport: choice('transport', ['plain', 'tls']).optional(),
 });
 
+const bandwidth = (key: string) =>
+  size(key, '1GiB', { min: MiB, max: Number.MAX_SAFE_INTEGER, says: 'of at least 1 MiB, per second' });
+
 const bandwidthTable = z.strictObject({
-  peer: later('a bandwidth budget').optional(),
-  origin: later('a bandwidth budget').optional(),
-  repair: later('a bandwidth budget').optional(),
+  peer: bandwidth('peer').optional(),
+  origin: bandwidth('origin').optional(),
+  repair: later('a budget for repairs (fan-out writes)').optional(),
 });
 
 const logTable = z.strictObject({
@@ -185,7 +188,7 @@ export function schemaFor(surroundings: Surroundings) {
       node: nodeTable.prefault({}),
       doors: doorsTable.prefault({}),
       cluster: clusterTable.prefault({}),
-      bandwidth: bandwidthTable.optional(),
+      bandwidth: bandwidthTable.prefault({}),
       log: logTable.prefault({}),
       keys: namedTables(keyTable, {
         pattern: KEY_ID,
@@ -234,6 +237,10 @@ export function schemaFor(surroundings: Surroundings) {
           hosts: tables.doors.hosts ?? [],
         },
         cluster: clusterOf(tables.cluster),
+        bandwidth: {
+          peerBytesPerS: tables.bandwidth.peer ?? Infinity,
+          originBytesPerS: tables.bandwidth.origin ?? Infinity,
+        },
         log: { level: tables.log.level ?? 'info', format: tables.log.format ?? 'auto' },
         keys: Object.entries(tables.keys).map(([id, key]) => ({ id, ...key, rights: key.rights as readonly Right[] })),
         volumes: Object.entries(tables.volumes).map(([name, volume]) => volumeConfig(name, volume)),

@@ -59,6 +59,13 @@ export interface Config {
     readonly secretFile: string | undefined;
     readonly transport: 'plain' | 'tls';
   };
+  /** Infinity bounds nothing. */
+  readonly bandwidth: {
+    /** What this node may receive from peers. */
+    readonly peerBytesPerS: number;
+    /** What it may fill from origins. */
+    readonly originBytesPerS: number;
+  };
   readonly log: {
     readonly level: 'debug' | 'info' | 'warn' | 'error';
     readonly format: 'auto' | 'json' | 'text';

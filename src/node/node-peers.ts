@@ -1,10 +1,10 @@
 /** A node's part in its cluster, put together: messages, directory, holdings, metadata. */
 import { Cluster } from '../cluster/cluster.ts';
+import { Directory } from '../cluster/directory.ts';
 import { DirectoryOwner } from '../cluster/directory-owner.ts';
 import { Holder } from '../cluster/holder.ts';
-import { Directory } from '../cluster/directory.ts';
 import { Locator } from '../cluster/locator.ts';
-import { checkVolumes } from '../cluster/membership.ts';
+import { checkVolumes } from '../cluster/volume-identity.ts';
 import { assert } from '../core/assert.ts';
 import type { FillPeers } from '../read/fills.ts';
 import type { ReadThrough } from '../read/read.ts';
@@ -34,7 +34,7 @@ export function createPeers(
       secrets,
       transport: config.cluster.transport,
     },
-    peerBytesPerS: Number.POSITIVE_INFINITY,
+    peerBytesPerS: config.bandwidth.peerBytesPerS,
     clock: io.clock,
     emit,
   });
@@ -51,7 +51,9 @@ export function createPeers(
         onServe: (id, from, chunk) => reader.serving(id, from, chunk),
       });
       await checkVolumes(coordinator, volumes.map(identityOf));
-      await cluster.join();
+      // The daemon has its directory to itself: whoever had it before on this boot of this machine has ended.
+      const directory = await io.disk.stat(config.node.cacheDir);
+      await cluster.join(directory && `${io.clock.bootId} ${directory.device} ${directory.inode}`);
       void owner.run().catch(() => undefined);
     },
   };

@@ -10,6 +10,7 @@ import type { StoreStatus } from '../core/store-status.ts';
 import type { Coordinator } from '../io/coordinator.ts';
 import type { Disk, Io } from '../io/io.ts';
 import type { ListenPeers } from '../io/peers.ts';
+import { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Origin } from '../origin/origin.ts';
 import { createReader } from '../read/read.ts';
@@ -23,7 +24,7 @@ import type { Config, VolumeConfig } from './config.ts';
 import { createPeers } from './node-peers.ts';
 
 export interface NodeOptions {
-  readonly config: Pick<Config, 'node' | 'volumes' | 'cluster' | 'doors'>;
+  readonly config: Pick<Config, 'node' | 'volumes' | 'cluster' | 'doors' | 'bandwidth'>;
   readonly io: Io;
   /** Opens the origin of a volume, without asking it anything. */
   readonly openOrigin: (volume: VolumeConfig) => Origin;
@@ -87,7 +88,17 @@ export async function createNode(options: NodeOptions): Promise<Node> {
       fillsInFlightMax,
       Math.max(2, Math.floor((memoryBytes * (1 - hotShare - factShare)) / fillMemoryBytes)),
     );
-    const reader = createReader({ store, volumes, clock, random, emit, fillsMax, ...(peers && { peers }) });
+    const originBudget = new Budget(clock, config.bandwidth.originBytesPerS);
+    const reader = createReader({
+      store,
+      volumes,
+      clock,
+      random,
+      emit,
+      fillsMax,
+      originBudget,
+      ...(peers && { peers }),
+    });
     const writer = createWriter({
       volumes,
       openSource: (volume, key, signal) => reader.open(volume, key, signal),

@@ -94,6 +94,9 @@ export type Event =
       readonly message: string;
     }
   | { readonly kind: 'peer.refused'; readonly reason: string }
+  /** A member does not take this node for one of its cluster: nothing is asked of it until it does (`peer.reconciled`). */
+  | { readonly kind: 'peer.estranged'; readonly peer: string; readonly message: string }
+  | { readonly kind: 'peer.reconciled'; readonly peer: string }
   | { readonly kind: 'origin.refill'; readonly volume: string; readonly reason: RefillReason; readonly bytes: number }
   | {
       readonly kind: 'origin.request';
@@ -109,6 +112,15 @@ export type Event =
       readonly operation: string;
       readonly attempt: number;
       readonly code: ErrorCode;
+    }
+  | {
+      /** A member was asked to reach an origin for this node, which cannot (S-13). */
+      readonly kind: 'origin.detour';
+      readonly volume: string;
+      readonly what: 'chunk' | 'head' | 'list';
+      readonly peer: string;
+      readonly code: ErrorCode | 'ok';
+      readonly ms: number;
     }
   | { readonly kind: 'origin.away'; readonly volume: string; readonly message: string }
   | { readonly kind: 'origin.back'; readonly volume: string }

@@ -53,6 +53,11 @@ export class Metrics {
     'code',
   ]);
   readonly #originAway = new Counter('forebay_origin_away_total', 'Times an origin went away', ['volume']);
+  readonly #detours = new Counter(
+    'forebay_origin_detours_total',
+    'Times that another node was asked to reach an origin for this one, by what and result',
+    ['volume', 'what', 'code'],
+  );
   readonly #dropped = new Counter('forebay_store_dropped_bytes_total', 'Bytes removed from the store, by reason', [
     'reason',
   ]);
@@ -96,6 +101,7 @@ export class Metrics {
       this.#originBytes,
       this.#originRetries,
       this.#originAway,
+      this.#detours,
       this.#dropped,
       this.#corrupt,
       this.#disk,
@@ -195,6 +201,9 @@ export class Metrics {
         break;
       case 'origin.away':
         this.#originAway.add(1, event.volume);
+        break;
+      case 'origin.detour':
+        this.#detours.add(1, event.volume, event.what, event.code);
         break;
       case 'store.dropped':
         this.#dropped.add(event.bytes, event.reason);

@@ -14,13 +14,14 @@ import { fieldsOf, itemsOf, malformed, textOf } from '../cluster/chunk-wire.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { slotOfDirectory } from '../cluster/slot.ts';
 import { abortable } from '../core/abortable.ts';
-import { blockCount } from '../core/chunk.ts';
 import { isForebayError } from '../core/errors.ts';
 import { type ContentId, parseContentId } from '../core/ids.ts';
 import { broadcastDeathMs, broadcastTickMs } from '../core/limits.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
 import { announcementFromWire, orderFromWire, reportFromWire } from './broadcast-wire.ts';
-import { blameOf, type Fills, type FillTarget } from './fills.ts';
+import type { FillTarget } from './fill-target.ts';
+import type { Fills } from './fills.ts';
+import { blameOf } from './peer-blocks.ts';
 
 export interface BroadcastsOptions {
   readonly cluster: Cluster;
@@ -216,14 +217,15 @@ export class Broadcasts {
   async #move(part: Part, { chunk, via }: { chunk: number; via?: string }, stop: AbortController): Promise<void> {
     const name = moveName(chunk, via);
     part.moving.set(name, stop);
-    const { decider } = part;
+    // Both are others once another node deals.
+    const { decider, work } = part;
     let actions: readonly MemberAction[] = [];
     try {
-      const signal = AbortSignal.any([stop.signal, part.work.signal]);
+      const signal = AbortSignal.any([stop.signal, work.signal]);
       await this.#options.fills.chunk(part.target, chunk, { signal, ...(via !== undefined && { via }) });
       actions = decider.arrived(this.#nowMs(), chunk, via);
     } catch (error) {
-      if (stop.signal.aborted || part.work.signal.aborted) return;
+      if (stop.signal.aborted || work.signal.aborted) return;
       if (!isForebayError(error)) throw error;
       if (via === undefined) {
         const reason: FillFailure = error.code === 'versionChanged' ? 'changed' : 'origin';
@@ -349,7 +351,7 @@ export class Broadcasts {
         this.#send(content, decider.tick(nowMs));
         if (decider.ended) this.#dealt.delete(content);
       }
-      for (const part of [...this.#parts.values()]) this.#act(part, part.decider.tick(nowMs));
+      for (const part of Array.from(this.#parts.values())) this.#act(part, part.decider.tick(nowMs));
     }
   }
 

@@ -6,40 +6,46 @@
  * come from. Blocks are stored as they come, so that readers, and peers that pull from here, go on while the rest still
  * arrives. A flight is registered before its first wait: whoever needs one of its blocks from then on waits for it.
  *
- * Bounds:  `flightsMax` flights, `fillBuffersMax` blocks in memory each.
+ * Bounds:  `flightsMax` flights.
  * Errors:  diskFull and diskUnavailable tell the reader to go round the store; the origin's errors are the reader's. A peer's
  *          errors are nobody's but the next source's.
  * Crash:   blocks that were stored are kept, the rest of a flight is as if it had never been.
  */
 
+import type { ChunkRef } from '../cluster/chunk-ref.ts';
 import type { Cluster } from '../cluster/cluster.ts';
-import type { FailureReason } from '../cluster/directory.ts';
 import type { Locator, Source } from '../cluster/locator.ts';
 import { abortable } from '../core/abortable.ts';
-import { assert } from '../core/assert.ts';
 import { BLOCK_SIZE_BYTES, blockCount, blockRange, blocksRange } from '../core/chunk.ts';
-import { type ErrorCode, ForebayError, isForebayError } from '../core/errors.ts';
+import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { fillBuffersMax, smallContentMaxBytes, sourcesTriedMax } from '../core/limits.ts';
-import type { ObjectFact } from '../core/object.ts';
+import { detourSilenceMs, detoursPerChunkMax, goingEveryMs, sourcesTriedMax } from '../core/limits.ts';
 import { rangeLength } from '../core/range.ts';
 import { type Clock, DiskError } from '../io/io.ts';
+import type { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
-import type { Reservation } from '../store/space.ts';
-import { type ContentShape, type Store, smallFootprintBytes } from '../store/store.ts';
-import { BlockBuffers } from './block-buffers.ts';
+import type { ContentShape, Store } from '../store/store.ts';
+import type { BlockRun, FillTarget, OnStored } from './fill-target.ts';
+import { OriginBlocks } from './origin-blocks.ts';
+import { blameOf, PeerBlocks } from './peer-blocks.ts';
 import { Slots } from './slots.ts';
-import type { VolumeSource } from './volume-source.ts';
-
-export interface FillTarget extends ContentShape {
-  readonly source: VolumeSource;
-  readonly fact: ObjectFact;
-}
 
 /** What fills need of the cluster. */
 export interface FillPeers {
   readonly cluster: Cluster;
   readonly locator: Locator;
+}
+
+/** The way round to an origin that this node cannot reach. */
+export interface FillDetours {
+  isAway(volume: string): boolean;
+  tried(volume: string, reached: boolean): void;
+  /** Whether another member brought the chunk to itself. */
+  chunk(target: FillTarget, chunk: number, signal: AbortSignal): Promise<boolean>;
+}
+
+interface Peers extends FillPeers {
+  readonly blocks: PeerBlocks;
 }
 
 /** Who wants to know what comes. */
@@ -51,22 +57,27 @@ export interface FillListener {
 
 interface Waiter {
   readonly block: number;
+  /** A peer that pulls from here. */
+  readonly isPeer: boolean;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** Blocks `[first, end)`. */
-interface Run {
-  readonly first: number;
-  readonly end: number;
-}
+type Refill = Extract<Source, { kind: 'fill' }>['refill'];
 
-interface Flight extends Run {
+/** What is fetched for one chunk. */
+interface Flight extends BlockRun {
   /** The block asked for: it comes first. */
   readonly urgentBlock: number;
   /** A peer that is known to have the chunk: asked before the chunk's owner is. */
   readonly via: string | undefined;
   waiters: Waiter[];
+  /** This node wants it for itself; else only for a peer that cannot reach the origin. */
+  wanted: boolean;
+  /** Another member is asked to bring the chunk: nothing comes here until it has. */
+  isDetoured: boolean;
+  /** When the chunk's owner last heard that it goes on. */
+  toldMs: number;
   /** The peer that the blocks came from last. */
   from: string | undefined;
   /** Settles when the flight is over. */
@@ -77,21 +88,33 @@ export class Fills {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #emit: Emit;
-  readonly #peers: FillPeers | undefined;
+  readonly #origin: OriginBlocks;
+  readonly #peers: Peers | undefined;
   readonly #slots: Slots;
-  readonly #buffers: BlockBuffers;
   /** Set before the first fill, where there is one. */
   listener: FillListener | undefined = undefined;
+  /** Set before the first fill, where there is one. */
+  detours: FillDetours | undefined = undefined;
   readonly #flights = new Map<ContentId, Flight[]>();
   readonly #stop = new AbortController();
 
-  constructor(options: { store: Store; clock: Clock; emit: Emit; flightsMax: number; peers?: FillPeers | undefined }) {
+  constructor(options: {
+    store: Store;
+    clock: Clock;
+    emit: Emit;
+    flightsMax: number;
+    peers?: FillPeers | undefined;
+    budget?: Budget | undefined;
+  }) {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#emit = options.emit;
-    this.#peers = options.peers;
+    this.#origin = new OriginBlocks(options);
+    this.#peers = options.peers && {
+      ...options.peers,
+      blocks: new PeerBlocks({ store: options.store, cluster: options.peers.cluster }),
+    };
     this.#slots = new Slots(options.flightsMax);
-    this.#buffers = new BlockBuffers(() => this.#store.disk, options.flightsMax * (fillBuffersMax + 1));
   }
 
   get inFlight(): number {
@@ -104,6 +127,7 @@ export class Fills {
   async need(target: FillTarget, block: number, signal: AbortSignal): Promise<void> {
     if (this.#store.hasBlock(target.id, block)) return;
     const flight = this.#find(target.id, block) ?? this.#launch(target, block, { urgent: true });
+    flight.wanted = true;
     await abortable(stored(flight, block), signal);
   }
 
@@ -119,17 +143,26 @@ export class Fills {
 
   /**
    * Brings a chunk here whole: from the peer `via`, or, without it, from where the chunk's owner says. Rejects with what
-   * went wrong with `via`, while readers who wait for the chunk get it from elsewhere.
+   * went wrong with `via`, while readers who wait for the chunk get it from elsewhere. `forPeer`: only because a peer asked,
+   * which asks another one when this node cannot reach the origin either.
    */
-  async chunk(target: FillTarget, chunk: number, options: { via?: string; signal: AbortSignal }): Promise<void> {
+  async chunk(
+    target: FillTarget,
+    chunk: number,
+    options: { via?: string; forPeer?: boolean; signal: AbortSignal },
+  ): Promise<void> {
     const span = this.#chunkOf(target, chunk * (target.chunkSizeBytes / BLOCK_SIZE_BYTES));
     for (;;) {
       options.signal.throwIfAborted();
       const [run] = this.#absent(target, { ...span, urgentBlock: span.first });
       if (run === undefined) return;
       const known = this.#find(target.id, run.first);
-      const { via } = options;
-      const flight = known ?? this.#launch(target, run.first, { urgent: false, ...(via !== undefined && { via }) });
+      const { via, forPeer = false } = options;
+      if (forPeer && known?.isDetoured)
+        throw new ForebayError('originUnavailable', 'this node asks others for the chunk itself');
+      const how = { urgent: false, forPeer, ...(via !== undefined && { via }) };
+      const flight = known ?? this.#launch(target, run.first, how);
+      flight.wanted ||= !forPeer;
       await abortable(flight.over.promise, options.signal);
     }
   }
@@ -137,14 +170,14 @@ export class Fills {
   /** The block is on its way here: resolves when it was stored, rejects when it does not come. `undefined`: it is not. */
   arriving(id: ContentId, block: number): Promise<void> | undefined {
     const flight = this.#find(id, block);
-    return flight === undefined ? undefined : stored(flight, block);
+    return flight === undefined || flight.isDetoured ? undefined : stored(flight, block, true);
   }
 
   close(): void {
     this.#stop.abort(new ForebayError('shuttingDown', 'the node is stopping'));
   }
 
-  #chunkOf(target: ContentShape, block: number): Run {
+  #chunkOf(target: ContentShape, block: number): BlockRun {
     const blocks = target.chunkSizeBytes / BLOCK_SIZE_BYTES;
     const first = Math.floor(block / blocks) * blocks;
     return { first, end: Math.min(first + blocks, blockCount(target.sizeBytes)) };
@@ -154,7 +187,7 @@ export class Fills {
     return this.#flights.get(id)?.find((flight) => flight.first <= block && block < flight.end);
   }
 
-  #launch(target: FillTarget, urgentBlock: number, how: { urgent: boolean; via?: string }): Flight {
+  #launch(target: FillTarget, urgentBlock: number, how: { urgent: boolean; via?: string; forPeer?: boolean }): Flight {
     const span = this.#chunkOf(target, urgentBlock);
     let { first, end } = span;
     if (this.#peers === undefined) {
@@ -165,7 +198,18 @@ export class Fills {
     }
     const over = Promise.withResolvers<void>();
     over.promise.catch(() => undefined);
-    const flight: Flight = { first, end, urgentBlock, via: how.via, waiters: [], from: undefined, over };
+    const flight: Flight = {
+      first,
+      end,
+      urgentBlock,
+      via: how.via,
+      waiters: [],
+      toldMs: this.#clock.boottimeMs(),
+      wanted: how.forPeer !== true,
+      isDetoured: false,
+      from: undefined,
+      over,
+    };
     const flights = this.#flights.get(target.id);
     if (flights === undefined) this.#flights.set(target.id, [flight]);
     else flights.push(flight);
@@ -174,8 +218,8 @@ export class Fills {
   }
 
   /** Runs of absent blocks of a flight, that with the block asked for first, then those after it, then those before. */
-  #absent(target: ContentShape, flight: Run & { urgentBlock: number }): Run[] {
-    const runs: Run[] = [];
+  #absent(target: ContentShape, flight: BlockRun & { urgentBlock: number }): BlockRun[] {
+    const runs: BlockRun[] = [];
     const collect = (from: number, to: number) => {
       for (let block = from; block < to; block += 1) {
         if (this.#store.hasBlock(target.id, block)) continue;
@@ -195,7 +239,7 @@ export class Fills {
     const hold = this.#store.hold(target);
     try {
       this.#stop.signal.throwIfAborted();
-      if (this.#peers === undefined) await this.#fill(target, flight, flight);
+      if (this.#peers === undefined) await this.#origin.fill(target, flight, this.#how(target, flight));
       else {
         failure = await this.#bring(target, flight, this.#peers);
         if (failure === undefined) this.listener?.arrived(target.id, chunkOf(target, flight), flight.from);
@@ -230,216 +274,153 @@ export class Fills {
    * Gets a flight's blocks from where the chunk's owner says, from one source after another. Returns the error of `via`
    * when that failed and nobody waits for the chunk.
    */
-  async #bring(target: FillTarget, flight: Flight, { locator }: FillPeers): Promise<unknown> {
+  async #bring(target: FillTarget, flight: Flight, peers: Peers): Promise<unknown> {
+    const { locator } = peers;
     const ref = { content: target.id, chunk: chunkOf(target, flight) };
     if (flight.via !== undefined) {
-      const failure = await this.#pullRuns(target, flight, flight.via);
+      const failure = await this.#pull(target, flight, peers, flight.via);
       if (failure === undefined) {
         locator.held(ref);
         return undefined;
       }
       if (flight.waiters.length === 0) return failure;
     }
+    let detoursLeft = detoursPerChunkMax;
     for (let tried = 1; this.#absent(target, flight).length > 0; tried += 1) {
       const source: Source = await locator.locate(ref, this.#stop.signal);
       if (source.kind === 'fill' || tried > sourcesTriedMax) {
         const refill = source.kind === 'fill' ? source.refill : 'holders-failed';
-        await this.#fillRuns(target, flight, refill).catch((error: unknown) => {
-          locator.failed(ref, this.#stop.signal.aborted ? 'cancelled' : 'origin');
-          throw error;
-        });
-        locator.done(ref);
-        return undefined;
+        const how = await this.#fillOrDetour(target, flight, peers, { ref, refill, mayDetour: detoursLeft > 0 });
+        if (how === 'filled') {
+          locator.done(ref);
+          return undefined;
+        }
+        detoursLeft = how === 'alone' ? 0 : detoursLeft - 1;
+        continue;
       }
-      const failure = await this.#pullRuns(target, flight, source.from).catch((error: unknown) => {
+      const failure = await this.#pull(target, flight, peers, source.from).catch((error: unknown) => {
         locator.failed(ref, 'cancelled', source.from);
         throw error;
       });
       if (failure === undefined) locator.done(ref);
-      else locator.failed(ref, blameOf(failure), source.from);
+      else locator.failed(ref, blameOf(failure) ?? 'unreachable', source.from);
     }
     return undefined;
   }
 
+  /**
+   * Fills with the owner's leave. Where this node cannot reach the origin the leave is given back, and another member
+   * brings the chunk to itself (`brought`: it is to be located again). `alone`: that was tried first, and nobody could.
+   */
+  async #fillOrDetour(
+    target: FillTarget,
+    flight: Flight,
+    { locator }: Peers,
+    { ref, refill, mayDetour }: { ref: ChunkRef; refill: Refill; mayDetour: boolean },
+  ): Promise<'filled' | 'brought' | 'alone'> {
+    const { detours } = this;
+    const { volume } = target.fact;
+    let failure: unknown;
+    const silent = new AbortController();
+    if (!mayDetour || !flight.wanted || detours?.isAway(volume) !== true) {
+      try {
+        await this.#fillRuns(target, flight, { refill, ...(detours && mayDetour && { silent }) });
+        detours?.tried(volume, true);
+        return 'filled';
+      } catch (error) {
+        failure = error;
+      }
+    }
+    locator.failed(ref, this.#stop.signal.aborted ? 'cancelled' : 'origin');
+    if (failure !== undefined) {
+      if (this.#stop.signal.aborted || !isForebayError(failure, 'originUnavailable')) throw failure;
+      detours?.tried(volume, false);
+    }
+    if (detours !== undefined && mayDetour && flight.wanted) {
+      letPeersGo(flight);
+      flight.isDetoured = true;
+      const isBrought = await detours.chunk(target, ref.chunk, this.#stop.signal);
+      flight.isDetoured = false;
+      if (isBrought) return 'brought';
+    }
+    // An origin that is only slow, and for all, is waited for.
+    if (failure !== undefined && !silent.signal.aborted) throw failure;
+    return 'alone';
+  }
+
+  /** `silent` aborts, and with it the fill, when the origin does not begin to answer for `detourSilenceMs`. */
   async #fillRuns(
     target: FillTarget,
     flight: Flight,
-    refill: Extract<Source, { kind: 'fill' }>['refill'],
+    { refill, silent }: { refill: Refill; silent?: AbortController },
   ): Promise<void> {
     for (const run of this.#absent(target, flight)) {
       const bytes = rangeLength(blocksRange({ first: run.first, count: run.end - run.first }, target.sizeBytes));
       if (refill !== undefined)
         this.#emit({ kind: 'origin.refill', volume: target.fact.volume, reason: refill, bytes });
-      await this.#fill(target, flight, run);
+      await (silent === undefined
+        ? this.#origin.fill(target, run, this.#how(target, flight))
+        : this.#fillUnlessSilent(target, flight, { run, silent }));
     }
   }
 
-  /** Returns a peer's error; rejects with this node's own. */
-  async #pullRuns(target: FillTarget, flight: Flight, from: string): Promise<ForebayError | undefined> {
+  async #fillUnlessSilent(
+    target: FillTarget,
+    flight: Flight,
+    { run, silent }: { run: BlockRun; silent: AbortController },
+  ): Promise<void> {
+    const answered = new AbortController();
+    const message = `the origin did not begin to answer within ${detourSilenceMs} ms`;
+    const onAsked = () =>
+      void this.#clock.sleep(detourSilenceMs, answered.signal).then(
+        () => silent.abort(new ForebayError('originUnavailable', message)),
+        () => undefined,
+      );
     try {
-      for (const run of this.#absent(target, flight)) await this.#pull(target, flight, run, from);
-      flight.from = from;
-      return undefined;
+      const signal = AbortSignal.any([this.#stop.signal, silent.signal]);
+      const onAnswer = () => answered.abort();
+      await this.#origin.fill(target, run, { ...this.#how(target, flight), signal, onAsked, onAnswer });
     } catch (error) {
-      if (this.#stop.signal.aborted || !isForebayError(error, ...PEER_ERRORS)) throw error;
-      if (error.code === 'peerCorrupt') this.#peers?.cluster.tell(from, 'blocks.suspect', target.id);
-      return error;
+      silent.signal.throwIfAborted();
+      throw error;
+    } finally {
+      answered.abort();
     }
   }
 
-  async #pull(target: FillTarget, flight: Flight, run: Run, from: string): Promise<void> {
-    const { cluster } = this.#peers as FillPeers;
-    const count = run.end - run.first;
-    const small = target.sizeBytes < smallContentMaxBytes;
-    const bytes = small
-      ? smallFootprintBytes(target.sizeBytes)
-      : rangeLength(blocksRange({ first: run.first, count }, target.sizeBytes));
-    const endpoint = cluster.endpoint(from);
-    const reservation = await this.#reserve(bytes);
-    const request = {
-      from: endpoint,
-      content: target.id,
-      sizeBytes: target.sizeBytes,
-      first: run.first,
-      count,
-      signal: this.#stop.signal,
-    };
-    try {
-      if (small) {
-        const onBlock = async (_block: number, _checksum: number, got: Uint8Array | undefined) => {
-          assert(got !== undefined, 'a pull without a file hands over its bytes');
-          await this.#store.putSmall(target, got, reservation);
-        };
-        await cluster.mover.pull({ ...request, into: undefined, onBlock });
-        return;
-      }
-      const receiving = await this.#store.receive(target, run.first);
-      const onBlock = (block: number, checksum: number) => {
-        receiving.stored(block, checksum, reservation);
-        this.#stored(target, flight, block);
-      };
-      await cluster.mover.pull({ ...request, into: receiving.file, onBlock }).finally(() => receiving.close());
-    } finally {
-      reservation.release();
-    }
+  async #pull(target: FillTarget, flight: Flight, { blocks }: Peers, from: string): Promise<ForebayError | undefined> {
+    const failure = await blocks.pull(target, this.#absent(target, flight), { ...this.#how(target, flight), from });
+    if (failure === undefined) flight.from = from;
+    return failure;
+  }
+
+  #how(target: FillTarget, flight: Flight): { signal: AbortSignal; onStored: OnStored } {
+    return { signal: this.#stop.signal, onStored: (block) => this.#stored(target, flight, block) };
   }
 
   #stored(target: FillTarget, flight: Flight, block: number): void {
     this.listener?.received(target.id, rangeLength(blockRange(block, target.sizeBytes)));
     wake(flight, block);
-  }
-
-  async #reserve(bytes: number): Promise<Reservation> {
-    const reservation = await this.#store.reserve(bytes);
-    if (reservation === undefined) throw new ForebayError('diskFull', 'no space in the cache may be evicted');
-    return reservation;
-  }
-
-  async #fill(target: FillTarget, flight: Flight, run: Run): Promise<void> {
-    const { volume, key, etag } = target.fact;
-    const range = blocksRange({ first: run.first, count: run.end - run.first }, target.sizeBytes);
-    const small = target.sizeBytes < smallContentMaxBytes;
-    const reservation = await this.#reserve(small ? smallFootprintBytes(target.sizeBytes) : rangeLength(range));
-    const begunMs = this.#clock.boottimeMs();
-    try {
-      this.#emit({ kind: 'fill.begun', volume, key, ...range });
-      const stream = await target.source.origin.get(key, { etag, range, signal: this.#stop.signal });
-      if (small) await this.#fillSmall(target, stream, reservation);
-      else await this.#fillBlocks(target, { flight, run, stream, reservation });
-      this.#emit({ kind: 'fill.done', volume, key, bytes: rangeLength(range), ms: this.#clock.boottimeMs() - begunMs });
-    } finally {
-      reservation.release();
-    }
-  }
-
-  async #fillSmall(target: FillTarget, stream: AsyncIterable<Uint8Array>, reservation: Reservation): Promise<void> {
-    const bytes = Buffer.allocUnsafeSlow(target.sizeBytes);
-    let length = 0;
-    for await (const slice of stream) {
-      checkRoom(length + slice.length, target.sizeBytes);
-      bytes.set(slice, length);
-      length += slice.length;
-    }
-    checkWhole(length, target.sizeBytes);
-    await this.#store.putSmall(target, bytes, reservation);
-  }
-
-  async #fillBlocks(
-    target: FillTarget,
-    fill: { flight: Flight; run: Run; stream: AsyncIterable<Uint8Array>; reservation: Reservation },
-  ): Promise<void> {
-    const { flight, run, stream, reservation } = fill;
-    const pending = new Set<Promise<void>>();
-    const failures: unknown[] = [];
-    const put = (block: number, bytes: Buffer) => {
-      const done: Promise<void> = this.#store
-        .putBlock(target, block, bytes, reservation)
-        .then(() => {
-          this.#buffers.give(bytes);
-          this.#stored(target, flight, block);
-        })
-        .catch((error: unknown) => void failures.push(error))
-        .finally(() => pending.delete(done));
-      pending.add(done);
-    };
-    let block = run.first;
-    let buffer: Buffer | undefined;
-    let filled = 0;
-    try {
-      for await (const slice of stream) {
-        for (let at = 0; at < slice.length; ) {
-          checkRoom(block, run.end - 1);
-          buffer ??= this.#buffers.take(rangeLength(blockRange(block, target.sizeBytes)));
-          const taken = Math.min(slice.length - at, buffer.length - filled);
-          copyInto(buffer, filled, slice, at, taken);
-          at += taken;
-          filled += taken;
-          if (filled < buffer.length) continue;
-          put(block, buffer);
-          block += 1;
-          buffer = undefined;
-          filled = 0;
-          while (pending.size >= fillBuffersMax) await Promise.race(pending);
-          if (failures.length > 0) throw failures[0];
-        }
-      }
-      checkWhole(block, run.end);
-    } finally {
-      await Promise.all(pending);
-      if (buffer !== undefined) this.#buffers.give(buffer);
-    }
-    if (failures.length > 0) throw failures[0];
+    const nowMs = this.#clock.boottimeMs();
+    if (this.#peers === undefined || flight.via !== undefined || nowMs - flight.toldMs < goingEveryMs) return;
+    flight.toldMs = nowMs;
+    this.#peers.locator.going({ content: target.id, chunk: chunkOf(target, flight) });
   }
 }
 
-/** `TypedArray.set` into shared memory copies word by word; this is a memcpy. */
-function copyInto(target: Buffer, at: number, source: Uint8Array, start: number, length: number): void {
-  const bytes = Buffer.isBuffer(source) ? source : Buffer.from(source.buffer, source.byteOffset, source.byteLength);
-  bytes.copy(target, at, start, start + length);
-}
-
-function chunkOf(target: ContentShape, { first }: Run): number {
+function chunkOf(target: ContentShape, { first }: BlockRun): number {
   return Math.floor(first / (target.chunkSizeBytes / BLOCK_SIZE_BYTES));
 }
 
-function stored(flight: Flight, block: number): Promise<void> {
-  return new Promise<void>((resolve, reject) => flight.waiters.push({ block, resolve, reject }));
+function stored(flight: Flight, block: number, isPeer = false): Promise<void> {
+  return new Promise<void>((resolve, reject) => flight.waiters.push({ block, isPeer, resolve, reject }));
 }
 
-const BLAME = {
-  peerUnreachable: 'unreachable',
-  peerRefused: 'unreachable',
-  peerTimeout: 'timeout',
-  peerCorrupt: 'corrupt',
-  notHeld: 'notHeld',
-  overloaded: 'overloaded',
-  shuttingDown: 'unreachable',
-} as const satisfies Partial<Record<ErrorCode, FailureReason>>;
-const PEER_ERRORS = Object.keys(BLAME) as (keyof typeof BLAME)[];
-
-/** What a failed pull says of its holder. */
-export function blameOf(error: ForebayError): (typeof BLAME)[keyof typeof BLAME] {
-  return BLAME[error.code as keyof typeof BLAME];
+/** Peers that pull from here look elsewhere: among them may be the one that is to bring the chunk. */
+function letPeersGo(flight: Flight): void {
+  const peers = flight.waiters.filter(({ isPeer }) => isPeer);
+  flight.waiters = flight.waiters.filter(({ isPeer }) => !isPeer);
+  for (const { reject } of peers) reject(new ForebayError('notHeld', 'this node cannot reach the origin'));
 }
 
 /** Lets go those who wait for a block that was stored. */
@@ -448,15 +429,6 @@ function wake(flight: Flight, block: number): void {
   if (ready.length === 0) return;
   flight.waiters = flight.waiters.filter((waiter) => waiter.block !== block);
   for (const waiter of ready) waiter.resolve();
-}
-
-function checkRoom(reached: number, limit: number): void {
-  if (reached > limit) throw new ForebayError('originTruncated', 'the origin returned more bytes than were asked for');
-}
-
-function checkWhole(reached: number, wanted: number): void {
-  assert(reached <= wanted, 'a fill stays in its range');
-  if (reached < wanted) throw new ForebayError('originTruncated', 'the origin returned fewer bytes than it promised');
 }
 
 /** What a disk refuses, the reader gets round the store. */

@@ -10,9 +10,10 @@ import { countOf, fieldsOf, itemsOf, textOf } from '../cluster/chunk-wire.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { slotOfDirectory } from '../cluster/slot.ts';
 import { ERRORS, type ErrorCode, ForebayError, isForebayError } from '../core/errors.ts';
-import { headCallMs, ownerRetryMs, writtenPatienceMs } from '../core/limits.ts';
+import { headCallMs, ownerHelloMs, ownerPatienceMs, ownerRetryMs, writtenPatienceMs } from '../core/limits.ts';
 import type { ObjectVersion } from '../core/object.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
+import type { Detours } from './detours.ts';
 import type { VolumeSource } from './volume-source.ts';
 
 /** What the owner says: the version, or that there is none, as of `ageMs` ago at most. */
@@ -21,16 +22,34 @@ export interface OwnerAnswer {
   readonly ageMs: number;
 }
 
-/** How an owner finds the current version, without asking further. */
-export type LocalHead = (volume: string, key: string, signal: AbortSignal) => Promise<OwnerAnswer>;
+/** How an owner finds the current version, without asking further. `not`: an ETag that is known to be replaced. */
+export type LocalHead = (
+  volume: string,
+  key: string,
+  options: { not?: string; signal: AbortSignal },
+) => Promise<OwnerAnswer>;
+
+export interface HeadsParts {
+  readonly head: LocalHead;
+  readonly written: (volume: string, key: string) => void;
+  readonly detours: Detours;
+  readonly source: (volume: string) => VolumeSource;
+}
 
 export class Heads {
   readonly #cluster: Cluster;
+  readonly #detours: Detours;
   #ownedSinceMs = Number.NEGATIVE_INFINITY;
 
-  constructor(cluster: Cluster, parts: { head: LocalHead; written: (volume: string, key: string) => void }) {
+  constructor(cluster: Cluster, parts: HeadsParts) {
     this.#cluster = cluster;
+    this.#detours = parts.detours;
     cluster.handle('head', (_from, message, signal) => this.#answer(message, parts.head, signal));
+    cluster.handle('head.origin', (_from, { volume, key }) => {
+      const source = parts.source(textOf(volume));
+      const head = () => source.origin.head(textOf(key));
+      return parts.detours.serve(source.volume.name, async () => answerOf({ version: await head(), ageMs: 0 }));
+    });
     cluster.handle('head.written', (_from, message) => {
       for (const item of itemsOf(message)) {
         const { volume, key } = fieldsOf(item);
@@ -49,21 +68,47 @@ export class Heads {
     return checkedMs >= this.#ownedSinceMs && this.#isOwner(source.volume.name, key) && this.#cluster.mayAct();
   }
 
-  /** The owner's answer; `undefined` when this node is to ask the origin: it is the owner, or the owner cannot be asked. */
-  async ask(source: VolumeSource, key: string): Promise<OwnerAnswer | undefined> {
+  /** `not`: an ETag that the origin refused. The owner's answer; `undefined` when this node is to ask the origin: it is the owner, or the owner cannot be asked. */
+  async ask(source: VolumeSource, key: string, not?: string): Promise<OwnerAnswer | undefined> {
     const volume = source.volume.name;
     const owner = this.#owner(volume, key);
     if (owner === undefined || owner === this.#cluster.self) return undefined;
     try {
-      const answer = fieldsOf(
-        await this.#cluster.call(owner, { type: 'head', volume, key }, { deadlineMs: headCallMs }),
-      );
+      const answer = await this.#unlessSilent(owner, { type: 'head', volume, key, not });
       return { version: versionFromWire(key, answer), ageMs: countOf(answer['ageMs']) };
     } catch (error) {
       if (!isForebayError(error)) throw error;
       if (isForebayError(error, ...OWNER_ERRORS)) return undefined;
       throw error;
     }
+  }
+
+  /** An owner that takes long may wait for the origin; one that does not even say hello is not waited for. */
+  async #unlessSilent(owner: string, message: PeerMessage): Promise<Fields> {
+    const { clock } = this.#cluster;
+    const over = new AbortController();
+    const asked = this.#cluster.call(owner, message, { deadlineMs: headCallMs, signal: over.signal });
+    const isSilent = async (): Promise<never> => {
+      for (;;) {
+        await clock.sleep(ownerPatienceMs, over.signal);
+        await this.#cluster.call(owner, { type: 'hello' }, { deadlineMs: ownerHelloMs, signal: over.signal });
+      }
+    };
+    try {
+      return fieldsOf(await Promise.race([asked, isSilent()]));
+    } finally {
+      over.abort(new ForebayError('peerTimeout', `${owner} is not waited for any longer`));
+      asked.catch(() => undefined);
+    }
+  }
+
+  /** What the origin has, asked by this node, or, where it cannot reach the origin, by another. Rejects as `Origin.head`. */
+  async askOrigin({ volume, origin }: VolumeSource, key: string): Promise<ObjectVersion | undefined> {
+    return this.#detours.origin(volume.name, () => origin.head(key), {
+      kind: 'head',
+      message: { type: 'head.origin', volume: volume.name, key },
+      read: (answer) => versionFromWire(key, fieldsOf(answer)),
+    });
   }
 
   /**
@@ -104,10 +149,14 @@ export class Heads {
     const key = textOf(message['key']);
     if (!this.#isOwner(volume, key) || !this.#cluster.mayAct())
       throw new ForebayError('notHeld', `${this.#cluster.self} is not the owner of ${volume}/${key}`);
-    const { version, ageMs } = await head(volume, key, signal);
-    const age = { ageMs: Math.ceil(Math.min(ageMs, Number.MAX_SAFE_INTEGER)) };
-    return version === undefined ? age : { ...versionToWire(version), ...age };
+    const { not } = message;
+    return answerOf(await head(volume, key, { signal, ...(typeof not === 'string' && { not }) }));
   }
+}
+
+function answerOf({ version, ageMs }: OwnerAnswer): Json {
+  const age = { ageMs: Math.ceil(Math.min(ageMs, Number.MAX_SAFE_INTEGER)) };
+  return version === undefined ? age : { ...versionToWire(version), ...age };
 }
 
 /** The owner cannot help: this node asks the origin itself. A throttled origin is not asked by everyone in turn. */

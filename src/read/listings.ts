@@ -5,11 +5,16 @@ import { isForebayError } from '../core/errors.ts';
 import { originContentId } from '../core/ids.ts';
 import { listingNeverMs, listingsMax } from '../core/limits.ts';
 import type { Clock } from '../io/io.ts';
-import type { ListPage } from '../origin/origin.ts';
+import type { ListOptions, ListPage } from '../origin/origin.ts';
 import { contentDoorEtag } from '../store/fact-record.ts';
 import type { Listing, ListRequest } from './reader.ts';
 import { Recent } from './recent.ts';
 import type { VolumeSource } from './volume-source.ts';
+
+/** In a cluster: asks the origin, where this node cannot reach it by another. */
+export interface ListingPeers {
+  list(source: VolumeSource, options: ListOptions): Promise<ListPage>;
+}
 
 interface Page {
   readonly sentMs: number;
@@ -21,13 +26,18 @@ export class Listings {
   readonly #pages = new Recent<string, Page>(listingsMax);
   readonly #asks = new Map<string, { readonly sentMs: number; readonly answer: Promise<Page> }>();
 
-  constructor(options: { clock: Clock }) {
+  readonly #peers: ListingPeers | undefined;
+
+  constructor(options: { clock: Clock; peers?: ListingPeers | undefined }) {
     this.#clock = options.clock;
+    this.#peers = options.peers;
   }
 
   async list(source: VolumeSource, request: ListRequest, signal?: AbortSignal): Promise<Listing> {
     const { revalidateMs, staleIfErrorMs } = source.volume;
-    const countsMs = revalidateMs === Number.POSITIVE_INFINITY ? listingNeverMs : revalidateMs;
+    let countsMs = revalidateMs === Number.POSITIVE_INFINITY ? listingNeverMs : revalidateMs;
+    // Another node may have written meanwhile: no page of before this question counts.
+    if (this.#peers !== undefined && source.volume.write) countsMs = -1;
     const name = `${request.volume}\0${JSON.stringify([request.prefix, request.delimiter ?? null, request.after ?? null, request.limit])}`;
     const known = this.#pages.get(name);
     const nowMs = this.#clock.boottimeMs();
@@ -67,7 +77,8 @@ export class Listings {
       ...(delimiter === undefined ? {} : { delimiter }),
       ...(after === undefined ? {} : { after }),
     };
-    const answer = source.origin.list(options).then((page) => ({ sentMs, page }));
+    const asked = this.#peers === undefined ? source.origin.list(options) : this.#peers.list(source, options);
+    const answer = asked.then((page) => ({ sentMs, page }));
     const running = { sentMs, answer };
     this.#asks.set(ask.name, running);
     const isCurrent = () => this.#asks.get(ask.name) === running;

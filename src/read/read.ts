@@ -4,19 +4,26 @@
  * A GET in three steps: which version is current (`versions.ts`), which of its blocks are here (`store/`), and the origin for
  * those that are not, each once (`fills.ts`). What is opened stays the version that it was opened as (S-1).
  */
+
 import { BroadcastDealer } from '../cluster/broadcast-dealer.ts';
 import { BroadcastMember } from '../cluster/broadcast-member.ts';
+import type { ChunkRef } from '../cluster/chunk-ref.ts';
 import { blockCount } from '../core/chunk.ts';
 import { ForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { bypassesMax } from '../core/limits.ts';
+import { bypassesMax, explainChunksMax } from '../core/limits.ts';
 import type { ObjectFact } from '../core/object.ts';
 import { type Clock, DiskError, type Random } from '../io/io.ts';
+import type { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Store } from '../store/store.ts';
 import { Broadcasts } from './broadcasts.ts';
+import { ChunkRound } from './chunk-round.ts';
+import { Detours } from './detours.ts';
+import type { FillTarget } from './fill-target.ts';
 import { type FillPeers, Fills } from './fills.ts';
 import { Heads } from './heads.ts';
+import { ListingRound } from './listing-round.ts';
 import { Listings } from './listings.ts';
 import { EMPTY, Opened, type OpenedParts } from './opened.ts';
 import { OpenedHot } from './opened-hot.ts';
@@ -47,6 +54,8 @@ export interface ReaderOptions {
   readonly emit: Emit;
   /** Fills under way at once; each takes up to `fillBuffersMax` MiB and what the origin's client buffers. */
   readonly fillsMax: number;
+  /** What may be filled from origins; absent: without bound. */
+  readonly originBudget?: Budget;
   /** Absent for a node alone. */
   readonly peers?: FillPeers;
 }
@@ -69,15 +78,22 @@ export class ReadThrough implements Reader {
     const { store, clock, emit } = options;
     this.#options = options;
     const { peers } = options;
+    const detours = peers && new Detours({ cluster: peers.cluster, random: options.random });
+    const source = (volume: string) => this.#source(volume);
     this.#heads =
       peers &&
+      detours &&
       new Heads(peers.cluster, {
-        head: (volume, key, signal) => this.#versions.headFor(this.#source(volume), key, signal),
+        head: (volume, key, asked) => this.#versions.headFor(this.#source(volume), key, asked),
         written: (volume, key) => this.#written(volume, key),
+        detours,
+        source,
       });
     this.#versions = new Versions({ store, clock, emit, heads: this.#heads });
-    this.#listings = new Listings({ clock });
-    this.#fills = new Fills({ store, clock, emit, flightsMax: options.fillsMax, peers });
+    const rounds = peers && detours && new ListingRound(peers.cluster, { detours, source });
+    this.#listings = new Listings({ clock, peers: rounds });
+    this.#fills = new Fills({ store, clock, emit, flightsMax: options.fillsMax, peers, budget: options.originBudget });
+    if (peers && detours) this.#takeRounds(peers, detours);
     this.#warmNodes = peers && new WarmNodes(peers.cluster, (selection, how) => this.#warmHere(selection, how));
     this.#broadcasts = peers && this.#startBroadcasts(peers, options);
     this.#parts = {
@@ -88,7 +104,7 @@ export class ReadThrough implements Reader {
       bypasses: new Slots(bypassesMax),
       clock,
       emit,
-      changed: (fact) => this.#changed(fact),
+      changed: (fact) => this.#versions.refused(fact),
     };
   }
 
@@ -141,6 +157,15 @@ export class ReadThrough implements Reader {
     });
     this.#fills.listener = broadcasts;
     return broadcasts;
+  }
+
+  /** Chunks go round by a peer that cannot reach the origin, or by another where this node cannot. */
+  #takeRounds({ cluster }: FillPeers, detours: Detours): void {
+    this.#fills.detours = new ChunkRound(cluster, {
+      detours,
+      fills: this.#fills,
+      open: (volume, key, signal) => this.open(volume, key, signal),
+    });
   }
 
   /** For peers that pull from here: a block that is on its way. */
@@ -242,6 +267,7 @@ export class ReadThrough implements Reader {
       steps.push({ source: 'memory', result: inMemory ? 'whole' : 'absent', bytes: inMemory ? sizeBytes : 0, ms: 0 });
       const blocks = blockCount(sizeBytes);
       steps.push({ source: 'file', result: `${state.state} (${blocks} blocks)`, bytes: state.presentBytes, ms: 0 });
+      steps.push(...(await this.#explainPeers(opened.target)));
       const missing = sizeBytes - state.presentBytes;
       steps.push({
         source: 'origin-get',
@@ -255,6 +281,25 @@ export class ReadThrough implements Reader {
     }
   }
 
+  async #explainPeers(target: FillTarget): Promise<ExplainStep[]> {
+    const { peers, store, clock } = this.#options;
+    if (peers === undefined) return [];
+    const here = new Set(store.wholeChunksOf(target.id));
+    const chunks = Math.ceil(target.sizeBytes / target.chunkSizeBytes);
+    const refs: ChunkRef[] = [];
+    for (let chunk = 0; chunk < chunks && refs.length < explainChunksMax; chunk += 1)
+      if (!here.has(chunk)) refs.push({ content: target.id, chunk });
+    if (refs.length === 0) return [];
+    const begunMs = clock.boottimeMs();
+    const counts = await peers.locator.holders(refs);
+    const ms = clock.boottimeMs() - begunMs;
+    const told = Array.from(counts, ([node, count]): ExplainStep => {
+      const result = `${node} has or gets ${count} of ${refs.length} chunks that are absent here`;
+      return { source: 'peer', result, bytes: Math.min(count * target.chunkSizeBytes, target.sizeBytes), ms };
+    });
+    return told.length > 0 ? told : [{ source: 'peer', result: 'no peer has what is absent here', bytes: 0, ms }];
+  }
+
   /** Stops fills; openings that wait for one fail with shuttingDown. */
   async close(): Promise<void> {
     this.#fills.close();
@@ -264,12 +309,6 @@ export class ReadThrough implements Reader {
     const source = this.#options.volumes.get(volume);
     if (source === undefined) throw new ForebayError('noSuchBucket', `there is no volume ${JSON.stringify(volume)}`);
     return source;
-  }
-
-  /** The origin refused the version: another is current. */
-  #changed(fact: ObjectFact): void {
-    const known = this.#options.store.fact(fact.volume, fact.key);
-    if (known?.content === fact.content) this.#versions.forget(fact.volume, fact.key);
   }
 
   async #checkOne(volume: string, key: string, options: { verify: boolean }): Promise<ObjectState | undefined> {

@@ -77,7 +77,7 @@ export interface NodeProgress {
 
 /** One source that was or would be tried for an object, for `explain`. */
 export interface ExplainStep {
-  readonly source: 'fact' | 'origin-head' | 'memory' | 'file' | 'origin-get';
+  readonly source: 'fact' | 'origin-head' | 'memory' | 'file' | 'peer' | 'origin-get';
   readonly result: string;
   readonly bytes: number;
   readonly ms: number;

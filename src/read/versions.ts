@@ -40,6 +40,8 @@ export class Versions {
   readonly #asks = new Map<string, Ask>();
   /** Keys that the origin does not have → when it was asked. */
   readonly #absences = new Recent<string, number>(absencesMax);
+  /** Keys → the version that the origin, asked for its bytes, said is not current: the key's owner is told with the next question. */
+  readonly #refused = new Recent<string, string>(absencesMax);
   /** Facts asked for before this are of an earlier life. */
   readonly #startedMs: number;
   readonly #heads: Heads | undefined;
@@ -99,10 +101,19 @@ export class Versions {
 
   /**
    * For a peer: the current version, or that there is none, and how old this knowledge was when the question came. What was
-   * learned after that has no age: the peer counts from when it sent its question.
+   * learned after that has no age: the peer counts from when it sent its question. `not`: a version that it knows to be
+   * replaced.
    */
-  async headFor(source: VolumeSource, key: string, signal: AbortSignal): Promise<OwnerAnswer> {
+  async headFor(
+    source: VolumeSource,
+    key: string,
+    options: { not?: string; signal: AbortSignal },
+  ): Promise<OwnerAnswer> {
+    const { not, signal } = options;
     const cameMs = this.#clock.boottimeMs();
+    // The peer was refused the version by the origin: what is remembered or being asked here may be of before.
+    if (not !== undefined && (this.#store.fact(source.volume.name, key)?.etag ?? not) === not)
+      this.written(source.volume.name, key);
     const ageOf = (checkedMs: number): number => Math.max(0, cameMs - checkedMs);
     try {
       const { fact } = await this.current(source, key, signal);
@@ -120,6 +131,13 @@ export class Versions {
     if (ask !== undefined) ask.outdated = true;
     this.#asks.delete(name);
     this.#absences.delete(name);
+    this.forget(volume, key);
+  }
+
+  /** The origin refused to give bytes of this version: another is current. */
+  refused({ volume, key, content, etag }: ObjectFact): void {
+    if (this.#store.fact(volume, key)?.content !== content) return;
+    this.#refused.set(askName(volume, key), etag);
     this.forget(volume, key);
   }
 
@@ -159,11 +177,15 @@ export class Versions {
     }
   }
 
-  /** The question under way where it was sent late enough; else a new one, when that one is done. */
+  /**
+   * The question under way where it was sent late enough; else a new one, when that one is done. Of a write through another
+   * node since then only the owner of the key hears: elsewhere an older question is not joined.
+   */
   async #ask(source: VolumeSource, key: string, begunMs: number): Promise<Ask> {
     const name = askName(source.volume.name, key);
     for (let ask = this.#asks.get(name); ask !== undefined; ask = this.#asks.get(name)) {
-      if (begunMs - ask.sentMs <= source.volume.revalidateMs) return ask;
+      const maySettle = this.#heads?.maySettle(source, key, ask.sentMs) !== false;
+      if (ask.sentMs >= begunMs || (maySettle && begunMs - ask.sentMs <= source.volume.revalidateMs)) return ask;
       await ask.answer.catch(() => undefined);
     }
     const ask: Ask = { sentMs: this.#clock.boottimeMs(), outdated: false, answer: this.#head(source, key, () => ask) };
@@ -177,14 +199,22 @@ export class Versions {
 
   async #head(source: VolumeSource, key: string, self: () => Ask): Promise<Answer> {
     const { volume, origin } = source;
-    const owner = await this.#heads?.ask(source, key);
-    if (owner !== undefined) return this.#heard(source, key, owner, self());
+    const name = askName(volume.name, key);
+    const refused = this.#refused.get(name);
+    const owner = await this.#heads?.ask(source, key, refused);
+    const stale = owner !== undefined && owner.ageMs > countsMs(source, owner.version);
+    const isRefused = refused !== undefined && owner?.version?.etag === refused;
+    const isAway = (this.#away.get(volume.name) ?? 0) > this.#clock.boottimeMs();
+    if (owner !== undefined && !isRefused && (!stale || isAway)) return this.#heard(source, key, owner, self());
     let version: ObjectVersion | undefined;
     try {
-      version = await origin.head(key);
+      const asked = this.#heads === undefined ? origin.head(key) : this.#heads.askOrigin(source, key);
+      // The owner does not reach the origin; this node may.
+      version = await (stale ? this.#orDeadline(asked) : asked);
     } catch (error) {
       this.#failed(volume.name, error);
-      throw error;
+      if (owner === undefined || isRefused) throw error;
+      return this.#heard(source, key, owner, self());
     }
     if (this.#away.delete(volume.name)) this.#emit({ kind: 'origin.back', volume: volume.name });
     return this.#heard(source, key, { version, ageMs: 0 }, self());
@@ -192,6 +222,7 @@ export class Versions {
 
   #heard(source: VolumeSource, key: string, { version, ageMs }: OwnerAnswer, ask: Ask): Answer {
     const checkedMs = ask.sentMs - ageMs;
+    this.#refused.delete(askName(source.volume.name, key));
     const fact = ask.outdated
       ? version && factOf(source, version, checkedMs)
       : this.#learn(source, key, version, checkedMs);
@@ -234,7 +265,7 @@ export class Versions {
   }
 
   /** With a fact at hand, a slow origin is as good as one that is away. The question goes on, and its answer is kept. */
-  async #orDeadline(asked: Promise<Answer>): Promise<Answer> {
+  async #orDeadline<T>(asked: Promise<T>): Promise<T> {
     const stop = new AbortController();
     const deadline = this.#clock.sleep(revalidateDeadlineMs, stop.signal).then(() => {
       throw new ForebayError('originUnavailable', `the origin did not answer within ${revalidateDeadlineMs} ms`);
@@ -250,8 +281,8 @@ export class Versions {
 }
 
 /** For how long a fact, or the knowledge that there is no object, counts. */
-function countsMs({ volume: { revalidateMs } }: VolumeSource, fact: ObjectFact | undefined): number {
-  return fact === undefined && revalidateMs === Number.POSITIVE_INFINITY ? absenceNeverMs : revalidateMs;
+function countsMs({ volume: { revalidateMs } }: VolumeSource, version: ObjectVersion | undefined): number {
+  return version === undefined && revalidateMs === Number.POSITIVE_INFINITY ? absenceNeverMs : revalidateMs;
 }
 
 function factOf(source: VolumeSource, version: ObjectVersion, checkedMs: number): ObjectFact {

@@ -1,5 +1,6 @@
 /** Brings the selected objects here whole, a few at a time, and says how far it is. */
-import { warmObjectsMax, warmProgressMs } from '../core/limits.ts';
+import { isForebayError } from '../core/errors.ts';
+import { reopenMax, warmObjectsMax, warmProgressMs } from '../core/limits.ts';
 import type { Clock } from '../io/io.ts';
 import type { Store } from '../store/store.ts';
 import { layOut } from './lay-out.ts';
@@ -79,19 +80,29 @@ async function bringOne(
 ): Promise<void> {
   const { totals, signal, to } = options;
   let counted = 0;
-  try {
+  let listed = object.listedBytes ?? 0;
+  /** One version; false when it was replaced at the origin meanwhile. */
+  const bring = async (isLast: boolean): Promise<boolean> => {
     const opened = await parts.open(object.key, signal);
     try {
-      totals.bytes += opened.fact.sizeBytes - (object.listedBytes ?? 0);
+      totals.bytes += opened.fact.sizeBytes - listed;
+      listed = opened.fact.sizeBytes;
       for await (const present of opened.fillWhole(signal)) {
         totals.bytesDone += present - counted;
         counted = present;
       }
       if (to !== undefined) await layOut(parts.store, opened, { to, signal });
       totals.bytesDone += opened.fact.sizeBytes - counted;
+      return true;
+    } catch (error) {
+      if (isLast || !isForebayError(error, 'versionChanged')) throw error;
+      return false;
     } finally {
       opened.close();
     }
+  };
+  try {
+    for (let attempt = 0; !(await bring(attempt === reopenMax)); attempt += 1);
   } catch (error) {
     if (signal.aborted) return;
     totals.failed.push({ key: object.key, message: error instanceof Error ? error.message : String(error) });

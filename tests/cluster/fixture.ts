@@ -29,12 +29,14 @@ export interface Fixture {
   readonly endpoint: string;
   readonly directory: string;
   readonly secretFile: string;
+  /** What the file holds. */
+  readonly secret: string;
   /** Work for the end of the test, after the nodes have ended and before the directory goes; last first. */
   readonly defer: (work: () => void | Promise<void>) => void;
   /** Starts a node; it is stopped when the test ends, and has to end in good order then. */
-  start(name: string, settings?: StartSettings): Promise<ClusterNode>;
+  readonly start: (name: string, settings?: StartSettings) => Promise<ClusterNode>;
   /** Starts nodes at once and waits until each sees all. */
-  startAll(names: readonly string[], settings?: StartSettings): Promise<ClusterNode[]>;
+  readonly startAll: (names: readonly string[], settings?: StartSettings) => Promise<ClusterNode[]>;
 }
 
 export async function fixture(
@@ -73,6 +75,7 @@ export async function fixture(
     endpoint,
     directory,
     secretFile,
+    secret: SECRET,
     defer: (work) => stack.defer(work),
     async start(name, settings = {}) {
       const own = settings.directory ?? join(directory, name);

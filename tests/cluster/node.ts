@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Child } from '../../bench/child.ts';
 import { firstWrong } from '../../bench/pattern.ts';
 import type { NodeStatus } from '../../src/front/admin/node-status.ts';
-import type { WarmProgress } from '../../src/read/reader.ts';
+import type { ObjectState, WarmProgress } from '../../src/read/reader.ts';
 
 export type Setting = string | number | boolean;
 export type Settings = Readonly<Record<string, Setting>>;
@@ -110,13 +110,17 @@ export class ClusterNode {
       log.text += piece;
     });
     const timer = setTimeout(() => child.process.kill('SIGKILL'), START_MS);
+    const said: string[] = [];
     try {
       for await (const line of createInterface({ input: child.process.stdout as NodeJS.ReadableStream })) {
-        if (!line.startsWith('{"ready":true')) continue;
+        if (!line.startsWith('{"ready":true')) {
+          said.push(line);
+          continue;
+        }
         child.process.stdout?.resume();
         return new ClusterNode(options, { child, ready: JSON.parse(line) as Ready, log });
       }
-      throw new NodeRefused(name, await child.ended(), log.text);
+      throw new NodeRefused(name, await child.ended(), [...said, log.text].join('\n'));
     } finally {
       clearTimeout(timer);
     }
@@ -230,6 +234,13 @@ export class ClusterNode {
     }
     assert.ok(isDone && last, `${this.name}: the warm came to its end`);
     return last;
+  }
+
+  /** What is here of an object. */
+  async check(volume: string, key: string): Promise<ObjectState> {
+    const response = await this.post('/v1/check', { volume, key });
+    const [first] = (await response.text()).split('\n');
+    return JSON.parse(first as string) as ObjectState;
   }
 
   async status(): Promise<NodeStatus> {

@@ -144,6 +144,8 @@ export function coordinatorFaultCases(on: On): void {
     const other = await under.open();
     await put(other, 'a', 'before');
     const created = await put(other, 'b', '');
+    // what a first transaction needs is there, so that the next ones are sent at once
+    await put(coordinator, 'c', '');
     line.loseAnswers();
     const settling = Promise.all([
       coordinator.transaction({

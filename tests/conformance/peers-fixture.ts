@@ -10,9 +10,9 @@ import type { BlockRequest, BlockRun, PeerOptions, PeerService, PeerTransport, P
 
 export interface PeersUnderTest {
   /** Starts a node of the cluster `test` with one secret; what `options` says comes instead. It is closed after the case. */
-  start(node: string, service: PeerService, options?: Partial<PeerOptions>): Promise<PeerTransport>;
+  readonly start: (node: string, service: PeerService, options?: Partial<PeerOptions>) => Promise<PeerTransport>;
   /** A file with these bytes at its start. */
-  fileOf(bytes: Uint8Array): Promise<File>;
+  readonly fileOf: (bytes: Uint8Array) => Promise<File>;
 }
 
 export type PeersFactory = (t: TestContext, body: (under: PeersUnderTest) => Promise<void>) => Promise<void>;
@@ -49,6 +49,15 @@ export function checksumsOf(bytes: Uint8Array, { first, count, sizeBytes }: Omit
 export class Releases {
   given = 0;
   released = 0;
+  #released: (() => void) | undefined;
+
+  /** Resolves once all runs are back: a holder may hear later than the asker that the last byte is gone. */
+  async all(): Promise<void> {
+    while (this.released < this.given)
+      await new Promise<void>((resolve) => {
+        this.#released = resolve;
+      });
+  }
 
   run(run: Omit<BlockRun, 'release'>): BlockRun {
     this.given++;
@@ -59,6 +68,7 @@ export class Releases {
         assert.ok(held, 'a run is released once');
         held = false;
         this.released++;
+        this.#released?.();
       },
     };
   }
@@ -78,10 +88,11 @@ export const noCalls: PeerService['call'] = async () => {
 export function caller(call: PeerService['call'] = noCalls): PeerService {
   return {
     call,
-    // biome-ignore lint/correctness/useYield: a holder of nothing
-    async *blocks() {
-      throw new ForebayError('notHeld', 'this node holds nothing');
-    },
+    blocks: () => ({
+      [Symbol.asyncIterator]: () => ({
+        next: () => Promise.reject(new ForebayError('notHeld', 'this node holds nothing')),
+      }),
+    }),
   };
 }
 

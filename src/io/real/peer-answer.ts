@@ -2,7 +2,7 @@
  * Reads the answer to a data request, whoever receives its bytes: a puller's thread or Node's streams. `need` says what
  * comes next, and one of the `take` methods takes it. What is wrong with the answer becomes `failed`, never an exception.
  */
-import { blockRange } from '../../core/chunk.ts';
+import { blockRange, blocksRange } from '../../core/chunk.ts';
 import { peerErrorMaxBytes, peerFrameBlocksMax } from '../../core/limits.ts';
 import type { BlockRequest } from '../peers.ts';
 import {
@@ -100,7 +100,7 @@ export class AnswerReader {
       return;
     }
     const payload = this.#payloadBytes(frame);
-    if (payload === undefined) {
+    if (payload === undefined || frame.chunkBytes !== this.#frameBytes(frame, payload)) {
       this.#corrupt('a frame names blocks that were not asked for');
       return;
     }
@@ -109,6 +109,12 @@ export class AnswerReader {
     this.#head = Buffer.from(bytes.subarray(at + CHUNK_LINE_BYTES));
     this.#state = 'payload';
     this.#need = { kind: 'bytes', length: payload + FRAME_MAC_BYTES };
+  }
+
+  /** What the chunk around a frame has to say. */
+  #frameBytes(frame: FrameHead, payload: number): number {
+    const blocks = frame.type === FRAME_BLOCKS ? blocksRange(frame, this.#request.sizeBytes) : { start: 0, end: 0 };
+    return FRAME_HEAD_BYTES + payload + FRAME_MAC_BYTES + blocks.end - blocks.start;
   }
 
   /** Length of a frame's payload; `undefined` where the frame cannot be. */

@@ -81,7 +81,7 @@ class DataServer {
 
   /** False when the connection cannot be used again. */
   async answer(head: string, encrypted: boolean): Promise<boolean> {
-    const request = head === 'tooLong' ? malformed('its head is too long') : parseDataRequest(head.slice(0, -4));
+    const request = head === '' ? malformed('its head is too long') : parseDataRequest(head.slice(0, -4));
     if ('malformed' in request) {
       // Control messages that came without TLS are worth a word of their own.
       const plain = !encrypted && !request.isData && /^[A-Z]+ \/v1\//.test(head);
@@ -133,6 +133,8 @@ class DataServer {
       if (!answer.isWhole) throw new ForebayError('internal', 'the service gave fewer blocks than were asked for');
       return true;
     } catch (error) {
+      // The asker has all that it asked for, whatever went wrong after that.
+      if (answer.isWhole && !this.#connection.destroyed) return true;
       if (this.#connection.destroyed || !this.#connection.writable) return false;
       const told = travelling(error);
       if (!answer.isBegun) this.#answerError(told, error instanceof ForebayError ? error.row.status : 500);

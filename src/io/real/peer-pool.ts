@@ -59,7 +59,7 @@ export class PeerPool<T extends Pooled> {
   forget(is: (peer: string) => boolean): void {
     for (const [peer, idle] of this.#idle) {
       if (!is(peer)) continue;
-      for (const connection of [...idle]) {
+      for (let connection = idle.at(-1); connection; connection = idle.at(-1)) {
         this.remove(peer, connection);
         connection.close();
       }

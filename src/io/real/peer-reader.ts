@@ -54,8 +54,8 @@ export class PeerReader {
     return true;
   }
 
-  /** A head with the empty line that ends it, one character per byte; `tooLong` beyond `maxBytes`. */
-  async head(maxBytes: number): Promise<string | 'tooLong' | undefined> {
+  /** A head with the empty line that ends it, one character per byte; empty where it is longer than `maxBytes`. */
+  async head(maxBytes: number): Promise<string | undefined> {
     for (let held = -1; ; ) {
       if (this.#heldBytes !== held) {
         held = this.#heldBytes;
@@ -66,7 +66,7 @@ export class PeerReader {
           this.#keep(joined.subarray(length));
           return joined.toString('latin1', 0, length);
         }
-        if (joined.length > maxBytes) return 'tooLong';
+        if (joined.length > maxBytes) return '';
         this.#keep(joined);
       }
       if (!(await this.#more()) && this.#heldBytes === held) return undefined;

@@ -10,7 +10,7 @@ import type { PeerEndpoint, PeerOptions } from '../peers.ts';
 import { keyNamed, signingKey } from './peer-secret.ts';
 
 /** What a TLS connection is for; control speaks HTTP. */
-export const DATA_PROTOCOL = 'forebay-data';
+const DATA_PROTOCOL = 'forebay-data';
 const CONTROL_PROTOCOL = 'http/1.1';
 
 const COMMON = {
@@ -29,8 +29,8 @@ export interface PeerTlsServer {
 export interface TlsServerOptions {
   readonly peer: PeerOptions;
   readonly handshakeMs: number;
-  onControl(connection: tls.TLSSocket, identity: string): void;
-  onData(connection: tls.TLSSocket): void;
+  readonly onControl: (connection: tls.TLSSocket, identity: string) => void;
+  readonly onData: (connection: tls.TLSSocket) => void;
 }
 
 /** The server's half; connections come from the shared port. */
@@ -101,7 +101,7 @@ export function connectTls(
   return socket;
 }
 
-export function secretRefused(node: string, cause?: unknown): ForebayError {
+function secretRefused(node: string, cause?: unknown): ForebayError {
   return new ForebayError(
     'peerRefused',
     `${node} and this node do not agree: they have another cluster secret, or another cluster name`,

@@ -26,7 +26,7 @@ export interface PullerTools {
   /** For heads, shared by all pulls of the thread. */
   readonly scratch: NativeBuffer;
   readonly blocks: BlockBuffers;
-  report(slot: number, block: PulledBlock): void;
+  report(job: PullerJob, block: PulledBlock): void;
 }
 
 /** What a pull waits for: its turn, its socket (to send or to receive), reports to settle, nothing any more. */
@@ -206,11 +206,11 @@ export class PullerJob {
     const checksum = this.#checksum;
     this.#checksum = 0;
     if (!this.#answer.takeBlock(checksum)) return;
-    const { fileFd, slot } = this.start;
+    const { fileFd } = this.start;
     if (fileFd < 0) {
       this.#block = undefined;
       this.#reported++;
-      this.#tools.report(slot, { block: need.block, checksum, bytes: from.bytes });
+      this.#tools.report(this, { block: need.block, checksum, bytes: from.bytes });
       return;
     }
     const wrote = this.#write(from, need);
@@ -220,7 +220,7 @@ export class PullerJob {
     }
     this.#letGo();
     this.#reported++;
-    this.#tools.report(slot, { block: need.block, checksum, bytes: undefined });
+    this.#tools.report(this, { block: need.block, checksum, bytes: undefined });
   }
 
   /** The control thread sees which pull is in a write, and ejects a disk that does not come back from it. */

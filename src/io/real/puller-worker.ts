@@ -26,6 +26,8 @@ const TURN_SHARED_BLOCKS = 1;
 /** How often sockets are looked at that have not woken the puller, for fewer bytes than it asked to be woken for. */
 const LOOK_MS = 250;
 const LOOK_MIN_MS = 20;
+/** News of blocks that come fast is gathered for this long: a message costs as much as receiving a tenth of a block. */
+const GATHER_MS = 2;
 /** A look that comes this late says that the process stood still, not the holders. */
 const LATE_MS = 1000;
 const EVENT_TOKEN = -1;
@@ -45,7 +47,9 @@ class Puller {
   /** Slots whose sockets are watched, and for what. */
   readonly #watched = new Map<number, 'read' | 'write'>();
   #ready = new Set<PullerJob>();
-  #blocks: PulledBlock[] = [];
+  /** Blocks that came and were not told, by their pulls, and since when. */
+  readonly #untold = new Map<PullerJob, PulledBlock[]>();
+  #untoldMs = 0;
   #heard = 0;
   #lookedMs = 0;
   #lookEveryMs = LOOK_MS;
@@ -58,7 +62,7 @@ class Puller {
       memory,
       scratch: sockets.allocate(peerHeadMaxBytes),
       blocks: new BlockBuffers(sockets, BLOCK_SIZE_BYTES),
-      report: (_slot, block) => this.#blocks.push(block),
+      report: (job, block) => this.#gather(job, block),
     };
     this.#pollFd = libc.pollCreate();
     libc.pollAdd(this.#pollFd, data.eventFd, { token: EVENT_TOKEN, for: 'read' });
@@ -76,6 +80,7 @@ class Puller {
       const round = this.#ready;
       this.#ready = new Set();
       const nowMs = this.#libc.boottimeMs();
+      if (this.#untold.size > 0 && nowMs - this.#untoldMs >= GATHER_MS) this.#tellAll();
       const blocksMax = round.size === 1 ? TURN_ALONE_BLOCKS : TURN_SHARED_BLOCKS;
       for (const job of round) this.#step(job, nowMs, blocksMax);
     }
@@ -112,7 +117,15 @@ class Puller {
   #step(job: PullerJob, nowMs: number, blocksMax: number): void {
     const next = job.step(nowMs, blocksMax);
     this.#goOn(job, next);
-    if (this.#blocks.length > 0 || job.end) this.#tell(job);
+    // Who waits for room waits for what these reports set off.
+    if (job.end || next === 'room') this.#tell(job);
+  }
+
+  #gather(job: PullerJob, block: PulledBlock): void {
+    if (this.#untold.size === 0) this.#untoldMs = this.#libc.boottimeMs();
+    const untold = this.#untold.get(job);
+    if (untold) untold.push(block);
+    else this.#untold.set(job, [block]);
   }
 
   #goOn(job: PullerJob, next: JobNext): void {
@@ -146,10 +159,16 @@ class Puller {
   }
 
   #tell(job: PullerJob): void {
-    const news: PullNews = { slot: job.start.slot, blocks: this.#blocks, over: job.end };
-    const moved = this.#blocks.flatMap(({ bytes }) => (bytes ? [bytes.buffer] : []));
-    this.#blocks = [];
+    const blocks = this.#untold.get(job) ?? [];
+    this.#untold.delete(job);
+    if (blocks.length === 0 && !job.end) return;
+    const news: PullNews = { slot: job.start.slot, blocks, over: job.end };
+    const moved = blocks.flatMap(({ bytes }) => (bytes ? [bytes.buffer] : []));
     parentPort?.postMessage(news, moved);
+  }
+
+  #tellAll(): void {
+    for (const job of this.#untold.keys()) this.#tell(job);
   }
 
   /** Ends pulls whose holders sent nothing for too long, after a look whether something lies there. */
@@ -170,7 +189,8 @@ class Puller {
     }
   }
 
-  #poll(timeoutMs: number): void {
+  /** False when nothing happened. */
+  #poll(timeoutMs: number): boolean {
     const count = this.#libc.pollWait(this.#pollFd, tokens, timeoutMs);
     for (let index = 0; index < count; index++) {
       const token = tokens[index] as number;
@@ -178,6 +198,7 @@ class Puller {
       if (token === EVENT_TOKEN) this.#libc.clearEvent(data.eventFd);
       else if (job && !this.#waitForRoom.has(job)) this.#ready.add(job);
     }
+    return count > 0;
   }
 
   /** Sleeps until there is something to do. */
@@ -187,9 +208,11 @@ class Puller {
       this.#lookedMs = this.#libc.boottimeMs();
       return;
     }
+    const timeoutMs = this.#untold.size > 0 ? GATHER_MS : Math.ceil(this.#lookEveryMs);
     Atomics.store(words, POLLING, 1);
-    this.#poll(Atomics.load(words, GIVEN) === this.#heard ? Math.ceil(this.#lookEveryMs) : 0);
+    const woken = this.#poll(Atomics.load(words, GIVEN) === this.#heard ? timeoutMs : 0);
     Atomics.store(words, POLLING, 0);
+    if (!woken) this.#tellAll();
   }
 }
 

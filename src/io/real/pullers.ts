@@ -331,7 +331,7 @@ export class Pullers implements Receiver {
       threads.map(async (thread) => {
         const ended = await thread.stop();
         // The descriptors of a puller that is left behind stay open: it may still use them.
-        for (const job of [...(this.#jobs.get(thread)?.values() ?? [])])
+        for (const job of this.#jobs.get(thread)?.values() ?? [])
           if (ended) this.#release(job, { kind: 'cancelled' });
           else job.over.resolve({ kind: 'cancelled' });
       }),

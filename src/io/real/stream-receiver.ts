@@ -27,16 +27,15 @@ class StreamConnection implements Pooled {
   readonly socket: Connection;
   readonly reader: PeerReader;
   used = false;
-  /** Its end takes it out of the pool. */
-  kept = false;
   /** Why it ended. */
   error: Error | undefined;
 
-  constructor(socket: Connection) {
+  constructor(socket: Connection, onClose: (connection: StreamConnection) => void) {
     this.socket = socket;
     socket.on('error', (error) => {
       this.error ??= error;
     });
+    socket.once('close', () => onClose(this));
     this.reader = new PeerReader(socket);
   }
 
@@ -78,7 +77,7 @@ export class StreamReceiver implements Receiver {
       );
       socket.setTimeout(0);
       connection.used = true;
-      if (reusable && connection.reader.heldBytes === 0) this.#keep(pool, name, connection);
+      if (reusable && connection.reader.heldBytes === 0 && !socket.destroyed) pool.put(name, connection);
       else socket.destroy();
       return failed;
     } catch (error) {
@@ -96,13 +95,8 @@ export class StreamReceiver implements Receiver {
     const socket = encrypted
       ? connectTls(pull.from, this.#options.peer, 'data')
       : connect({ host, port, noDelay: true, autoSelectFamily: true });
-    return new StreamConnection(socket);
-  }
-
-  #keep(pool: PeerPool<StreamConnection>, name: string, connection: StreamConnection): void {
-    if (!connection.kept) connection.socket.once('close', () => pool.remove(name, connection));
-    connection.kept = true;
-    if (!connection.socket.destroyed) pool.put(name, connection);
+    const pool = encrypted ? this.#pools.tls : this.#pools.plain;
+    return new StreamConnection(socket, (closed) => pool.remove(poolName(pull.from), closed));
   }
 
   forget(node: string): void {
@@ -130,10 +124,10 @@ class Reception {
     this.#connection = connection;
     this.#reports = new BlockReports(
       async ({ block, checksum, bytes }) => {
-        const { into, onBlock } = pull;
+        const { into } = pull;
         if (into && bytes) await into.write(block * BLOCK_SIZE_BYTES, bytes);
         if (pull.signal.aborted) throw abortReason(pull.signal);
-        await onBlock(block, checksum, into ? undefined : bytes);
+        await pull.onBlock(block, checksum, into ? undefined : bytes);
       },
       () => {
         if (this.#reports.failed) stop(this.#reports.failed.error as Error);
