@@ -8,7 +8,7 @@ const ORIGIN_NAME = 'origin';
 
 export class DealtPolicy implements FanOutPolicy {
   readonly #world: World;
-  readonly #dealer: BroadcastDealer;
+  #dealer: BroadcastDealer;
   readonly #members: (BroadcastMember | undefined)[];
   /** What a source still has to send to a reader, in the order asked for; the first is on its way. */
   readonly #queues = new Map<number, number[]>();
@@ -17,9 +17,9 @@ export class DealtPolicy implements FanOutPolicy {
   #dealerTimerMs = Number.POSITIVE_INFINITY;
 
   constructor(world: World) {
-    const { chunks, chunkBytes, nodes } = world.parameters;
+    const { nodes } = world.parameters;
     this.#world = world;
-    this.#dealer = new BroadcastDealer({ chunks, chunkBytes, random: world.random.fork('dealer') });
+    this.#dealer = this.#newDealer();
     this.#members = Array.from({ length: nodes }, () => undefined);
     this.#timers = Array.from({ length: nodes }, () => undefined);
   }
@@ -67,7 +67,7 @@ export class DealtPolicy implements FanOutPolicy {
           this.#cancel(node, index(action.source), action.chunk);
           break;
         case 'fill':
-          world.transfer({ source: ORIGIN, reader: node, chunk: action.chunk });
+          this.#fill(node, action.chunk);
           break;
         case 'stopFill':
           world.giveUp(node, action.chunk);
@@ -84,6 +84,18 @@ export class DealtPolicy implements FanOutPolicy {
       }
     }
     this.#watch(node);
+  }
+
+  /** Fills pass the directory, which knows whoever has the chunk from an earlier broadcast. */
+  #fill(node: number, chunk: number): void {
+    const source = this.#world.holder(chunk);
+    if (source !== undefined) this.#world.messages += 4;
+    this.#world.transfer({ source: source ?? ORIGIN, reader: node, chunk });
+  }
+
+  #newDealer(): BroadcastDealer {
+    const { chunks, chunkBytes } = this.#world.parameters;
+    return new BroadcastDealer({ chunks, chunkBytes, random: this.#world.random.fork('dealer') });
   }
 
   #request(reader: number, source: number, chunk: number): void {
@@ -125,6 +137,7 @@ export class DealtPolicy implements FanOutPolicy {
   }
 
   #report(node: number, report: MemberReport): void {
+    if (report.kind === 'join' && this.#dealer.ended) this.#dealer = this.#newDealer();
     this.#order(this.#dealer.report(this.#world.nowMs, name(node), report));
   }
 

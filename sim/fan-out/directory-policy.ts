@@ -158,9 +158,13 @@ export class DirectoryPolicy implements FanOutPolicy {
     world.post(source, serve, () => world.alive(node) && this.#failed(node, chunk, source, 'unreachable'));
   }
 
+  abandoned({ source }: Delivery): void {
+    if (this.#world.alive(source)) this.#freed(source);
+  }
+
   silent(node: number): void {
-    const { queue, early } = this.#reader(node);
-    for (const { reader, chunk } of [...queue, ...early])
+    const dead = this.#readers[node];
+    for (const { reader, chunk } of dead === undefined ? [] : [...dead.queue, ...dead.early])
       if (this.#world.alive(reader)) this.#failed(reader, chunk, node, 'timeout');
   }
 
@@ -179,7 +183,8 @@ export class DirectoryPolicy implements FanOutPolicy {
   #freed(source: number): void {
     const serving = this.#reader(source);
     serving.uploads -= 1;
-    const next = serving.queue.shift();
+    let next = serving.queue.shift();
+    while (next !== undefined && !this.#world.alive(next.reader)) next = serving.queue.shift();
     if (next === undefined) return;
     serving.uploads += 1;
     this.#begin(next);
@@ -189,9 +194,11 @@ export class DirectoryPolicy implements FanOutPolicy {
   #begin(delivery: Delivery): void {
     this.#world.transfer(delivery);
     const early = this.#reader(delivery.reader).early;
+    const waiting: Delivery[] = [];
     for (let at = 0; at < early.length; )
-      if ((early[at] as Delivery).chunk === delivery.chunk) this.#serve(early.splice(at, 1)[0] as Delivery);
+      if ((early[at] as Delivery).chunk === delivery.chunk) waiting.push(...early.splice(at, 1));
       else at += 1;
+    for (const next of waiting) if (this.#world.alive(next.reader)) this.#serve(next);
   }
 
   #failed(node: number, chunk: number, source: number, reason: FailureReason): void {

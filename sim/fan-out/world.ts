@@ -49,6 +49,8 @@ export interface FanOutPolicy {
   progress?(node: number, bytes: number): void;
   /** The cluster knows now that a node is dead. */
   dead(node: number): void;
+  /** A reader died: its source serves it no longer. */
+  abandoned?(transfer: Delivery): void;
   /** Those who were waiting for a dead node notice. */
   silent?(node: number): void;
 }
@@ -162,11 +164,11 @@ export class World {
    */
   transfer(delivery: Delivery): void {
     const { source, reader, chunk } = delivery;
+    const flow: Flow = { source, reader, chunk, id: undefined, segments: 0, told: 0, followers: undefined };
     if (source !== ORIGIN && !this.alive(source)) {
-      this.#breakLater(delivery);
+      this.#breakLater(flow);
       return;
     }
-    const flow: Flow = { source, reader, chunk, id: undefined, segments: 0, told: 0, followers: undefined };
     this.#active.set(reader * this.parameters.chunks + chunk, flow);
     this.#advance(flow);
   }
@@ -182,6 +184,14 @@ export class World {
 
   isFlowing(reader: number, chunk: number): boolean {
     return this.#active.has(reader * this.parameters.chunks + chunk);
+  }
+
+  /** Somebody alive who has a chunk whole, if there is anybody. */
+  holder(chunk: number): number | undefined {
+    const { nodes, chunks } = this.parameters;
+    for (let i = 0, node = this.random.integer(nodes); i < nodes; i++, node = (node + 1) % nodes)
+      if (this.#here.has(node * chunks + chunk) && this.alive(node)) return node;
+    return undefined;
   }
 
   /** A node has everything. */
@@ -310,17 +320,18 @@ export class World {
   }
 
   #refuse(flow: Flow): void {
+    if (this.#active.get(flow.reader * this.parameters.chunks + flow.chunk) !== flow) return;
     this.#stop(flow);
     this.post(flow.reader, () => this.#policy?.broken(flow, 'notHeld'));
     this.#strand(flow);
   }
 
-  #breakLater(delivery: Delivery): void {
-    const { reader } = delivery;
-    this.at(
-      this.nowMs + this.parameters.detectMs,
-      () => this.alive(reader) && this.#policy?.broken(delivery, 'timeout'),
-    );
+  /** The reader waits in vain, and so do those who follow it. */
+  #breakLater(flow: Flow): void {
+    this.at(this.nowMs + this.parameters.detectMs, () => {
+      if (this.alive(flow.reader)) this.#policy?.broken(flow, 'timeout');
+      this.#strand(flow);
+    });
   }
 
   #arrive(node: number): void {
@@ -349,8 +360,10 @@ export class World {
       this.diedMs[node] = this.nowMs;
       if (Number.isNaN(this.finishedMs[node] as number)) this.#unfinished -= 1;
       for (const flow of this.#active.values()) {
-        if (flow.reader === node) this.#stop(flow);
-        else if (flow.source === node) {
+        if (flow.reader === node) {
+          this.#stop(flow);
+          if (flow.source !== ORIGIN) this.#policy?.abandoned?.(flow);
+        } else if (flow.source === node) {
           this.#stop(flow);
           this.#breakLater(flow);
         }

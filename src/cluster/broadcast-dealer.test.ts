@@ -150,6 +150,7 @@ test('a node that turns out slow becomes a leaf: its fill goes to another, and n
   t.lines.push('');
   t.joins('a', 'b', 'c', 'd').after(5);
   skip(t);
+  t.after(10).fills_('a').fills_('b');
   const speed = (node: string, bytesPerS: number, atLeast = false) =>
     t.report(node, { kind: 'speed', bytesPerS, atLeast }, `runs at ${atLeast ? 'least ' : ''}${bytesPerS}`);
   speed('a', 100, true);
@@ -159,13 +160,17 @@ test('a node that turns out slow becomes a leaf: its fill goes to another, and n
   speed('d', 10);
   t.after(20).after(5);
   t.is(`
+    after 10 ms
+    a filled 0
+      → a: fill 4
+    b filled 1
+      → b: fill 5
     a runs at least 100
     b runs at least 10
     c runs at 90
     after 20 ms
     d runs at 10
     after 20 ms
-      → d: stopFill 3
     after 5 ms
       → d: v2 from a to –
       → a: v2 from b c to b c d

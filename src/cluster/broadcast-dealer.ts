@@ -43,6 +43,7 @@ const redealChunks = 64;
 const redealUnknownMs = 5000;
 /** A fill that takes this many times as long as others is given to somebody else. */
 const fillSlowness = 8;
+const leafFillSlowness = 4;
 const fillHangsMinMs = 5000;
 const fillHangsUnknownMs = 60_000;
 /** Fills that fail in a row: each doubles the pause, so many end the broadcast. */
@@ -157,6 +158,7 @@ export class BroadcastDealer {
       by.failedFill = chunk;
       this.#stopFill(by, actions);
     }
+    this.#takeFromLeaves(nowMs, actions);
     if (this.#judgeAt !== undefined && nowMs >= this.#judgeAt) actions.push(...this.#judge(nowMs));
     if (this.#redealAt !== undefined && nowMs >= this.#redealAt) {
       this.#links.deal();
@@ -175,7 +177,7 @@ export class BroadcastDealer {
     if (this.#ended) return undefined;
     const oldest = this.#tokens.oldestMs();
     const hangs = oldest === undefined ? undefined : oldest + this.#fillHangsMs() + 1;
-    const times = [this.#flushAt, this.#redealAt, this.#judgeAt, hangs];
+    const times = [this.#flushAt, this.#redealAt, this.#judgeAt, hangs, this.#leafFillDueMs()];
     if (this.#failures > 0 && this.#tokens.next() !== undefined) times.push(this.#pausedUntil);
     const known = times.filter((time) => time !== undefined);
     return known.length === 0 ? undefined : Math.min(...known);
@@ -276,8 +278,9 @@ export class BroadcastDealer {
   #speed(nowMs: number, peer: DealtPeer, speed: { bytesPerS: number; atLeast: boolean }): DealerAction[] {
     // A leaf has one source, which says nothing of its own link.
     if (!(speed.bytesPerS > 0) || peer.leaf) return [];
-    peer.bytesPerS = speed.bytesPerS;
-    peer.atLeast = speed.atLeast;
+    const share = Math.min(shareOf(peer), this.#originShare());
+    peer.bytesPerS = speed.atLeast || share === 0 ? speed.bytesPerS : speed.bytesPerS / share;
+    peer.atLeast = speed.atLeast || share === 0;
     this.#judgeAt ??= nowMs + judgeMs;
     return [];
   }
@@ -293,12 +296,31 @@ export class BroadcastDealer {
       const leaf = judgeLeaf(nowMs, peer, { median: this.#median, chunkMs });
       if (leaf === peer.leaf) continue;
       this.#links.setLeaf(peer, leaf);
-      if (leaf) this.#stopFill(peer, actions);
       this.#change(nowMs);
     }
     for (const { leaf, leafUntilMs } of peers)
       if (leaf) this.#judgeAt = Math.min(this.#judgeAt ?? leafUntilMs, leafUntilMs);
     return actions;
+  }
+
+  /** A leaf whose fill takes four times as long as others' gives it up; what has come is read again, but nobody waits for the rest. */
+  #takeFromLeaves(nowMs: number, actions: DealerAction[]): void {
+    const { meanMs } = this.#tokens;
+    if (meanMs === 0) return;
+    for (const { by } of this.#tokens.olderThan(nowMs - leafFillSlowness * meanMs))
+      if (by.leaf) this.#stopFill(by, actions);
+  }
+
+  #leafFillDueMs(): number | undefined {
+    const { meanMs } = this.#tokens;
+    const token = this.#tokens.olderThan(Number.POSITIVE_INFINITY).find(({ by }) => by.leaf);
+    return token === undefined || meanMs === 0 ? undefined : token.sinceMs + leafFillSlowness * meanMs + 1;
+  }
+
+  /** What comes from the origin, in links; all that comes to anybody comes no faster while there is something to fill. 0: unknown. */
+  #originShare(): number {
+    const { perMs, filled } = this.#tokens;
+    return filled === this.#options.chunks ? 1 : Math.min(1, perMs * (this.#chunkMs() ?? 0));
   }
 
   #stopFill(peer: DealtPeer, actions: DealerAction[]): void {
@@ -389,6 +411,13 @@ export class BroadcastDealer {
     const { meanMs } = this.#tokens;
     return meanMs === 0 ? fillHangsUnknownMs : Math.max(fillHangsMinMs, fillSlowness * meanMs);
   }
+}
+
+/** The share of a link that a node's sources can fill, when all of them serve all of their readers. */
+function shareOf(peer: DealtPeer): number {
+  let share = 0;
+  for (const { readers } of peer.sources) share += 1 / Math.max(1, readers.filter(({ reads }) => reads).length);
+  return share === 0 ? 1 : Math.min(1, share);
 }
 
 const dismissal = (to: string): DealerAction => ({ to, order: { kind: 'dismissed' } });

@@ -170,7 +170,7 @@ export class BroadcastMember {
       this.#taken.add(chunk);
       actions.push({ kind: 'fill', chunk });
     }
-    if (reason !== 'notHeld' && source.linked) {
+    if (reason !== 'notHeld') {
       this.#cut(source, actions);
       actions.push({ kind: 'tell', report: { kind: 'badSource', source: node, reason } });
     }

@@ -34,6 +34,9 @@ export class FillTokens<T extends object> {
   readonly #originLinks: number;
   #from = 0;
   #meanMs = 0;
+  #ended = 0;
+  #firstMs: number | undefined;
+  #lastMs = 0;
 
   constructor({ chunks, originLinks }: FillTokensOptions) {
     this.#begun = new ChunkSet(chunks);
@@ -61,6 +64,12 @@ export class FillTokens<T extends object> {
     return this.#meanMs;
   }
 
+  /** Fills that have ended per millisecond so far; 0 while none has. */
+  get perMs(): number {
+    const elapsed = this.#lastMs - (this.#firstMs ?? 0);
+    return elapsed > 0 ? this.#ended / elapsed : 0;
+  }
+
   /** The next chunk that nobody has or fills, when another may go out; the caller gives it to somebody by `give`. */
   next(): number | undefined {
     if (this.#out.size >= this.atOnce) return undefined;
@@ -71,6 +80,7 @@ export class FillTokens<T extends object> {
   give(nowMs: number, chunk: number, by: T): void {
     this.#begun.add(chunk);
     this.#out.set(chunk, { chunk, by, sinceMs: nowMs });
+    this.#firstMs ??= nowMs;
   }
 
   /** Somebody has it: filled it, copied it, or brought it along. */
@@ -79,6 +89,8 @@ export class FillTokens<T extends object> {
     const token = this.#out.get(chunk);
     if (token?.by === who) {
       this.#out.delete(chunk);
+      this.#ended += 1;
+      this.#lastMs = nowMs;
       this.#meanMs = this.#meanMs === 0 ? nowMs - token.sinceMs : 0.8 * this.#meanMs + 0.2 * (nowMs - token.sinceMs);
     }
     this.#begun.add(chunk);
