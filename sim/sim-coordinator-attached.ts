@@ -10,7 +10,7 @@ import type {
   WatchEvent,
 } from '../src/io/coordinator.ts';
 import type { Clock } from '../src/io/io.ts';
-import { checkKey, checkTransaction, writes } from '../src/io/transaction.ts';
+import { checkKey, checkTransaction, keyOf, writes } from '../src/io/transaction.ts';
 import type { Life } from './sim-clock.ts';
 import type { SimCoordinator } from './sim-coordinator.ts';
 import type { CoordinatorState } from './sim-coordinator-state.ts';
@@ -202,7 +202,7 @@ export class AttachedCoordinator implements Coordinator {
     checkTransaction(transaction);
     const first = transaction.apply[0];
     return await this.#request({
-      name: `transaction ${first ? Object.values(first)[0] : ''}`,
+      name: `transaction ${first ? keyOf(first) : ''}`,
       isWrite: writes(transaction),
       act: (state) => state.transaction(transaction),
     });

@@ -133,7 +133,7 @@ export class SimCoordinator {
   }
 
   changed(): void {
-    for (const wake of [...this.#watchers]) wake();
+    for (const wake of Array.from(this.#watchers)) wake();
   }
 
   #wakeAt(atMs: number): void {

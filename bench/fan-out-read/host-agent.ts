@@ -26,8 +26,8 @@ export class HostAgent {
     this.#process = process;
     process.on('message', (message: AgentMessage) => this.#heard(message));
     process.on('exit', (code, signal) => {
-      for (const { reject } of this.#pending.values())
-        reject(new Error(`the agent of ${host.name} ended with ${code ?? signal}`));
+      for (const pending of this.#pending.values())
+        pending.reject(new Error(`the agent of ${host.name} ended with ${code ?? signal}`));
     });
   }
 

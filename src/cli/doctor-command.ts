@@ -1,6 +1,7 @@
 /** `forebay doctor`: what of this machine, the configuration and the origins stands in the way. Exit 1 when something fails. */
 import { isForebayError } from '../core/errors.ts';
 import type { Config } from '../node/config.ts';
+import { diagnoseCluster } from '../node/doctor-cluster.ts';
 import { diagnoseDisk } from '../node/doctor-disk.ts';
 import { diagnoseMachine } from '../node/doctor-machine.ts';
 import { diagnoseOrigins, diagnosePorts } from '../node/doctor-network.ts';
@@ -22,6 +23,7 @@ export async function doctor(_: readonly string[], options: CommonOptions, outpu
     tell(await diagnoseDisk(config));
     tell(await diagnosePorts(config));
     tell(await diagnoseOrigins(config, here));
+    tell(await diagnoseCluster(config));
     if (config.volumes.length === 0)
       tell([
         warn(

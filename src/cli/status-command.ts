@@ -40,13 +40,14 @@ function printMembers(membership: MembershipStatus, self: string, output: Output
   const state = membership.isFrozen ? ', the coordinator does not answer: the members are those of before' : '';
   const right = membership.mayAct ? '' : ', THIS NODE HAS NO SESSION';
   output.line(`cluster of ${membership.members.length}, epoch ${membership.epoch}${state}${right}`);
-  const rows = membership.members.map(({ node, zone, address, capacityBytes }) => [
+  const rows = membership.members.map(({ node, zone, address, capacityBytes, trouble }) => [
     node === self ? `${printable(node)} (this)` : printable(node),
     printable(zone),
     address,
     formatSize(capacityBytes),
+    printable(trouble ?? ''),
   ]);
-  output.table(['NODE', 'ZONE', 'PEERS REACH IT AT', 'CAPACITY'], rows);
+  output.table(['NODE', 'ZONE', 'PEERS REACH IT AT', 'CAPACITY', ''], rows);
 }
 
 export function printVolumes(volumes: readonly VolumeStatus[], output: Output): void {

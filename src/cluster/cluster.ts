@@ -9,10 +9,11 @@ import { ForebayError, isForebayError } from '../core/errors.ts';
 import { outboxBatchMax, peerCallMs, sessionTtlMs } from '../core/limits.ts';
 import type { Coordinator } from '../io/coordinator.ts';
 import type { Clock } from '../io/io.ts';
-import type { Json, ListenPeers, PeerEndpoint, PeerMessage, PeerService, PeerTransport } from '../io/peers.ts';
+import type { Json, ListenPeers, PeerMessage, PeerService, PeerTransport } from '../io/peers.ts';
 import { Budget } from '../mover/budget.ts';
 import { Mover, type ServeBlocks } from '../mover/mover.ts';
 import type { Emit } from '../observe/events.ts';
+import { Estranged } from './estranged.ts';
 import type { Member, Members } from './member.ts';
 import { joinCluster, type Membership } from './membership.ts';
 import { Outbox } from './outbox.ts';
@@ -48,6 +49,7 @@ export class Cluster {
   readonly #handlers = new Map<string, Handler>();
   readonly #listeners: MembersListener[] = [];
   readonly #outbox: Outbox;
+  readonly #estranged: Estranged;
   readonly #stop = new AbortController();
   readonly placement = new Placement();
   readonly mover: Mover;
@@ -66,11 +68,24 @@ export class Cluster {
       emit,
       budget: new Budget(clock, options.peerBytesPerS),
     });
+    this.#estranged = new Estranged({
+      clock,
+      emit,
+      closing: this.#stop.signal,
+      probe: (node) => this.call(node, { type: 'hello' }),
+      onChange: () => this.#place(),
+    });
+    this.handle('hello', () => null);
     this.#outbox = new Outbox({
       batchMax: outboxBatchMax,
       send: (node, type, items) => this.call(node, { type, items }),
       onLost: (node, type, items, error) => this.#lost(node, type, items, error),
     });
+  }
+
+  /** Why a member and this node do not speak; `undefined` where they do. */
+  troubleWith(node: string): string | undefined {
+    return this.#estranged.why(node);
   }
 
   get self(): string {
@@ -169,7 +184,13 @@ export class Cluster {
     const signal = options.signal ?? this.#stop.signal;
     if (node === this.self) return this.#answer(this.self, message, signal);
     const { deadlineMs = peerCallMs } = options;
-    return this.#peers().call(this.endpoint(node), message, { deadlineMs, signal });
+    const member = this.endpoint(node);
+    try {
+      return await this.#peers().call(member, message, { deadlineMs, signal });
+    } catch (error) {
+      if (isForebayError(error, 'peerRefused')) this.#estranged.refused(node, member.session, error.message);
+      throw error;
+    }
   }
 
   /** Tells a node something, in order with what else it is told of this type; `items` of one message reach its handler together. */
@@ -178,7 +199,7 @@ export class Cluster {
   }
 
   /** Throws peerUnreachable for who is not a member. */
-  endpoint(node: string): PeerEndpoint {
+  endpoint(node: string): Member {
     const member = this.#byName.get(node);
     if (member === undefined) throw new ForebayError('peerUnreachable', `${node} is not a member of the cluster`);
     return member;
@@ -216,6 +237,12 @@ export class Cluster {
     this.#byName = new Map(members.members.map((member) => [member.node, member]));
     for (const [node, member] of before)
       if (this.#byName.get(node)?.session !== member.session) this.#transport?.forget(node);
+    this.#place();
+  }
+
+  /** Gives slots to the members that this node speaks with. */
+  #place(): void {
+    const members = this.#estranged.without(this.members);
     const moves = this.placement.update(members);
     for (const listener of this.#listeners) listener(members, moves);
   }

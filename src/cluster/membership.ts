@@ -188,7 +188,7 @@ class JoinedMembership implements Membership {
       joined: named(next.members.filter(({ session }) => !before.has(session))),
       left: named([...before.values()].filter(({ session }) => !after.has(session))),
     });
-    for (const listener of [...this.#listeners]) listener(next);
+    for (const listener of Array.from(this.#listeners)) listener(next);
   }
 
   /** Makes changes an epoch: after they had time to settle, the first of those present does; others if it does not. */

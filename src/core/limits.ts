@@ -134,10 +134,14 @@ export const peerUploadsMax = 32;
 export const peerIdleMs = 5000;
 /** An answer to a control message between peers. */
 export const peerCallMs = 3000;
+/** How often a member that does not accept this node's secret is asked again. */
+export const estrangedProbeMs = 5000;
 /** Things told to a peer in one message. */
 export const outboxBatchMax = 512;
 /** How long a chunk's owner may be unreachable before the origin is asked without its leave (counted as a refill). */
 export const ownerPatienceMs = 2000;
+/** An owner that lets a question wait is asked whether it is there; it answers within this. */
+export const ownerHelloMs = 1000;
 /** Between two attempts to reach an owner. */
 export const ownerRetryMs = 100;
 /** How often an owner looks for leases that have timed out. */

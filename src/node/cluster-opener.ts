@@ -15,14 +15,10 @@ export interface OpenedCluster extends NodeCluster {
   close(): Promise<void>;
 }
 
-/** `undefined` for a node alone. Throws config, coordinatorUnavailable or coordinatorRefused. */
-export async function openCluster(
-  config: Config,
-  { io, emit }: { io: Io; emit: Emit },
-): Promise<OpenedCluster | undefined> {
+/** For a node whose configuration names a coordinator. Throws config, coordinatorUnavailable or coordinatorRefused. */
+export async function openCluster(config: Config, { io, emit }: { io: Io; emit: Emit }): Promise<OpenedCluster> {
   const { cluster, node } = config;
-  if (cluster.coordinator === undefined) return undefined;
-  assert(cluster.secretFile, 'a cluster has a secret');
+  assert(cluster.coordinator && cluster.secretFile, 'a cluster has a secret');
   const file = openSecretFile(cluster.secretFile, () => io.clock.boottimeMs());
   if (file.isOpenToOthers)
     emit({
@@ -35,22 +31,27 @@ export async function openCluster(
     random: io.random,
     ffi: node.ffi,
   });
-  const coordinator = await openCoordinator(cluster.coordinator, {
+  const coordinator = await openCoordinator(cluster.coordinator, coordinatorOptions(config, io));
+  return {
+    coordinator,
+    listenPeers: peers.listen,
+    secrets: () => file.secrets(),
+    close: () => peers.close(),
+  };
+}
+
+/** Throws config when a file that is named cannot be read. */
+export function coordinatorOptions({ cluster, node }: Config, { clock, random }: Pick<Io, 'clock' | 'random'>) {
+  return {
     cluster: cluster.name,
-    clock: io.clock,
-    random: io.random,
+    clock,
+    random,
     ffi: node.ffi,
     user: cluster.coordinatorUser,
     password: textOf('coordinatorPasswordFile', cluster.coordinatorPasswordFile)?.trim(),
     ca: textOf('coordinatorCaFile', cluster.coordinatorCaFile),
     certificate: textOf('coordinatorCertificateFile', cluster.coordinatorCertificateFile),
     key: textOf('coordinatorKeyFile', cluster.coordinatorKeyFile),
-  });
-  return {
-    coordinator,
-    listenPeers: peers.listen,
-    secrets: () => file.secrets(),
-    close: () => peers.close(),
   };
 }
 

@@ -8,8 +8,10 @@ import { ForebayError } from '../core/errors.ts';
 import { shutdownMaxMs } from '../core/limits.ts';
 import { VERSION } from '../core/version.ts';
 import type { AccessKey } from '../front/credentials.ts';
+import type { Io } from '../io/io.ts';
 import { createRealIo } from '../io/real/real-io.ts';
-import { type OpenedCluster, openCluster } from './cluster-opener.ts';
+import type { Emit } from '../observe/events.ts';
+import type { OpenedCluster } from './cluster-opener.ts';
 import type { Config } from './config.ts';
 import { credentialsOf, ensureCredentialsFile } from './credentials-file.ts';
 import { type Doors, openDoors } from './doors.ts';
@@ -51,7 +53,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   let doors: Doors;
   try {
     const openOrigin = originOpener({ io, emit, environment: options.environment, ffi: config.node.ffi });
-    cluster = await openCluster(config, { io, emit });
+    cluster = await clusterOf(config, { io, emit });
     node = await createNode({ config, io, emit, openOrigin, ...(cluster && { cluster }) });
     sinks.metrics.addGauges(gaugesOf(node, health, VERSION));
     const credentials = credentialsOf(keys, { anonymous: config.doors.anonymous });
@@ -98,6 +100,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     },
     stop: (reason) => (stopped ??= within(shutdownMaxMs, stop(reason)).finally(() => log.flush())),
   };
+}
+
+/** A node alone does not load what a cluster takes. */
+async function clusterOf(config: Config, parts: { io: Io; emit: Emit }): Promise<OpenedCluster | undefined> {
+  if (config.cluster.coordinator === undefined) return undefined;
+  const { openCluster } = await import('./cluster-opener.ts');
+  return openCluster(config, parts);
 }
 
 /** The configuration's keys and the node's own, which the first start makes. Doors that ask for no key need none. */

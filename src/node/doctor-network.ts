@@ -16,7 +16,11 @@ const CLOCK_TIMEOUT_MS = 5000;
 const SKEW_WARN_MS = 60_000;
 
 export async function diagnosePorts(config: Config): Promise<Finding[]> {
-  const doors = Object.entries({ s3: config.doors.s3, admin: config.doors.admin });
+  const doors = Object.entries({
+    s3: config.doors.s3,
+    admin: config.doors.admin,
+    ...(config.doors.peer && { peer: config.doors.peer }),
+  });
   return Promise.all(doors.map(([name, address]) => port(name, address, config)));
 }
 
@@ -39,7 +43,7 @@ async function port(name: string, address: Address | false, config: Config): Pro
       hint,
     );
   }
-  if (!isLoopback(address.host))
+  if (!isLoopback(address.host) && name !== 'peer')
     return warn(
       `${name} door`,
       `${where} can be reached by others, without encryption`,

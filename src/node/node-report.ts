@@ -89,6 +89,7 @@ function membershipOf({ cluster }: Node): NodeStatus['membership'] {
       zone,
       address: formatAddress(address),
       capacityBytes,
+      trouble: cluster.troubleWith(node) ?? null,
     })),
   };
 }

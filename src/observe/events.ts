@@ -94,6 +94,9 @@ export type Event =
       readonly message: string;
     }
   | { readonly kind: 'peer.refused'; readonly reason: string }
+  /** A member does not take this node for one of its cluster: nothing is asked of it until it does (`peer.reconciled`). */
+  | { readonly kind: 'peer.estranged'; readonly peer: string; readonly message: string }
+  | { readonly kind: 'peer.reconciled'; readonly peer: string }
   | { readonly kind: 'origin.refill'; readonly volume: string; readonly reason: RefillReason; readonly bytes: number }
   | {
       readonly kind: 'origin.request';

@@ -27,6 +27,8 @@ const LEVELS: Readonly<Record<Event['kind'], LogLevel>> = {
   'pull.done': 'debug',
   'pull.failed': 'info',
   'peer.refused': 'warn',
+  'peer.estranged': 'error',
+  'peer.reconciled': 'info',
   'origin.refill': 'debug',
   'origin.request': 'debug',
   'origin.retry': 'debug',

@@ -43,6 +43,10 @@ export class WarmNodes {
     this.#here = here;
     cluster.handle('warm.begin', (from, message) => this.#begin(from, message));
     cluster.handle('warm.progress', (_from, message) => this.#answer(message));
+    cluster.handle('warm.end', (_from, message) => {
+      this.#remotes.get(textOf(message['id']))?.stop.abort(givenUp());
+      return null;
+    });
   }
 
   /** Names of nodes, or all members. Throws invalidArgument for a node that is not one. */
@@ -86,7 +90,7 @@ export class WarmNodes {
       await ended;
       yield total(states);
     } finally {
-      stop.abort(new ForebayError('shuttingDown', 'the warm was given up'));
+      stop.abort(givenUp());
     }
   }
 
@@ -104,6 +108,11 @@ export class WarmNodes {
     const { clock } = this.#cluster;
     let silentSinceMs: number | undefined;
     let id: string | undefined;
+    const onAbort = () => {
+      // Lost, it stops by itself a while later.
+      if (id !== undefined) this.#cluster.call(node, { type: 'warm.end', id }).catch(() => undefined);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
     for (;;) {
       signal.throwIfAborted();
       try {
@@ -119,6 +128,7 @@ export class WarmNodes {
         state.progress = progressFromWire(answer);
         if (answer['isOver'] === true) {
           state.isOver = true;
+          signal.removeEventListener('abort', onAbort);
           return;
         }
       } catch (error) {
@@ -165,7 +175,7 @@ export class WarmNodes {
       for await (const progress of this.#here(selection, options)) remote.progress = progress;
     } catch (error) {
       if (!isForebayError(error) && !remote.stop.signal.aborted) throw error;
-      remote.error = isForebayError(error) ? error : new ForebayError('shuttingDown', 'the warm was given up');
+      remote.error = isForebayError(error) ? error : givenUp();
     }
     remote.isOver = true;
   }
@@ -191,6 +201,10 @@ export class WarmNodes {
     const named = failed.slice(0, FAILED_MAX).map(({ key, message: why }) => ({ key, message: why }));
     return { objects, objectsDone, bytes, bytesDone, failed: named, isOver: remote.isOver };
   }
+}
+
+function givenUp(): ForebayError {
+  return new ForebayError('shuttingDown', 'the warm was given up');
 }
 
 function total(states: ReadonlyMap<string, State>): WarmProgress {

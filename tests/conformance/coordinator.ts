@@ -23,11 +23,11 @@ export interface CoordinatorUnderTest {
   readonly clock: Clock;
   /** A short term that the coordinator keeps. */
   readonly ttlMs: number;
-  open(): Promise<Coordinator>;
+  readonly open: () => Promise<Coordinator>;
   /** A client over a line that can be disturbed; absent where there is no line. */
   readonly openOverLine?: () => Promise<{ readonly coordinator: Coordinator; readonly line: Line }>;
   /** Forgets the history up to now. */
-  compact(): Promise<void>;
+  readonly compact: () => Promise<void>;
   /** Puts back the state that was `save`d; absent where only a restart can do that. */
   readonly setBack?: () => Promise<void>;
   close(): Promise<void>;

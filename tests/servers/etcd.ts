@@ -1,13 +1,17 @@
 /** etcd, Debian's `etcd-server`: a single one or a cluster of several, on free ports, in a temporary directory. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { json as jsonOf } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
 import { requireTool } from '../tools.ts';
 import { freePorts } from './free-port.ts';
 import { type ServerProcess, startServer } from './server-process.ts';
 
+const OPENSSL = 'openssl';
 const STARTS_MAX = 5;
 /** Fast elections, so that terms of a second are kept. */
 const TIMING = ['--heartbeat-interval', '20', '--election-timeout', '200'];
@@ -25,6 +29,8 @@ export interface EtcdServer {
   /** Of a server with TLS. */
   readonly certificates: Certificates | undefined;
   post(path: string, body: object): Promise<unknown>;
+  /** Switches authentication on: from now on `post` is root's, and the user returned may use what is below /forebay/test/. */
+  useUsers(): Promise<{ readonly user: string; readonly password: string }>;
   /** Forgets the history up to now. */
   compact(): Promise<void>;
   stop(): Promise<void>;
@@ -39,7 +45,7 @@ export async function startEtcd(
 ): Promise<readonly EtcdServer[] | undefined> {
   const etcd = requireTool(t, 'etcd');
   if (etcd === undefined) return undefined;
-  if (options.tls && requireTool(t, 'openssl') === undefined) return undefined;
+  if (options.tls && requireTool(t, OPENSSL) === undefined) return undefined;
   const directory = mkdtempSync(join(tmpdir(), 'forebay-etcd-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   for (let tries = 1; ; tries++) {
@@ -86,17 +92,31 @@ async function startMembers(
     let server = running[index] as ServerProcess;
     t.after(() => server.stop());
     const endpoint = `${scheme}://127.0.0.1:${member.port}`;
-    const post = async (path: string, body: object) => {
-      const response = await fetch(endpoint + path, { method: 'POST', body: JSON.stringify(body) });
-      const answer = (await response.json()) as unknown;
-      if (!response.ok) throw new Error(`${path}: ${JSON.stringify(answer)}`);
-      return answer;
-    };
+    let token: string | undefined;
+    const post = (path: string, body: object) => exchange(endpoint + path, body, { certificates, token });
     return {
       port: member.port,
       endpoint,
       certificates,
       post,
+      async useUsers() {
+        const add = async (name: string, password: string, role: string) => {
+          await post('/v3/auth/user/add', { name, password });
+          await post('/v3/auth/role/add', { name: role });
+          await post('/v3/auth/user/grant', { user: name, role });
+        };
+        await add('root', 'root-secret', 'root');
+        await add('node', 'node-secret', 'nodes');
+        const [key, range_end] = ['/forebay/test/', '/forebay/test0'].map((name) =>
+          Buffer.from(name).toString('base64'),
+        );
+        const perm = { permType: 'READWRITE', key, range_end };
+        await post('/v3/auth/role/grant', { name: 'nodes', perm });
+        await post('/v3/auth/enable', {});
+        const root = { name: 'root', password: 'root-secret' };
+        token = ((await post('/v3/auth/authenticate', root)) as { token: string }).token;
+        return { user: 'node', password: 'node-secret' };
+      },
       async compact() {
         const { header } = (await post('/v3/kv/range', { key: 'AA==' })) as { header: { revision: string } };
         await post('/v3/kv/compaction', { revision: header.revision, physical: true });
@@ -111,12 +131,34 @@ async function startMembers(
   });
 }
 
+/** One request to the gateway, over TLS with the client's certificate where there is one. */
+function exchange(
+  url: string,
+  body: object,
+  { certificates, token }: { certificates: Certificates | undefined; token: string | undefined },
+): Promise<unknown> {
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  const headers = { ...(token !== undefined && { authorization: token }) };
+  const tls = certificates && { ca: certificates.ca, cert: certificates.certificate, key: certificates.key };
+  const request = (tls ? httpsRequest : httpRequest)(url, { method: 'POST', agent: false, headers, ...tls });
+  request.on('error', reject);
+  request.on('response', (response) => {
+    jsonOf(response).then((answer) => {
+      if (response.statusCode === 200) resolve(answer);
+      else reject(new Error(`${url}: ${JSON.stringify(answer)}`));
+    }, reject);
+  });
+  request.end(JSON.stringify(body));
+  return promise;
+}
+
 /** A certificate authority, and certificates of it for the server and a client. */
 function makeCertificates(directory: string): Certificates {
-  execFileSync('mkdir', ['-p', directory]);
+  mkdirSync(directory, { recursive: true });
   const at = (name: string) => join(directory, name);
-  const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' });
-  const subject = (name: string) => ['-subj', `/CN=${name}`];
+  const openssl = (...args: string[]) => execFileSync(OPENSSL, args, { stdio: 'pipe' });
+  // No common name: with users switched on, etcd's gateway refuses certificates that name one.
+  const subject = (name: string) => ['-subj', `/O=${name}`];
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
   openssl(
     'req',
@@ -148,6 +190,6 @@ function makeCertificates(directory: string): Certificates {
       at(`${name}.pem`),
     );
   }
-  const read = (name: string) => execFileSync('cat', [at(name)], { encoding: 'utf8' });
+  const read = (name: string) => readFileSync(at(name), 'utf8');
   return { ca: read('ca.pem'), certificate: read('client.pem'), key: read('client-key.pem') };
 }

@@ -47,6 +47,8 @@ export interface MembershipStatus {
     readonly zone: string;
     readonly address: string;
     readonly capacityBytes: number;
+    /** Why it and this node do not speak with each other; `null` where they do. */
+    readonly trouble: string | null;
   }[];
 }
 

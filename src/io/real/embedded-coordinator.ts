@@ -125,7 +125,7 @@ class EmbeddedCoordinator implements Coordinator {
   }
 
   #wake(): void {
-    for (const wake of [...this.#watches]) wake();
+    for (const wake of Array.from(this.#watches)) wake();
   }
 
   /** Nothing counts any more: sessions are over, requests fail. */
@@ -139,7 +139,7 @@ class EmbeddedCoordinator implements Coordinator {
     const message = `the thread of the coordinator is gone: ${why}`;
     this.#opening.reject(new ForebayError('coordinatorUnavailable', message));
     this.#refuse(new ForebayError(this.#closing ? 'shuttingDown' : 'coordinatorUnavailable', message));
-    for (const number of [...this.#calls.keys()]) {
+    for (const number of Array.from(this.#calls.keys())) {
       const call = this.#settled(number);
       const code = call?.isWrite ? 'coordinatorUncertain' : 'coordinatorUnavailable';
       call?.reject(new ForebayError(code, message));

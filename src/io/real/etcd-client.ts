@@ -6,7 +6,7 @@ import { setTimeout as after } from 'node:timers/promises';
 import { ForebayError } from '../../core/errors.ts';
 import { coordinatorDeadlineMs } from '../../core/limits.ts';
 import type { Clock, Random } from '../io.ts';
-import { EtcdError, type EtcdGateway, etcdFailure, isTransient } from './etcd-gateway.ts';
+import { EtcdError, type EtcdGateway, etcdFailure, isTransient, LineLost } from './etcd-gateway.ts';
 import type { EtcdHeader } from './etcd-wire.ts';
 
 /** Between two attempts, doubled each time, with full jitter. */
@@ -84,6 +84,8 @@ export class EtcdClient {
     if (this.#refusal) throw this.#refusal;
     const seen = this.#seenRevision;
     const answer = await this.gateway.attempt<T>(path, body, options);
+    if (!/^[1-9]\d{0,15}$/.test(String(answer.header?.revision)))
+      throw new LineLost(`${this.gateway.endpoint} answered without a revision: is it etcd?`);
     this.check(answer.header, seen);
     return answer;
   }

@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { isLoopback } from '../../core/address.ts';
 import { ForebayError } from '../../core/errors.ts';
+import { watchSilentMs } from '../../core/limits.ts';
 import type { Coordinator, KeyValue, Session, Transaction, TransactionResult, WatchEvent } from '../coordinator.ts';
 import type { Clock, Random } from '../io.ts';
 import { checkKey, checkTransaction } from '../transaction.ts';
@@ -29,6 +30,8 @@ export interface EtcdOptions extends EtcdAccess {
   readonly ffi?: FfiChoice | undefined;
   /** Transactions of one batch; 1 switches group commit off, for comparison. */
   readonly batchMax?: number | undefined;
+  /** After how long a watch that hears nothing is begun anew; `watchSilentMs` where absent. */
+  readonly silentMs?: number | undefined;
 }
 
 /**
@@ -72,6 +75,7 @@ class EtcdCoordinator implements Coordinator {
   readonly #keys: EtcdKeys;
   readonly #commits: EtcdCommits;
   readonly #sessions: EtcdSessions;
+  readonly #silentMs: number;
   readonly #closed = new AbortController();
   #closing: Promise<void> | undefined;
 
@@ -88,6 +92,7 @@ class EtcdCoordinator implements Coordinator {
       onRefused: (refusal) => this.#refused(refusal),
     });
     this.#keys = new EtcdKeys(cluster);
+    this.#silentMs = options.silentMs ?? watchSilentMs;
     this.#commits = new EtcdCommits({
       client: this.#client,
       keys: this.#keys,
@@ -169,6 +174,7 @@ class EtcdCoordinator implements Coordinator {
       prefix,
       afterRevision: options.afterRevision,
       range: () => this.range(prefix),
+      silentMs: this.#silentMs,
       signal: AbortSignal.any([options.signal, this.#closed.signal]),
     });
   }

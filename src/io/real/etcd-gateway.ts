@@ -30,16 +30,25 @@ export class EtcdError extends Error {
   }
 }
 
-/** No answer that counts. `maybeSent`: the request may have been, or may yet be, applied. */
+/**
+ * No answer that counts. `maybeSent`: the request may have been, or may yet be, applied. `isRefusal`: the endpoint does
+ * not let this process in, or is not who it should be; another one may.
+ */
 export class LineLost extends Error {
   override name = 'LineLost';
   readonly maybeSent: boolean;
+  readonly isRefusal: boolean;
 
-  constructor(message: string, maybeSent: boolean) {
+  constructor(message: string, { maybeSent = true, isRefusal = false } = {}) {
     super(message);
     this.maybeSent = maybeSent;
+    this.isRefusal = isRefusal;
   }
 }
+
+/** Error codes of TLS when a certificate is not accepted, by either side. */
+const CERTIFICATE_TROUBLE = /CERT|SELF_SIGNED|ISSUER|LEAF_SIGNATURE|SSL.*ALERT/;
+const SHOWN_MAX = 200;
 
 const SOCKETS_MAX = 32;
 const ANSWER_MAX_BYTES = 64 << 20;
@@ -146,7 +155,7 @@ export class EtcdGateway {
     const late = new AbortController();
     const deadlineMs = attemptMs ?? coordinatorAttemptMs;
     const timer = setTimeout(
-      () => late.abort(new LineLost(`${endpoint} did not answer for ${deadlineMs} ms`, true)),
+      () => late.abort(new LineLost(`${endpoint} did not answer for ${deadlineMs} ms`)),
       deadlineMs,
     );
     const signals = [late.signal, this.#closed.signal, ...(signal ? [signal] : [])];
@@ -186,7 +195,10 @@ export class EtcdGateway {
       else socket.once('connect', () => (isConnected = true));
     });
     request.on('response', resolve);
-    request.on('error', (error) => reject(new LineLost(`${endpoint}: ${error.message}`, isConnected)));
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      const isRefusal = CERTIFICATE_TROUBLE.test(error.code ?? '');
+      reject(new LineLost(`${endpoint}: ${error.message}`, { maybeSent: isConnected, isRefusal }));
+    });
     request.end(body);
     return promise;
   }
@@ -223,7 +235,7 @@ export class EtcdGateway {
     } catch (error) {
       if (stop.aborted) return;
       if (error instanceof EtcdError || error instanceof ForebayError) throw error;
-      throw new LineLost(`${endpoint}: ${(error as Error).message}`, true);
+      throw new LineLost(`${endpoint}: ${(error as Error).message}`);
     } finally {
       response.destroy();
     }
@@ -248,8 +260,10 @@ function isDefinite({ message }: EtcdError): boolean {
 
 /** What an error of etcd means to callers. */
 export function etcdFailure(error: unknown): Error {
-  if (error instanceof LineLost)
-    return new ForebayError('coordinatorUnavailable', `etcd cannot be reached: ${error.message}`, { cause: error });
+  if (error instanceof LineLost) {
+    const code = error.isRefusal ? 'coordinatorRefused' : 'coordinatorUnavailable';
+    return new ForebayError(code, `etcd cannot be reached: ${error.message}`, { cause: error });
+  }
   if (!(error instanceof EtcdError)) return error as Error;
   const options = { cause: error };
   if (/lease not found/.test(error.message))
@@ -266,11 +280,10 @@ async function collect(endpoint: string, response: IncomingMessage): Promise<str
   let length = 0;
   for await (const piece of response as AsyncIterable<Buffer>) {
     length += piece.length;
-    if (length > ANSWER_MAX_BYTES)
-      throw new LineLost(`${endpoint} answered with more than ${ANSWER_MAX_BYTES} bytes`, true);
+    if (length > ANSWER_MAX_BYTES) throw new LineLost(`${endpoint} answered with more than ${ANSWER_MAX_BYTES} bytes`);
     pieces.push(piece);
   }
-  if (!response.complete) throw new LineLost(`${endpoint} cut its answer short`, true);
+  if (!response.complete) throw new LineLost(`${endpoint} cut its answer short`);
   return Buffer.concat(pieces).toString('utf8');
 }
 
@@ -279,7 +292,7 @@ async function whole(endpoint: string, response: IncomingMessage): Promise<strin
     return await collect(endpoint, response);
   } catch (error) {
     if (error instanceof LineLost) throw error;
-    throw new LineLost(`${endpoint}: ${(error as Error).message}`, true);
+    throw new LineLost(`${endpoint}: ${(error as Error).message}`);
   }
 }
 
@@ -288,8 +301,12 @@ function parseAnswer<T>(endpoint: string, status: number, text: string): T {
   try {
     answer = JSON.parse(text);
   } catch {
-    throw new LineLost(`${endpoint} answered ${status} without JSON: is it etcd's client port?`, true);
+    const said = text.slice(0, SHOWN_MAX).trim();
+    const isRefusal = status >= 400 && status < 500;
+    throw new LineLost(`${endpoint} answered ${status} without JSON, is it etcd's client port? ${said}`, { isRefusal });
   }
+  if (typeof answer !== 'object' || answer === null)
+    throw new LineLost(`${endpoint} answered ${text.slice(0, SHOWN_MAX)}`);
   if (status === 200) return answer as T;
   throw errorOf(answer, `${endpoint} answered ${status}`);
 }

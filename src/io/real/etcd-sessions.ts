@@ -80,7 +80,7 @@ export class EtcdSessions {
   }
 
   endAll(why: string): void {
-    for (const session of [...this.#sessions.values()]) session.end(why);
+    for (const session of Array.from(this.#sessions.values())) session.end(why);
   }
 
   async close(): Promise<void> {

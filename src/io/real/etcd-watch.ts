@@ -1,10 +1,9 @@
 /**
- * A watch over etcd's streaming gateway. A stream that breaks, or is silent for `watchSilentMs` (its connection or its
+ * A watch over etcd's streaming gateway. A stream that breaks, or is silent for `silentMs` (its connection or its
  * server may be dead), is replaced by one that begins where it left off, at the next endpoint if it failed. Where the
  * history in between was compacted, one event tells everything that is there.
  */
 import { ForebayError } from '../../core/errors.ts';
-import { watchSilentMs } from '../../core/limits.ts';
 import type { Change, KeyValue, WatchEvent } from '../coordinator.ts';
 import type { EtcdClient } from './etcd-client.ts';
 import { EtcdError, errorOf, etcdFailure, isTransient } from './etcd-gateway.ts';
@@ -17,6 +16,7 @@ export interface EtcdWatchOptions {
   readonly afterRevision: number;
   /** Everything below the prefix, of one revision. */
   readonly range: () => Promise<{ readonly revision: number; readonly entries: readonly KeyValue[] }>;
+  readonly silentMs: number;
   readonly signal: AbortSignal;
 }
 
@@ -58,7 +58,7 @@ async function* stream(options: EtcdWatchOptions, seen: number): AsyncGenerator<
   const { client, keys, prefix, signal } = options;
   const silent = new AbortController();
   const ring = () => silent.abort(new Error('silent'));
-  let timer = setTimeout(ring, watchSilentMs);
+  let timer = setTimeout(ring, options.silentMs);
   const body = {
     create_request: { ...keys.range(prefix), start_revision: String(seen + 1), progress_notify: true },
   };
@@ -69,7 +69,7 @@ async function* stream(options: EtcdWatchOptions, seen: number): AsyncGenerator<
       if (!result) throw errorOf(line, 'etcd ended the watch');
       yield* eventsOf(result, options, seen);
       // Only time that is spent waiting for etcd counts.
-      timer = setTimeout(ring, watchSilentMs);
+      timer = setTimeout(ring, options.silentMs);
     }
   } finally {
     clearTimeout(timer);

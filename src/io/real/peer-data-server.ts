@@ -133,6 +133,8 @@ class DataServer {
       if (!answer.isWhole) throw new ForebayError('internal', 'the service gave fewer blocks than were asked for');
       return true;
     } catch (error) {
+      // The asker has all that it asked for, whatever went wrong after that.
+      if (answer.isWhole && !this.#connection.destroyed) return true;
       if (this.#connection.destroyed || !this.#connection.writable) return false;
       const told = travelling(error);
       if (!answer.isBegun) this.#answerError(told, error instanceof ForebayError ? error.row.status : 500);

@@ -89,6 +89,6 @@ export class Renewals {
   }
 
   close(): void {
-    for (const id of [...this.#kept.keys()]) this.forget(id);
+    for (const id of Array.from(this.#kept.keys())) this.forget(id);
   }
 }
