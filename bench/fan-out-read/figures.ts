@@ -7,6 +7,7 @@ import type { Part, Round } from './part.ts';
 import { firstS, p50S, type Trial } from './trial.ts';
 
 const MB = 1e6;
+const GB = 1e9;
 const EFFICIENCY_MIN = 0.9;
 
 /** Counts are exact: the least and the most of them, without an interval around. */
@@ -42,6 +43,14 @@ function efficiency(rounds: readonly Round[], candidate: 'warm' | 'door'): Figur
     beside: made,
     inconclusive: busy > CPU_BUSY_MAX,
   });
+}
+
+function cpuPerGB(trials: readonly Trial[], beside: string): Figure {
+  const values = trials.map(({ daemonsCpuS, nodes }) => {
+    const bytes = nodes.reduce((sum, { samples }) => sum + (samples.at(-1)?.[1] ?? 0), 0);
+    return (daemonsCpuS * GB) / bytes;
+  });
+  return figure(bootstrap(values), 's/GB', { beside });
 }
 
 function goodputFigures(rounds: readonly Round[]): Record<string, Figure> {
@@ -103,6 +112,8 @@ export function roundFigures(rounds: readonly Round[]): Part {
       cpuBusy: figure(counted(warm.map(({ cpuBusy }) => cpuBusy)), '', {
         beside: `of the machine while nodes were warmed; above ${CPU_BUSY_MAX} the links do not bind`,
       }),
+      cpuPerGB: cpuPerGB(warm, 'all daemons together, for each GB that a node got'),
+      cpuPerGBS3: cpuPerGB(trialsOf(rounds, 'door'), 'the same with S3 readers'),
       ...goodputFigures(rounds),
     },
     trials: { rounds },

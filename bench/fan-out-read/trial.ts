@@ -19,6 +19,8 @@ export interface Trial {
   readonly nodes: readonly NodeTrial[];
   /** Fraction of the machine in use meanwhile. */
   readonly cpuBusy: number;
+  /** CPU seconds of the nodes' daemons together, without the kernel's work on packets that nobody is charged for. */
+  readonly daemonsCpuS: number;
   readonly origin: {
     readonly gets: number;
     readonly bytes: number;
@@ -72,6 +74,9 @@ export async function runTrial(
   const { candidate, get, nodes = rig.nodes, mayFail = () => false } = options;
   await rig.origin.reset();
   const refillsBefore = await rig.counter(REFILLS);
+  const daemons = () =>
+    rig.nodes.filter((node) => !node.daemon.hasEnded).reduce((sum, node) => sum + node.daemon.cpuSeconds(), 0);
+  const daemonsFromS = daemons();
   const cpu = new CpuWatch();
   const came = new Map<string, number>();
   const all = nodes.map(async (node) => {
@@ -88,6 +93,7 @@ export async function runTrial(
   });
   const done = (await within(Promise.all(all), candidate)).filter((one) => one !== undefined);
   const cpuBusy = cpu.busy();
+  const daemonsCpuS = daemons() - daemonsFromS;
   const requests = await rig.origin.requests();
   for (const {
     node,
@@ -106,6 +112,7 @@ export async function runTrial(
       samples: samples.map(([atMs, bytes]) => [(atMs - fromMs) / 1000, bytes] as const),
     })),
     cpuBusy,
+    daemonsCpuS,
     origin: { gets, bytes: getBytes, bytesRatio: getBytes / object.sizeBytes, twiceBytes, neverBytes },
     refills: (await rig.counter(REFILLS)) - refillsBefore,
   };

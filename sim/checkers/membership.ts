@@ -25,8 +25,6 @@ export class Membership implements Checker {
   readonly #findings: Findings;
   readonly #coordinator: SimCoordinator;
   readonly #views = new Map<Life, View>();
-  /** The coordinator went back in time: what it holds says nothing until the nodes were started anew. */
-  isAstray = false;
 
   constructor(findings: Findings, coordinator: SimCoordinator) {
     this.#findings = findings;
@@ -51,7 +49,7 @@ export class Membership implements Checker {
 
   /** A call was answered by a service. */
   answered(seen: MessageSeen): void {
-    if (this.isAstray || !OWNERS_TYPES.has(seen.type)) return;
+    if (!OWNERS_TYPES.has(seen.type)) return;
     const answers = JSON.parse(seen.answer) as readonly { readonly kind?: string }[];
     if (answers.every(({ kind }) => kind === NOT_OWNER) || this.#hasSession(seen.to)) return;
     this.#findings.add('S-16', `${seen.to} answers ${seen.message} as an owner after its session has ended`);

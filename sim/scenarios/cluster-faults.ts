@@ -2,7 +2,7 @@
  * The faults of the cluster scenario, drawn one after another until they are told to stop. Each is a window: it changes
  * something, and puts it back. What overlaps is counted, so that the last one to end puts the calm value back.
  */
-import type { SimCoordinator } from '../sim-coordinator.ts';
+import { NO_COORDINATOR_FAULTS, type SimCoordinator } from '../sim-coordinator.ts';
 import type { SimNetwork } from '../sim-network.ts';
 import type { SimOrigin } from '../sim-origin.ts';
 import type { SimRandom } from '../sim-random.ts';
@@ -93,11 +93,13 @@ export class ClusterFaults {
     Object.assign(network.faults, { lossChance: 0, duplicateChance: 0, lateChance: 0 });
     Object.assign(origin.faults, CALM_ORIGIN);
     origin.awayUntilMs = 0;
+    Object.assign(coordinator.faults, NO_COORDINATOR_FAULTS);
     coordinator.heal();
     while (this.#down.size > 0 && world.findings.isEmpty) await world.clock.sleep(100);
-    if (!this.wasSetBack) return;
+    // who refuses a coordinator that went back in time does so until it is started anew
+    if (this.wasSetBack) for (const machine of machines) await this.restart(machine, 'kill');
     this.wasSetBack = false;
-    for (const machine of machines) await this.restart(machine, 'kill');
+    for (const machine of machines) machine.troubleUntilMs = world.clock.nowMs;
   }
 
   /** Ends a machine's daemon in one way or another, and starts it again after a while. */

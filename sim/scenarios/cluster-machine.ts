@@ -170,6 +170,8 @@ export class ClusterMachine {
   pause(ms: number): void {
     const { nowMs } = this.#surroundings.world.clock;
     this.life.pausedUntilMs = Math.max(this.life.pausedUntilMs, nowMs + ms);
+    // a daemon that loses its session while it starts may give up
+    this.trouble(this.life.pausedUntilMs + 1);
   }
 
   trouble(untilMs: number): void {

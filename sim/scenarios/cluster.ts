@@ -118,7 +118,10 @@ export class ClusterRun {
       this.once,
       this.membership,
     ]);
-    this.network.onAnswer = (seen) => this.membership.answered(seen);
+    this.network.onAnswer = (seen) => {
+      // what the coordinator holds says nothing while it is astray
+      if (!this.faults.wasSetBack) this.membership.answered(seen);
+    };
     this.#surroundings = {
       world,
       options,

@@ -66,7 +66,7 @@ export class Estranged {
     while (this.#refusals.size > 0) {
       await clock.sleep(estrangedProbeMs, closing).catch(() => undefined);
       if (closing.aborted) return;
-      for (const [node, refusal] of [...this.#refusals]) {
+      for (const [node, refusal] of Array.from(this.#refusals)) {
         try {
           await probe(node);
         } catch (error) {

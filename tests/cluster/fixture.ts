@@ -34,9 +34,9 @@ export interface Fixture {
   /** Work for the end of the test, after the nodes have ended and before the directory goes; last first. */
   readonly defer: (work: () => void | Promise<void>) => void;
   /** Starts a node; it is stopped when the test ends, and has to end in good order then. */
-  start(name: string, settings?: StartSettings): Promise<ClusterNode>;
+  readonly start: (name: string, settings?: StartSettings) => Promise<ClusterNode>;
   /** Starts nodes at once and waits until each sees all. */
-  startAll(names: readonly string[], settings?: StartSettings): Promise<ClusterNode[]>;
+  readonly startAll: (names: readonly string[], settings?: StartSettings) => Promise<ClusterNode[]>;
 }
 
 export async function fixture(

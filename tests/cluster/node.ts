@@ -110,13 +110,17 @@ export class ClusterNode {
       log.text += piece;
     });
     const timer = setTimeout(() => child.process.kill('SIGKILL'), START_MS);
+    const said: string[] = [];
     try {
       for await (const line of createInterface({ input: child.process.stdout as NodeJS.ReadableStream })) {
-        if (!line.startsWith('{"ready":true')) continue;
+        if (!line.startsWith('{"ready":true')) {
+          said.push(line);
+          continue;
+        }
         child.process.stdout?.resume();
         return new ClusterNode(options, { child, ready: JSON.parse(line) as Ready, log });
       }
-      throw new NodeRefused(name, await child.ended(), log.text);
+      throw new NodeRefused(name, await child.ended(), [...said, log.text].join('\n'));
     } finally {
       clearTimeout(timer);
     }

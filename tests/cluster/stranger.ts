@@ -9,7 +9,7 @@ import { createRealRandom } from '../../src/io/real/random.ts';
 import type { ClusterNode } from './node.ts';
 
 export interface Stranger {
-  call(to: ClusterNode, message: PeerMessage, deadlineMs?: number): Promise<Json>;
+  readonly call: (to: Pick<ClusterNode, 'name' | 'doors'>, message: PeerMessage, deadlineMs?: number) => Promise<Json>;
 }
 
 /** Closed when the test ends. */

@@ -7,6 +7,7 @@ import type { Clock } from '../io.ts';
 import type { Json, PeerMessage, PeerOptions } from '../peers.ts';
 import { parseBounded, type TravellingError, travelling, writeBounded } from './peer-json.ts';
 import type { PeerKeyTable } from './peer-key-table.ts';
+import { keyNamed } from './peer-secret.ts';
 import type { PeerTerms } from './peer-terms.ts';
 
 export interface ControlServerOptions {
@@ -35,7 +36,13 @@ export function createControlServer(options: ControlServerOptions): ControlServe
     response.once('close', () => {
       if (!socket.destroyed) terms.set(socket, idleMs, () => socket.destroy());
     });
-    void new Exchange(request, response, options, identities.get(socket) ?? '').answer();
+    // The secret that opened the connection is gone: the caller tries again on another, with the one that it has now.
+    const identity = identities.get(socket) ?? '';
+    if (typeof keyNamed(identity, options.peer.secrets(), options.peer.cluster) === 'string') {
+      socket.destroy();
+      return;
+    }
+    void new Exchange(request, response, options, identity).answer();
   });
   server.on('clientError', (_error, socket) => {
     if (!socket.destroyed) options.peer.onRefused('malformed');
