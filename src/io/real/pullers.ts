@@ -210,6 +210,7 @@ export class Pullers implements Receiver {
     if (!mayStart) return best;
     const thread: PullerThread = new PullerThread({
       libc: this.#options.libc,
+      writes: disk !== MEMORY,
       onNews: (news) => this.#hear(thread, news),
       onLost: (error) => this.#lost(thread, error),
     });
