@@ -132,6 +132,8 @@ export const pullsMax = 16;
 export const peerUploadsMax = 32;
 /** No byte from a peer for this long, and a pull counts as failed and another holder is asked. */
 export const peerIdleMs = 5000;
+/** How long a message from a later membership epoch waits for this node to hear of that epoch: news of it is on its way. */
+export const epochPatienceMs = 1000;
 /** An answer to a control message between peers. */
 export const peerCallMs = 3000;
 /** How often a member that does not accept this node's secret is asked again. */
@@ -288,5 +290,5 @@ export const pullsWaitingMax = 4096;
 export const pullAheadBlocksMax = 16;
 /** The same where these blocks are in memory. */
 export const pullAheadMemoryBlocksMax = 4;
-/** Threads that receive for one disk: two streams fill two cores. */
+/** Threads that receive for one disk, each with one that writes; by default half the cores. */
 export const pullersMax = 4;
