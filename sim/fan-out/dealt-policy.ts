@@ -88,12 +88,7 @@ export class DealtPolicy implements FanOutPolicy {
 
   #request(reader: number, source: number, chunk: number): void {
     const world = this.#world;
-    if (!world.alive(source)) {
-      world.messages += 1;
-      world.transfer({ source, reader, chunk });
-      return;
-    }
-    world.post(source, () => {
+    const ask = () => {
       this.#member(source).asked(name(reader), chunk);
       const key = source * world.parameters.nodes + reader;
       const queue = this.#queues.get(key);
@@ -103,7 +98,8 @@ export class DealtPolicy implements FanOutPolicy {
       }
       this.#queues.set(key, [chunk]);
       world.transfer({ source, reader, chunk });
-    });
+    };
+    world.post(source, ask, () => world.alive(reader) && this.broken({ source, reader, chunk }, 'timeout'));
   }
 
   #cancel(reader: number, source: number, chunk: number): void {

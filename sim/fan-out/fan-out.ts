@@ -1,8 +1,10 @@
 /** One simulated fan-out read, and its figures (DESIGN.md section 12). */
 import { DealtPolicy } from './dealt-policy.ts';
+import { DirectoryPolicy } from './directory-policy.ts';
+import { RingPolicy } from './ring-policy.ts';
 import { type FanOutParameters, type FanOutPolicy, World } from './world.ts';
 
-export const POLICIES = ['dealt'] as const;
+export const POLICIES = ['dealt', 'directory', 'ring'] as const;
 export type PolicyName = (typeof POLICIES)[number];
 
 export interface FanOutFigures {
@@ -29,6 +31,8 @@ export function floorMs({ nodes, chunks, originLinks, chunkBytes, linkBytesPerS,
 
 const policies: Readonly<Record<PolicyName, (world: World) => FanOutPolicy>> = {
   dealt: (world) => new DealtPolicy(world),
+  directory: (world) => new DirectoryPolicy(world),
+  ring: (world) => new RingPolicy(world),
 };
 
 export function simulateFanOut(policy: PolicyName, parameters: FanOutParameters): FanOutFigures {

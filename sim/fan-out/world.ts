@@ -49,6 +49,8 @@ export interface FanOutPolicy {
   progress?(node: number, bytes: number): void;
   /** The cluster knows now that a node is dead. */
   dead(node: number): void;
+  /** Those who were waiting for a dead node notice. */
+  silent?(node: number): void;
 }
 
 export const ORIGIN = -1;
@@ -126,10 +128,19 @@ export class World {
     return Number.isNaN(this.diedMs[node] as number);
   }
 
-  /** Sends a message; it is handled after the latency, unless the receiver is dead by then. `to` undefined: the owner of the decisions. */
-  post(to: number | undefined, handle: () => void): void {
+  /**
+   * Sends a message; it is handled after the latency. When the receiver is dead by then, the sender learns it `detectMs` later.
+   * `to` undefined: a node that does not die.
+   */
+  post(to: number | undefined, handle: () => void, lost?: () => void): void {
     this.messages += 1;
-    const run = to === undefined ? handle : () => this.alive(to) && handle();
+    const run =
+      to === undefined
+        ? handle
+        : () => {
+            if (this.alive(to)) handle();
+            else if (lost !== undefined) this.at(this.nowMs + this.parameters.detectMs, lost);
+          };
     this.#mail.push({ atMs: this.nowMs + this.parameters.latencyMs, run });
   }
 
@@ -167,6 +178,10 @@ export class World {
     this.#stop(flow);
     this.#strand(flow);
     return true;
+  }
+
+  isFlowing(reader: number, chunk: number): boolean {
+    return this.#active.has(reader * this.parameters.chunks + chunk);
   }
 
   /** A node has everything. */
@@ -329,7 +344,7 @@ export class World {
   }
 
   #kill(count: number): void {
-    const { leaseMs, nodes } = this.parameters;
+    const { detectMs, leaseMs, nodes } = this.parameters;
     for (const node of this.#draw(count)) {
       this.diedMs[node] = this.nowMs;
       if (Number.isNaN(this.finishedMs[node] as number)) this.#unfinished -= 1;
@@ -340,6 +355,7 @@ export class World {
           this.#breakLater(flow);
         }
       }
+      this.at(this.nowMs + detectMs, () => this.#policy?.silent?.(node));
       this.at(this.nowMs + leaseMs, () => this.#policy?.dead(node));
     }
     if (count >= nodes) throw new Error('somebody has to live');

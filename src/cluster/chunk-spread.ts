@@ -15,6 +15,8 @@ export interface DirectoryNode {
   uploads: number;
   /** It refused lately: all its slots are taken, by others than we know of. */
   fullUntilMs: number;
+  /** Askers that came before it had begun to get what it was said to have: they are not sent back at once. */
+  readonly sparedFor: Map<DirectoryNode, number>;
   readonly leases: Set<Lease>;
 }
 

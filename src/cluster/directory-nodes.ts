@@ -41,6 +41,10 @@ export class DirectoryNodes {
     return this.#byName.get(name);
   }
 
+  all(): Iterable<DirectoryNode> {
+    return this.#byName.values();
+  }
+
   at(index: number): DirectoryNode | undefined {
     return this.#byIndex.get(index);
   }
@@ -62,6 +66,7 @@ export class DirectoryNodes {
       alive: true,
       uploads: 0,
       fullUntilMs: 0,
+      sparedFor: new Map(),
       leases: new Set(),
     };
     this.#byName.set(name, node);

@@ -145,8 +145,9 @@ test('a fill that fails goes to the next who waits, and the reason is told', () 
     a asks for 0: fill
     b asks for 0: pull from a
     b fails: notHeld
-    b asks for 0: pull from a
+    b asks for 0: wait 2000
     a fails: origin
+      → b 0: fill (fillFailed)
     after 1 ms
     b asks for 0: fill (fillFailed)
     a asks for 0: pull from b
@@ -172,7 +173,7 @@ test('an asker is never sent to somebody who pulls from it', () => {
     b fails: unreachable
     b asks for 0: fill (fillerLeft)
     c fails: notHeld
-    c asks for 0: pull from b
+    c asks for 0: wait 2000
     `);
 });
 

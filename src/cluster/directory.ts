@@ -92,8 +92,8 @@ export interface DirectoryDecider {
 const missedMax = 4;
 /** Chunks with waiters that are looked at when an upload slot becomes free that nobody of its own chunk wants. */
 const starvedLookedAt = 16;
-/** A holder that refused, because others keep it busy, is not asked again for this long. */
-const overloadedMs = 100;
+/** Who refused, because others keep it busy or because it has not begun to get the chunk, is not asked again for this long. */
+const spareMs = 100;
 
 export class Directory implements DirectoryDecider {
   readonly #nodes = new DirectoryNodes();
@@ -109,7 +109,7 @@ export class Directory implements DirectoryDecider {
   readonly #fills = new Set<Lease>();
   #waiting = 0;
   #retryMs: number | undefined;
-  #fullUntilMs = 0;
+  #retryLastMs = 0;
   #pending: Grant[] = [];
 
   constructor({ chunksMax = directoryChunksMax } = {}) {
@@ -120,6 +120,7 @@ export class Directory implements DirectoryDecider {
   members(nowMs: number, nodes: readonly Asker[]): readonly Grant[] {
     const grants: Grant[] = [];
     const left = this.#nodes.set(nodes);
+    for (const node of this.#nodes.all()) for (const gone of left) node.sparedFor.delete(gone);
     // What came from them comes no more: those who pulled will say so, and ask again.
     if (left.length > 0) for (const lease of this.#pulls) if (lease.source?.alive === false) this.#takeOff(lease);
     for (const node of left) for (const spread of this.#starved) this.#unpark(spread, node);
@@ -214,7 +215,7 @@ export class Directory implements DirectoryDecider {
       }
     this.#settle(nowMs, this.#takeovers.tick(nowMs), grants);
     if (this.#retryMs !== undefined && nowMs >= this.#retryMs) {
-      this.#retryMs = this.#fullUntilMs > nowMs ? this.#fullUntilMs : undefined;
+      this.#retryMs = this.#retryLastMs > nowMs ? this.#retryLastMs : undefined;
       this.#releaseAll(nowMs, grants);
     }
     return grants;
@@ -366,21 +367,29 @@ export class Directory implements DirectoryDecider {
         this.#lost(row, 'holdersFailed');
         break;
       case 'notHeld':
-        this.#forgetHolder(row, source);
-        this.#lost(row, 'dropped');
+        source.sparedFor.set(by, nowMs + spareMs);
+        this.#retryAt(nowMs + spareMs);
+        if (this.#forgetHolder(row, source)) this.#lost(row, 'dropped');
         break;
       case 'overloaded':
-        this.#fullUntilMs = source.fullUntilMs = nowMs + overloadedMs;
-        this.#retryMs ??= source.fullUntilMs;
+        source.fullUntilMs = nowMs + spareMs;
+        this.#retryAt(nowMs + spareMs);
         break;
       case 'origin':
       case 'cancelled':
     }
   }
 
-  #forgetHolder(row: HolderRow, node: DirectoryNode): void {
-    this.#table.removeHolder(row, node.index);
-    this.#spreads.get(row)?.whole.delete(node);
+  /** Returns whether it was one. */
+  #forgetHolder(row: HolderRow, node: DirectoryNode): boolean {
+    const inTable = this.#table.removeHolder(row, node.index);
+    return this.#spreads.get(row)?.whole.delete(node) === true || inTable;
+  }
+
+  /** Who waits is looked at again then, though nothing else happens. */
+  #retryAt(atMs: number): void {
+    this.#retryLastMs = Math.max(this.#retryLastMs, atMs);
+    this.#retryMs ??= atMs;
   }
 
   /** Ends a lease and gives what it frees to those who wait: for this chunk first. */

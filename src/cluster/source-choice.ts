@@ -54,6 +54,7 @@ export class SourceChoice {
 
   #canServe(nowMs: number, spread: ChunkSpread, node: DirectoryNode, asker: DirectoryNode): boolean {
     if (node.uploads >= uploadSlotsMax || node.fullUntilMs > nowMs) return false;
+    if ((node.sparedFor.get(asker) ?? 0) > nowMs) return false;
     return this.#isUsable(nowMs, spread, node, asker);
   }
 

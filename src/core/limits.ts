@@ -290,5 +290,5 @@ export const pullsWaitingMax = 4096;
 export const pullAheadBlocksMax = 16;
 /** The same where these blocks are in memory. */
 export const pullAheadMemoryBlocksMax = 4;
-/** Threads that receive for one disk: two streams fill two cores. */
+/** Threads that receive for one disk, each with one that writes; by default half the cores. */
 export const pullersMax = 4;
