@@ -12,8 +12,11 @@ import type { ClusterMachine } from './cluster-machine.ts';
 import type { Drill } from './cluster-options.ts';
 import { VOLUME_NAME } from './read-cache-options.ts';
 
-/** A read while a node is lost: its session has to end, its slots to be taken over, its pulls to be given up. */
-const HARD: ReadBounds = { boundMs: 60_000, mayBeStale: false };
+/**
+ * A read while a node is lost: its session has to end, its slots to be taken over, its pulls to be given up. Where it owned
+ * the metadata, a remembered fact may be served as stale until then.
+ */
+const HARD: ReadBounds = { boundMs: 60_000, mayBeStale: true };
 /** Longer than a session's term. */
 const LAPSE_MS = 25_000;
 /** Until the members agree again. */
@@ -187,7 +190,7 @@ class ClusterDrill {
     const trying = without.map((machine) => this.#run.client(machine, 'without').crowd(KEY, false));
     await this.#read(
       this.#machines.filter((machine) => !without.includes(machine)),
-      { ...HARD, mayBeStale: true },
+      HARD,
     );
     await Promise.all(trying);
     origin.isCutFrom = isCutFrom;
