@@ -1,5 +1,5 @@
 /**
- * The process's first file: hands over to the command line. Commands that live outside `src` (bench, demo, sim) are
+ * The process's first file: hands over to the command line. Commands that live outside `src` (bench, demo, sim, simulate) are
  * loaded by name when they are called, so that the daemon never carries them.
  */
 import { main } from './cli/cli.ts';
@@ -13,4 +13,5 @@ process.exitCode = await main(process.argv.slice(2), {
   bench: outside('../bench/main.ts', 'benchMain'),
   demo: outside('../bench/demo.ts', 'demoMain'),
   sim: outside('../sim/main.ts', 'simMain'),
+  simulate: outside('../bench/simulate/simulate.ts', 'simulateMain'),
 });

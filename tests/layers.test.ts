@@ -21,7 +21,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/cli': ['*src'],
   'src/main.ts': ['src/cli'],
   sim: ['*src'],
-  bench: ['*src'],
+  bench: ['*src', 'sim'],
   tests: ['*'],
   scripts: ['*'],
 };

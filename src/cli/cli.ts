@@ -9,7 +9,7 @@ import { Output } from './output.ts';
 import type { ClientOptions, CommonOptions } from './session.ts';
 
 type OutsideMain = (argv: readonly string[]) => unknown;
-export type Outside = Readonly<Record<'bench' | 'demo' | 'sim', () => Promise<OutsideMain>>>;
+export type Outside = Readonly<Record<'bench' | 'demo' | 'sim' | 'simulate', () => Promise<OutsideMain>>>;
 
 /** A command's work; resolves with its exit code. */
 type Run<O> = (operands: readonly string[], options: O, output: Output) => Promise<number>;
@@ -134,8 +134,9 @@ function addOutside(program: Command, outside: Outside, done: (exitCode: number)
     bench: 'measure: local, fan-out-read',
     demo: 'show before and after on a real file to a cluster, in about a minute',
     sim: 'run seeded simulations of the store and its faults',
+    simulate: 'simulate fan-out reads of up to 10,000 nodes by the shipped policies',
   };
-  for (const name of ['bench', 'demo', 'sim'] as const) {
+  for (const name of ['bench', 'demo', 'sim', 'simulate'] as const) {
     program
       .command(name)
       .description(descriptions[name])

@@ -36,8 +36,10 @@ export class Blame {
     if (record === undefined) this.#sources.set(source, (record = { untilMs: 0, silentTo: new Map() }));
     if (reason === 'corrupt') record.untilMs = Math.max(record.untilMs, nowMs + corruptMs);
     else {
+      record.silentTo.delete(asker);
       record.silentTo.set(asker, nowMs);
-      for (const [by, atMs] of record.silentTo) if (atMs < nowMs - pairMs) record.silentTo.delete(by);
+      for (const [by, atMs] of record.silentTo)
+        if (atMs < nowMs - pairMs || record.silentTo.size > silentReporters) record.silentTo.delete(by);
       if (record.silentTo.size >= silentReporters) record.untilMs = Math.max(record.untilMs, nowMs + silentMs);
     }
     return this.#avoided(nowMs, source);

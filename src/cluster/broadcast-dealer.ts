@@ -58,6 +58,8 @@ class DealtPeer extends LinkPeer implements JudgedNode {
   leafUntilMs = 0;
   timesLeaf = 0;
   token: number | undefined;
+  /** A fill that it did not bring to an end: rather another node's now. */
+  failedFill: number | undefined;
   readonly blamedBy = new Set<string>();
   /** What it lacked, though somebody had it, when it starved, and in which deal. */
   starved: { readonly deal: number; readonly lacks: ChunkSet } | undefined;
@@ -151,7 +153,10 @@ export class BroadcastDealer {
   tick(nowMs: number): readonly DealerAction[] {
     if (this.#ended) return [];
     const actions: DealerAction[] = [];
-    for (const { by } of this.#tokens.olderThan(nowMs - this.#fillHangsMs())) this.#stopFill(by, actions);
+    for (const { by, chunk } of this.#tokens.olderThan(nowMs - this.#fillHangsMs())) {
+      by.failedFill = chunk;
+      this.#stopFill(by, actions);
+    }
     if (this.#judgeAt !== undefined && nowMs >= this.#judgeAt) actions.push(...this.#judge(nowMs));
     if (this.#redealAt !== undefined && nowMs >= this.#redealAt) {
       this.#links.deal();
@@ -184,12 +189,18 @@ export class BroadcastDealer {
     this.#peers.set(node, peer);
     this.#links.add(peer);
     if (peer.reads) this.#unfinished += 1;
-    if (have.count > 0)
-      for (let chunk = 0; chunk < chunks; chunk++) if (have.has(chunk)) this.#tokens.has(nowMs, chunk, peer);
+    if (have.count > 0) this.#brings(nowMs, peer, have, actions);
     this.#change(nowMs);
     if (join.bytesPerS !== undefined)
       actions.push(...this.#speed(nowMs, peer, { bytesPerS: join.bytesPerS, atLeast: false }));
     return [...actions, ...this.#issue(nowMs), ...this.#dismissIfDone()];
+  }
+
+  /** What somebody brings along is not filled any longer. */
+  #brings(nowMs: number, peer: DealtPeer, have: ChunkSet, actions: DealerAction[]): void {
+    for (const other of this.#links.peers)
+      if (other.token !== undefined && have.has(other.token)) this.#stopFill(other, actions);
+    for (let chunk = 0; chunk < have.bound; chunk++) if (have.has(chunk)) this.#tokens.has(nowMs, chunk, peer);
   }
 
   #finished(nowMs: number, peer: DealtPeer): DealerAction[] {
@@ -205,8 +216,11 @@ export class BroadcastDealer {
   #filled(nowMs: number, peer: DealtPeer, chunk: number): DealerAction[] {
     if (peer.token === chunk) peer.token = undefined;
     this.#failures = 0;
+    const actions: DealerAction[] = [];
+    const other = this.#tokens.filler(chunk);
+    if (other !== undefined && other !== peer) this.#stopFill(other, actions);
     this.#tokens.has(nowMs, chunk, peer);
-    return this.#issue(nowMs);
+    return [...actions, ...this.#issue(nowMs)];
   }
 
   #copied(nowMs: number, chunk: number, by: string): DealerAction[] {
@@ -218,6 +232,7 @@ export class BroadcastDealer {
   #fillFailed(nowMs: number, peer: DealtPeer, chunk: number, reason: FillFailure): DealerAction[] {
     if (peer.token !== chunk) return [];
     peer.token = undefined;
+    peer.failedFill = chunk;
     this.#tokens.back(chunk);
     this.#failures += 1;
     if (reason === 'changed' || this.#failures > fillFailuresMax) return this.#dismissAll();
@@ -300,7 +315,7 @@ export class BroadcastDealer {
     this.#tokens.degree = sourcesAmong(this.#links.size);
     for (;;) {
       const chunk = this.#tokens.next();
-      const peer = chunk === undefined ? undefined : this.#filler();
+      const peer = chunk === undefined ? undefined : this.#filler(chunk);
       if (chunk === undefined || peer === undefined) return actions;
       peer.token = chunk;
       this.#tokens.give(nowMs, chunk, peer);
@@ -308,15 +323,17 @@ export class BroadcastDealer {
     }
   }
 
-  #filler(): DealtPeer | undefined {
+  #filler(chunk: number): DealtPeer | undefined {
     const free = (peer: DealtPeer) => peer.reads && peer.serves && peer.token === undefined;
     for (let attempt = 0; attempt < 8; attempt++) {
       const peer = this.#links.draw();
-      if (peer !== undefined && free(peer)) return peer;
+      if (peer !== undefined && free(peer) && peer.failedFill !== chunk) return peer;
     }
     if (this.#tokens.out >= this.#unfinished) return undefined;
     const possible = this.#links.peers.filter(free);
-    if (possible.length > 0) return possible[this.#options.random.integer(possible.length)];
+    const better = possible.filter(({ failedFill }) => failedFill !== chunk);
+    const some = better.length > 0 ? better : possible;
+    if (some.length > 0) return some[this.#options.random.integer(some.length)];
     // With nobody fast left the slow ones fill for themselves.
     const others = this.#links.peers.filter(({ reads, serves }) => reads && serves);
     return others.length > 0 ? undefined : this.#links.peers.find(({ reads, token }) => reads && token === undefined);

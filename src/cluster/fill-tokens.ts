@@ -87,6 +87,11 @@ export class FillTokens<T extends object> {
     else if (this.#first[chunk] !== who) this.#second[chunk] ??= who;
   }
 
+  /** Who was told to fill it and has not ended. */
+  filler(chunk: number): T | undefined {
+    return this.#out.get(chunk)?.by;
+  }
+
   isFilled(chunk: number): boolean {
     return this.#filled.has(chunk);
   }

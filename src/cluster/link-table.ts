@@ -153,7 +153,7 @@ export class LinkTable<P extends LinkPeer = LinkPeer> {
   #spliceIn(peer: P): void {
     if (!peer.reads) return;
     const links = peer.leaf ? 1 : LINKS_PER_NODE;
-    for (let i = 0; i < links; i++) {
+    for (let i = peer.sources.length; i < links; i++) {
       const source = this.#few(peer);
       if (source === undefined) return;
       const reader = peer.serves && source.readers.length >= LINKS_PER_NODE ? this.#readerFor(peer, source) : undefined;
