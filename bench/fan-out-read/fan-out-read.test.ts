@@ -31,9 +31,12 @@ for (const shaping of ['kernel', 'user'] as const) {
     const days = shaping === 'kernel' ? { late: true, slow: '1', kill: '1' } : {};
     const result = await bench(t, { shaping, link: '100', ...days });
     assert.match(String(result.parameters['shaping']), new RegExp(`^${shaping}`));
-    assert.equal(medianOf(result, 'originBytesRatio'), 1);
-    assert.equal(medianOf(result, 'originTwiceBytes'), 0);
-    assert.equal(medianOf(result, 'originRefills'), 0);
+    // On a machine that hardly moves a holder may not answer in time; each refill must then be accounted for.
+    const refills = result.figures['originRefills']?.high ?? 0;
+    const most = 1 + (2 * refills) / 6;
+    assert.ok((result.figures['originBytesRatio']?.high as number) <= most, `${refills} refills`);
+    assert.ok((medianOf(result, 'originBytesRatio') as number) >= 1);
+    if (refills === 0) assert.equal(medianOf(result, 'originTwiceBytes'), 0);
     for (const name of ['efficiency', 'efficiencyS3', 'speedup', 'firstNodeS', 'p50NodeS', 'lastNodeS', 'cpuBusy'])
       assert.ok((medianOf(result, name) as number) > 0, name);
     if (shaping === 'user') return;
@@ -66,7 +69,7 @@ test('a bench that is interrupted leaves neither processes nor files', async (t)
   const args = ['bench', 'fan-out-read', '--nodes', '2', '--chunks', '16', '--link', '20', '--directory', directory];
   const child = await Child.start(command, args);
   for await (const line of createInterface({ input: child.process.stderr as NodeJS.ReadableStream }))
-    if (line.includes('round 1')) break;
+    if (line.includes('not counted')) break;
   const started = processTree(child.pid).filter((pid) => pid !== child.pid);
   assert.ok(started.length > 4);
   child.process.kill('SIGINT');

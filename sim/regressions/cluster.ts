@@ -51,4 +51,45 @@ export const CALM_CLUSTER: ScenarioOptions = {
   drill: 'crowd',
 };
 
-export const CLUSTER_REGRESSIONS: readonly Regression[] = [];
+export const CLUSTER_REGRESSIONS: readonly Regression[] = [
+  {
+    name: 'the owner of the metadata gave a replaced version again and again, to those whom the origin had refused it',
+    seed: 13,
+    overrides: { ...CALM_CLUSTER, drill: 'overwritten', sizeMaxMiB: 5 },
+  },
+  {
+    name: 'a node joined its own question to the owner from before a write through another node',
+    seed: 16,
+    overrides: {
+      ...CALM_CLUSTER,
+      write: true,
+      lateChance: 0.2,
+      operations: 100,
+      clientsPerNode: 2,
+      objects: 1,
+      sizeMaxMiB: 0.05,
+    },
+  },
+  {
+    name: 'what a broadcast had under way when another node became its dealer failed where nobody looked',
+    seed: 5,
+    overrides: {
+      ...CALM_CLUSTER,
+      stampedeMs: 500,
+      linkMiBPerS: 10,
+      sizeMaxMiB: 5,
+      faultMs: 300,
+      killWeight: 1,
+      leaveWeight: 1,
+      operations: 60,
+      thinkMs: 200,
+      changeMs: 3000,
+      revalidateMs: 50,
+    },
+  },
+  {
+    name: 'a new owner threw away what members told it before it knew that it was one',
+    seed: 10,
+    overrides: { ...CALM_CLUSTER, drill: 'late-joiner', sizeMaxMiB: 5, nodes: 4 },
+  },
+];

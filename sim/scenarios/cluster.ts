@@ -7,7 +7,7 @@
  * first try, fresh and right, within a bound of virtual time. Then a drill (`cluster-drills.ts`): one hard case, played
  * by the book, with strict expectations. At last every node is emptied and closed, and nothing may be left.
  */
-import { reopenMax } from '../../src/core/limits.ts';
+import { MiB, reopenMax } from '../../src/core/limits.ts';
 import type { Volume } from '../../src/core/volume.ts';
 import type { Json } from '../../src/io/peers.ts';
 import type { Event } from '../../src/observe/events.ts';
@@ -18,6 +18,7 @@ import { OneVersion } from '../checkers/s1-one-version.ts';
 import { Freshness } from '../checkers/s2-freshness.ts';
 import { VerifiedBytes } from '../checkers/s9-verified-bytes.ts';
 import { ClusterOnce, type Holder } from '../checkers/s11-cluster-once.ts';
+import { Bounds } from '../checkers/s12-bounds.ts';
 import { type Life, SimMachineClock } from '../sim-clock.ts';
 import { assertContentUntouched } from '../sim-content.ts';
 import { NO_COORDINATOR_FAULTS, SimCoordinator } from '../sim-coordinator.ts';
@@ -73,6 +74,9 @@ export class ClusterRun {
   readonly membership: Membership;
   readonly checkers: Checkers;
   readonly #surroundings: Surroundings;
+  readonly #bounds: Bounds;
+  /** Who last said where chunks are. */
+  lastOwner: string | undefined;
   #operationsLeft: number;
   /** Operations of clients that have not ended, by the life that they use. */
   readonly #underWay = new Map<Life, number>();
@@ -105,6 +109,7 @@ export class ClusterRun {
       faults: { ...NO_COORDINATOR_FAULTS, lostRequestChance: lossChance, lostAnswerChance: lossChance },
     });
     this.membership = new Membership(findings, this.coordinator);
+    this.#bounds = new Bounds(findings, { capacityBytes: options.capacityMiB * MiB, clients: options.clientsPerNode });
     this.once = new ClusterOnce({
       origin: this.origin,
       findings,
@@ -119,6 +124,7 @@ export class ClusterRun {
       this.membership,
     ]);
     this.network.onAnswer = (seen) => {
+      if (seen.type === 'directory.locate') this.lastOwner = seen.to;
       // what the coordinator holds says nothing while it is astray
       if (!this.faults.wasSetBack) this.membership.answered(seen);
     };
@@ -129,7 +135,7 @@ export class ClusterRun {
       network: this.network,
       origin: this.origin,
       coordinator: this.coordinator,
-      emitted: (_machine, life, event) => this.#emitted(life, event),
+      emitted: (machine, life, event) => this.#emitted(machine, life, event),
     };
     for (let index = 0; index < options.nodes; index++) this.addMachine();
     this.faults = new ClusterFaults({
@@ -209,8 +215,9 @@ export class ClusterRun {
     });
   }
 
-  #emitted(life: Life, event: Event): void {
+  #emitted(machine: ClusterMachine, life: Life, event: Event): void {
     this.checkers.tell('event', life, event);
+    this.#bounds.disk(machine.disk);
   }
 
   #replace(index: number): void {

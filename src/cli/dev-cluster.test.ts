@@ -115,7 +115,7 @@ test('a node of dev that is killed is reported and not started again, and the ot
 
 test('nodes of dev end when dev itself is killed', async () => {
   await using home = await Home.make();
-  const cluster = await home.start('dev', '--nodes', '2', '--json', ...FREE_PORTS);
+  const cluster = await home.start('dev', '--nodes', '2', '--json', ...FREE_PORTS, '--dir', home.path('state'));
   cluster.process.kill('SIGKILL');
   for (const { pid } of nodesOf(cluster)) await gone(pid);
 });

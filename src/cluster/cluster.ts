@@ -6,7 +6,7 @@
  */
 import type { Address } from '../core/address.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
-import { outboxBatchMax, peerCallMs, sessionTtlMs } from '../core/limits.ts';
+import { epochPatienceMs, outboxBatchMax, peerCallMs, sessionTtlMs } from '../core/limits.ts';
 import type { Coordinator } from '../io/coordinator.ts';
 import type { Clock } from '../io/io.ts';
 import type { Json, ListenPeers, PeerMessage, PeerService, PeerTransport } from '../io/peers.ts';
@@ -57,6 +57,8 @@ export class Cluster {
   #transport: PeerTransport | undefined;
   #membership: Membership | undefined;
   #byName = new Map<string, Member>();
+  /** Messages from later membership epochs, waiting. */
+  readonly #behind = new Set<() => void>();
 
   /** Talks to nobody until `join`. */
   constructor(options: ClusterOptions) {
@@ -186,7 +188,8 @@ export class Cluster {
     const { deadlineMs = peerCallMs } = options;
     const member = this.endpoint(node);
     try {
-      return await this.#peers().call(member, message, { deadlineMs, signal });
+      const { epoch } = this.members;
+      return await this.#peers().call(member, { ...message, epoch }, { deadlineMs, signal });
     } catch (error) {
       if (isForebayError(error, 'peerRefused')) this.#estranged.refused(node, member.session, error.message);
       throw error;
@@ -229,7 +232,25 @@ export class Cluster {
     const handler = this.#handlers.get(message.type);
     if (handler === undefined)
       throw new ForebayError('invalidRequest', `this version knows no message of type ${JSON.stringify(message.type)}`);
+    const { epoch } = message;
+    if (typeof epoch === 'number' && epoch > this.members.epoch) await this.#catchUp(epoch, signal);
     return handler(from, message, signal);
+  }
+
+  /**
+   * The asker knows of a later membership epoch: what it says may be for this node as an owner that it does not know to be
+   * yet. Waits for that, for as long as news of the membership can be expected soon.
+   */
+  async #catchUp(epoch: number, signal: AbortSignal): Promise<void> {
+    if (this.#membership !== undefined && !this.mayAct()) return;
+    const caughtUp = new AbortController();
+    const look = () => {
+      if (this.members.epoch >= epoch) caughtUp.abort();
+    };
+    this.#behind.add(look);
+    const either = AbortSignal.any([signal, this.#stop.signal, caughtUp.signal]);
+    await this.#options.clock.sleep(epochPatienceMs, either).catch(() => undefined);
+    this.#behind.delete(look);
   }
 
   #changed(members: Members): void {
@@ -238,6 +259,7 @@ export class Cluster {
     for (const [node, member] of before)
       if (this.#byName.get(node)?.session !== member.session) this.#transport?.forget(node);
     this.#place();
+    for (const look of this.#behind) look();
   }
 
   /** Gives slots to the members that this node speaks with. */

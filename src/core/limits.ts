@@ -132,6 +132,8 @@ export const pullsMax = 16;
 export const peerUploadsMax = 32;
 /** No byte from a peer for this long, and a pull counts as failed and another holder is asked. */
 export const peerIdleMs = 5000;
+/** How long a message from a later membership epoch waits for this node to hear of that epoch: news of it is on its way. */
+export const epochPatienceMs = 1000;
 /** An answer to a control message between peers. */
 export const peerCallMs = 3000;
 /** How often a member that does not accept this node's secret is asked again. */
@@ -229,14 +231,16 @@ export const coordinatorOperationsMax = 120;
 /** A request to the coordinator is given up after this, one attempt of it at one endpoint after that. */
 export const coordinatorDeadlineMs = 5000;
 export const coordinatorAttemptMs = 2000;
+/** Large requests get this much more time: giving up on one that is on its way would only send it again. */
+export const coordinatorBytesPerS = 256 * KiB;
 /** Requests to the coordinator that wait or are under way; more fail with `overloaded`. */
 export const coordinatorRequestsMax = 4096;
 /** Transactions that arrive within this share one of the coordinator's, up to that many operations and bytes. */
 export const commitWindowMs = 2;
 export const commitBatchMax = 64;
 export const commitBatchMaxBytes = 1 * MiB;
-/** Batches of transactions under way at once. */
-export const commitLanesMax = 4;
+/** Batches of transactions under way at once: one while another is on its way; more only made them smaller (measured). */
+export const commitLanesMax = 2;
 /** A watch that heard nothing for this long is begun anew where it left off: its connection may be dead. */
 export const watchSilentMs = 15_000;
 /** History that the embedded coordinator keeps for watches; one that is further behind gets a snapshot. */
@@ -288,5 +292,5 @@ export const pullsWaitingMax = 4096;
 export const pullAheadBlocksMax = 16;
 /** The same where these blocks are in memory. */
 export const pullAheadMemoryBlocksMax = 4;
-/** Threads that receive for one disk: two streams fill two cores. */
+/** Threads that receive for one disk, each with one that writes; by default half the cores. */
 export const pullersMax = 4;

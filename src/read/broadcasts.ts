@@ -289,6 +289,11 @@ export class Broadcasts {
     for (const part of this.#parts.values()) {
       const dealer = this.#dealerOf(part.target);
       if (dealer === part.dealer) continue;
+      // Nobody here waits for it any more: it stayed to serve, which the directory sees to.
+      if (part.users === 0) {
+        this.#end(part);
+        continue;
+      }
       part.work.abort();
       part.work = new AbortController();
       part.moving.clear();

@@ -4,7 +4,7 @@
  */
 import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
 import { ForebayError } from '../core/errors.ts';
-import { type Disk, DiskError } from '../io/io.ts';
+import { type Disk, DiskError, type Random } from '../io/io.ts';
 import type { Store } from '../store/store.ts';
 import type { Opened } from './opened.ts';
 
@@ -14,17 +14,22 @@ const READ_ONLY = 0o444;
 export async function layOut(
   store: Store,
   opened: Opened,
-  options: { to: string; signal: AbortSignal },
+  options: { to: string; random: Random; signal: AbortSignal },
 ): Promise<void> {
   const { key } = opened.fact;
   const path = pathOf(options.to, key);
   const { disk } = store;
   await makeParents(disk, options.to, path);
-  const temporary = `${path}.forebay-${opened.fact.content.slice(0, 8)}`;
-  await disk.unlink(temporary).catch(ignore('ENOENT'));
-  if (!(await shareFile(store, opened, temporary))) await copyBytes(disk, opened, temporary, options.signal);
-  await disk.setMode(temporary, READ_ONLY);
-  await disk.rename(temporary, path);
+  // Of this attempt alone: another node may lay out the same object in the same directory at the same time.
+  const temporary = `${path}.forebay-${Buffer.from(options.random.bytes(6)).toString('hex')}`;
+  try {
+    if (!(await shareFile(store, opened, temporary))) await copyBytes(disk, opened, temporary, options.signal);
+    await disk.setMode(temporary, READ_ONLY);
+    await disk.rename(temporary, path);
+  } finally {
+    // After an error; and a rename over another link of the same file does nothing.
+    await disk.unlink(temporary).catch(() => undefined);
+  }
 }
 
 function pathOf(to: string, key: string): string {

@@ -183,9 +183,13 @@ export class ReadThrough implements Reader {
 
   async *#warmHere(selection: Selection, options: { to?: string; signal: AbortSignal }): AsyncGenerator<WarmProgress> {
     const source = this.#source(selection.volume);
-    const { store, clock } = this.#options;
+    const { store, clock, random } = this.#options;
     const open = (key: string, signal: AbortSignal) => this.open(selection.volume, key, signal);
-    yield* warm({ store, clock, open }, selectedKeys({ listings: this.#listings, store }, source, selection), options);
+    yield* warm(
+      { store, clock, random, open },
+      selectedKeys({ listings: this.#listings, store }, source, selection),
+      options,
+    );
   }
 
   async *check(selection: Selection, options: { verify: boolean; signal: AbortSignal }): AsyncGenerator<ObjectState> {

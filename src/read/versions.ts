@@ -225,7 +225,7 @@ export class Versions {
     this.#refused.delete(askName(source.volume.name, key));
     const fact = ask.outdated
       ? version && factOf(source, version, checkedMs)
-      : this.#learn(source, key, version, checkedMs);
+      : this.#learn(source, key, version, { checkedMs, latestMs: this.#clock.boottimeMs() - ageMs });
     return { fact, checkedMs: fact?.checkedMs ?? checkedMs };
   }
 
@@ -235,16 +235,17 @@ export class Versions {
     this.#away.set(volume, this.#clock.boottimeMs() + originAwayMs);
   }
 
+  /** What was learned was so at some time between `checkedMs` and `latestMs`. */
   #learn(
     source: VolumeSource,
     key: string,
     version: ObjectVersion | undefined,
-    sentMs: number,
+    { checkedMs: sentMs, latestMs }: { checkedMs: number; latestMs: number },
   ): ObjectFact | undefined {
     const { name } = source.volume;
     const known = this.#store.fact(name, key);
-    // What the owner remembers may be older than what this node asked by itself.
-    if (known !== undefined && known.checkedMs > sentMs && known.etag !== version?.etag) return known;
+    // What the owner remembers may be older than what this node asked by itself; in doubt the owner is right.
+    if (known !== undefined && known.checkedMs > latestMs && known.etag !== version?.etag) return known;
     if (version === undefined) {
       this.forget(name, key);
       this.#absences.set(askName(name, key), sentMs);

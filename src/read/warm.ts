@@ -1,7 +1,7 @@
 /** Brings the selected objects here whole, a few at a time, and says how far it is. */
 import { isForebayError } from '../core/errors.ts';
 import { reopenMax, warmObjectsMax, warmProgressMs } from '../core/limits.ts';
-import type { Clock } from '../io/io.ts';
+import type { Clock, Random } from '../io/io.ts';
 import type { Store } from '../store/store.ts';
 import { layOut } from './lay-out.ts';
 import type { Opened } from './opened.ts';
@@ -10,6 +10,7 @@ import type { WarmProgress } from './reader.ts';
 export interface WarmParts {
   readonly store: Store;
   readonly clock: Clock;
+  readonly random: Random;
   readonly open: (key: string, signal: AbortSignal) => Promise<Opened>;
 }
 
@@ -91,7 +92,7 @@ async function bringOne(
         totals.bytesDone += present - counted;
         counted = present;
       }
-      if (to !== undefined) await layOut(parts.store, opened, { to, signal });
+      if (to !== undefined) await layOut(parts.store, opened, { to, random: parts.random, signal });
       totals.bytesDone += opened.fact.sizeBytes - counted;
       return true;
     } catch (error) {

@@ -6,11 +6,12 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { coverage } from '../../bench/origin-log.ts';
 import { type OriginOptions, OriginServer } from '../../bench/origin-server.ts';
-import { ClusterNode, eventually, type Settings, type TestObject } from './node.ts';
+import { ClusterNode, eventually, type NodeOptions, NodeRefused, type Settings, type TestObject } from './node.ts';
 
 export const MiB = 1 << 20;
 export const VOLUME = 'lake';
 export const CHUNK_BYTES = 4 * MiB;
+const STARTS_MAX = 5;
 const SECRET = 'the secret that the nodes of this test share';
 
 export interface StartSettings {
@@ -80,7 +81,7 @@ export async function fixture(
     async start(name, settings = {}) {
       const own = settings.directory ?? join(directory, name);
       mkdirSync(own, { recursive: true });
-      const node = await ClusterNode.start({
+      const node = await startPatiently({
         name,
         directory: own,
         volumes: settings.volumes ?? { [VOLUME]: volume(settings.volume) },
@@ -101,6 +102,18 @@ export async function fixture(
     },
   };
   return self;
+}
+
+/** On a machine so busy that its disk takes seconds, a start is tried again. */
+async function startPatiently(options: NodeOptions): Promise<ClusterNode> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await ClusterNode.start(options);
+    } catch (error) {
+      if (tries === STARTS_MAX || !(error instanceof NodeRefused) || !/disk of .* does not answer/.test(error.message))
+        throw error;
+    }
+  }
 }
 
 /** Waits until each of these nodes sees exactly these members. */

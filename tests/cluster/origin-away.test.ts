@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { freePort } from '../../bench/child.ts';
 import { expectMembers, expectReadOnce, fixture, MiB, originBytes, total, VOLUME } from './fixture.ts';
@@ -57,4 +59,29 @@ test('S-13: with the origin away for all, what one node holds all read, the rest
   await c!.expectWhole(VOLUME, COLD);
   await b!.expectWhole(VOLUME, COLD);
   assert.equal(originBytes(origin, HELD), HELD.sizeBytes);
+});
+
+test('S-13: a node to which the origin says nothing at all goes round too, and soon at once', async (t) => {
+  const { origin, start, defer } = await fixture(t, { generated: [HELD, COLD, SMALL] });
+  const silent = createServer(() => undefined).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const sockets = new Set<Socket>();
+  silent.on('connection', (socket) => sockets.add(socket.on('error', () => undefined)));
+  defer(() => {
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+  });
+  const { port } = silent.address() as AddressInfo;
+  const a = await start('a');
+  const deaf = await start('deaf', { volume: { endpoint: `http://127.0.0.1:${port}` } });
+  await expectMembers([a, deaf], ['a', 'deaf']);
+  for (const object of [SMALL, COLD, HELD]) {
+    const from = performance.now();
+    await deaf.expectWhole(VOLUME, object);
+    const tookMs = performance.now() - from;
+    t.diagnostic(`${object.key} took ${Math.round(tookMs)} ms`);
+    assert.ok(tookMs < 60_000);
+    expectReadOnce(origin, object);
+  }
+  assert.ok((await deaf.metric('forebay_origin_detours_total', { code: 'ok' })) > 0);
 });

@@ -5,7 +5,7 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { abortReason, ForebayError } from '../../core/errors.ts';
-import { coordinatorAttemptMs } from '../../core/limits.ts';
+import { coordinatorAttemptMs, coordinatorBytesPerS, coordinatorDeadlineMs } from '../../core/limits.ts';
 
 /** How etcd is reached. Certificates and keys are PEM. */
 export interface EtcdAccess {
@@ -65,6 +65,11 @@ function wantsToken(error: unknown): boolean {
     error.code === UNAUTHENTICATED ||
     /invalid auth token|revision in header is old|auth store is old/.test(error.message)
   );
+}
+
+/** How much more time a request of so many bytes gets. */
+export function sendingMs(bytes: number): number {
+  return Math.round((bytes * 1000) / coordinatorBytesPerS);
 }
 
 export interface PostOptions {
@@ -141,7 +146,8 @@ export class EtcdGateway {
     try {
       const { token } = await this.#exchange<{ token: string }>(
         { path: '/v3/auth/authenticate', body, token: undefined },
-        {},
+        // etcd's hash of passwords is slow by design.
+        { attemptMs: coordinatorDeadlineMs },
       );
       return token;
     } catch (error) {
@@ -153,7 +159,7 @@ export class EtcdGateway {
   async #exchange<T>(sent: Pick<Sent, 'path' | 'body' | 'token'>, { signal, attemptMs }: PostOptions): Promise<T> {
     const endpoint = this.endpoint;
     const late = new AbortController();
-    const deadlineMs = attemptMs ?? coordinatorAttemptMs;
+    const deadlineMs = (attemptMs ?? coordinatorAttemptMs) + sendingMs(sent.body.length);
     const timer = setTimeout(
       () => late.abort(new LineLost(`${endpoint} did not answer for ${deadlineMs} ms`)),
       deadlineMs,

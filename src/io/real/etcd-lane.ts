@@ -14,7 +14,7 @@ import { coordinatorDeadlineMs } from '../../core/limits.ts';
 import type { Transaction, TransactionResult } from '../coordinator.ts';
 import { writes } from '../transaction.ts';
 import type { EtcdClient } from './etcd-client.ts';
-import { EtcdError, etcdFailure, isTransient, LineLost } from './etcd-gateway.ts';
+import { EtcdError, etcdFailure, isTransient, LineLost, sendingMs } from './etcd-gateway.ts';
 import { settle } from './etcd-settle.ts';
 import type { EtcdKeys, EtcdTransaction } from './etcd-wire.ts';
 
@@ -137,7 +137,7 @@ export class Lane {
   async #write(batch: readonly Transaction[]): Promise<readonly Outcome[]> {
     const client = this.#client;
     const name = randomUUID();
-    const untilMs = client.clock.boottimeMs() + coordinatorDeadlineMs;
+    const untilMs = client.clock.boottimeMs() + coordinatorDeadlineMs + sendingMs(sizeOf(batch));
     const lease = await this.#lease.current();
     const put = { request_put: { key: this.#key, value: Buffer.from(name).toString('base64'), lease } };
     const success = [put, ...this.#nested(batch)];
@@ -179,6 +179,12 @@ export class Lane {
     if (holder !== name) return undefined;
     return await settle(batch, { client: this.#client, keys: this.#keys, revision: this.#revision });
   }
+}
+
+/** About what a batch's values weigh in base64. */
+function sizeOf(batch: readonly Transaction[]): number {
+  const operations = batch.flatMap(({ apply, otherwise = [] }) => [...apply, ...otherwise]);
+  return operations.reduce((sum, operation) => sum + ('put' in operation ? operation.value.length * 4 : 0), 0) / 3;
 }
 
 function uncertain(cause: unknown): ForebayError {

@@ -1,6 +1,6 @@
 /**
  * Sockets and writes for pullers, through node:ffi: bytes go from a socket to a file without Node in between. Calls
- * return the result or `-errno`, and none of them waits but `writeAt`, which only pullers' threads call.
+ * return the result or `-errno`, and none of them waits but `writeAt`, which only writers' threads call.
  */
 import { isIPv6 } from 'node:net';
 import { crc32 } from 'node:zlib';
@@ -25,8 +25,8 @@ export interface SocketCalls {
   isEnded(fd: number): boolean;
   /** Becoming readable waits for this many bytes. */
   setLowWater(fd: number, bytes: number): number;
-  /** All of `length` bytes, at `position` of a file. */
-  writeAt(fd: number, from: NativeBuffer, length: number, position: number): number;
+  /** All of `length` bytes of memory, at `position` of a file. */
+  writeAt(fd: number, from: bigint, length: number, position: number): number;
   /** CRC32 of a part of a buffer, continued from `checksum`. */
   checksum(of: NativeBuffer, at: number, length: number, checksum: number): number;
   /** Who computes `checksum`. */
@@ -136,7 +136,7 @@ function bind(ffi: Ffi): SocketCalls {
     writeAt: (fd, from, length, position) => {
       for (let done = 0; done < length; ) {
         const at = BigInt(done);
-        const wrote = result64(c.pwrite(fd, from.pointer + at, BigInt(length - done), BigInt(position + done)));
+        const wrote = result64(c.pwrite(fd, from + at, BigInt(length - done), BigInt(position + done)));
         if (wrote === 0) return -EIO;
         if (wrote > 0) done += wrote;
         else if (wrote !== -EINTR) return wrote;

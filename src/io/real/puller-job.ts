@@ -1,6 +1,6 @@
 /**
- * One pull inside a puller: sends the request, receives the answer as far as the kernel has it, and writes each block once
- * its checksum is right. Bytes of a block are checksummed as they come, while the processor still has them at hand.
+ * One pull inside a puller: sends the request, receives the answer as far as the kernel has it, and hands each block to the
+ * writer once its checksum is right. Bytes of a block are checksummed as they come, while the processor still has them at hand.
  */
 import { constants } from 'node:os';
 import { peerHeadMaxBytes } from '../../core/limits.ts';
@@ -9,15 +9,14 @@ import type { NativeBuffer, SocketCalls } from './libc-sockets.ts';
 import { type AnswerNeed, AnswerReader } from './peer-answer.ts';
 import {
   CANCELLED,
-  CURRENT,
   PAUSED,
   type PullEnd,
   type PulledBlock,
   type PullerMemory,
   type PullStart,
   SETTLED,
-  WRITES,
 } from './puller-memory.ts';
+import type { BlockWrite, BlockWrites } from './puller-writes.ts';
 
 export interface PullerTools {
   readonly libc: LibcCalls;
@@ -26,11 +25,12 @@ export interface PullerTools {
   /** For heads, shared by all pulls of the thread. */
   readonly scratch: NativeBuffer;
   readonly blocks: BlockBuffers;
+  readonly writes: BlockWrites;
   report(job: PullerJob, block: PulledBlock): void;
 }
 
-/** What a pull waits for: its turn, its socket (to send or to receive), reports to settle, nothing any more. */
-export type JobNext = 'turn' | 'send' | 'receive' | 'room' | 'over';
+/** What a pull waits for: its turn, its socket (to send or to receive), reports to settle, the disk, nothing any more. */
+export type JobNext = 'turn' | 'send' | 'receive' | 'room' | 'disk' | 'over';
 
 const { EAGAIN, EINTR } = constants.errno;
 /** Enough for the head of a frame and the checksums of its blocks; errors are longer. */
@@ -70,7 +70,10 @@ export class PullerJob {
   readonly #answer: AnswerReader;
   #sent = 0;
   #received = false;
-  #reported = 0;
+  /** Blocks that came whole and right. */
+  #taken = 0;
+  /** Of these, blocks that are being written. */
+  #writing = 0;
   #lowWater = 1;
   #small: NativeBuffer | undefined;
   #block: NativeBuffer | undefined;
@@ -87,10 +90,15 @@ export class PullerJob {
     tools.sockets.setLowWater(start.socketFd, 1);
   }
 
+  /** Whether nobody uses its descriptors any more. */
+  get isOver(): boolean {
+    return this.end !== undefined && this.#writing === 0;
+  }
+
   /** Whether what it has reported leaves room for more. */
   get hasRoom(): boolean {
     const { slot, aheadMax } = this.start;
-    return this.#reported - this.#tools.memory.get(slot, SETTLED) < aheadMax;
+    return this.#taken - this.#tools.memory.get(slot, SETTLED) < aheadMax;
   }
 
   get isCancelled(): boolean {
@@ -108,36 +116,43 @@ export class PullerJob {
 
   /** Goes on until nothing is there or `blocksMax` blocks came. */
   step(nowMs: number, blocksMax: number): JobNext {
+    if (this.end) return this.#over(this.end);
     if (this.isCancelled) return this.#over({ kind: 'cancelled' });
     if (this.#sent < this.start.head.length) {
       const next = this.#send();
       if (next) return next;
     }
-    const stop = this.#reported + blocksMax;
+    const stop = this.#taken + blocksMax;
     for (let need = this.#answer.need; ; need = this.#answer.need) {
       if (need.kind === 'done') return this.#over({ kind: 'answered', reusable: need.reusable, failed: need.failed });
-      if (need.kind === 'block' && this.#got === 0 && !this.hasRoom) return 'room';
+      if (need.kind === 'block' && this.#got === 0) {
+        if (!this.hasRoom) return 'room';
+        if (this.start.fileFd >= 0 && !this.#tools.writes.hasRoom) return 'disk';
+      }
       const came = this.#receive(need);
       if (came > 0) this.activeMs = nowMs;
       else if (came === 0) return this.#over({ kind: 'closed', errno: 0, received: this.#received });
       else if (came === -EAGAIN) return this.#wait(need);
       else if (came !== -EINTR) return this.#over({ kind: 'closed', errno: -came, received: this.#received });
       this.#received ||= came > 0;
-      if (this.end) return 'over';
-      if (this.#reported >= stop) return 'turn';
+      if (this.#taken >= stop) return 'turn';
     }
   }
 
   /** The socket, or the pull, is not to be used any more: nothing came for too long. */
-  idle(): void {
-    this.#over({ kind: 'idle' });
+  idle(): JobNext {
+    return this.#over({ kind: 'idle' });
   }
 
-  #over(end: PullEnd): 'over' {
+  /** Its socket cannot be waited for. */
+  close(errno: number): JobNext {
+    return this.#over({ kind: 'closed', errno, received: this.#received });
+  }
+
+  #over(end: PullEnd): JobNext {
     this.end ??= end;
-    if (this.#block && this.start.fileFd >= 0) this.#tools.blocks.give(this.#block);
-    this.#block = undefined;
-    return 'over';
+    if (this.#block && this.start.fileFd >= 0) this.#letGo();
+    return this.#writing === 0 ? 'over' : 'disk';
   }
 
   #send(): JobNext | undefined {
@@ -206,31 +221,23 @@ export class PullerJob {
     const checksum = this.#checksum;
     this.#checksum = 0;
     if (!this.#answer.takeBlock(checksum)) return;
-    const { fileFd } = this.start;
-    if (fileFd < 0) {
-      this.#block = undefined;
-      this.#reported++;
+    this.#block = undefined;
+    this.#taken++;
+    if (this.start.fileFd < 0) {
       this.#tools.report(this, { block: need.block, checksum, bytes: from.bytes });
       return;
     }
-    const wrote = this.#write(from, need);
-    if (wrote < 0) {
-      this.#over({ kind: 'disk', errno: -wrote });
-      return;
-    }
-    this.#letGo();
-    this.#reported++;
-    this.#tools.report(this, { block: need.block, checksum, bytes: undefined });
+    this.#writing++;
+    this.#tools.writes.give(this, { ...need, checksum, from });
   }
 
-  /** The control thread sees which pull is in a write, and ejects a disk that does not come back from it. */
-  #write(from: NativeBuffer, { length, position }: { length: number; position: number }): number {
-    const { words } = this.#tools.memory;
-    Atomics.store(words, CURRENT, this.start.slot);
-    Atomics.add(words, WRITES, 1);
-    const wrote = this.#tools.sockets.writeAt(this.start.fileFd, from, length, position);
-    Atomics.store(words, CURRENT, -1);
-    return wrote;
+  /** A block that it gave to the writer is written, or failed with an errno below zero. */
+  written({ block, checksum, from }: BlockWrite, result: number): void {
+    this.#writing--;
+    this.#tools.blocks.give(from);
+    if (result < 0) this.end ??= { kind: 'disk', errno: -result };
+    // After a block that could not be written none counts: they are reported in order.
+    else if (this.end?.kind !== 'disk') this.#tools.report(this, { block, checksum, bytes: undefined });
   }
 
   #wait(need: AnswerNeed): JobNext {

@@ -9,7 +9,7 @@ export const GIVEN = 0;
 export const POLLING = 1;
 /** Counts writes. */
 export const WRITES = 2;
-/** The slot of the pull that is in a write, or -1. */
+/** The slot of the pull whose block is being written, or -1. Writes are counted and named by the writer's thread. */
 export const CURRENT = 3;
 export const STOPPING = 4;
 const PULLER_WORDS = 8;
@@ -25,6 +25,8 @@ const SLOT_WORDS = 4;
 export interface PullerWorkerData {
   readonly memory: SharedArrayBuffer;
   readonly eventFd: number;
+  /** The way to the writer's thread. */
+  readonly ring: SharedArrayBuffer;
 }
 
 /** A pull for a puller. It uses the descriptors until it says `over`. */

@@ -1,4 +1,4 @@
-/** One puller as the control thread sees it. */
+/** One puller, with its writer, as the control thread sees it. */
 import { Worker } from 'node:worker_threads';
 import { pullsActiveMax } from '../../core/limits.ts';
 import type { LibcCalls } from './libc.ts';
@@ -16,12 +16,15 @@ import {
   STOPPING,
   WRITES,
 } from './puller-memory.ts';
+import { WriteRing } from './write-ring.ts';
 
 /** Stopping waits this long: a puller that hangs in the kernel can only be left behind. */
 const STOP_WAIT_MS = 1000;
 
 export interface PullerThreadOptions {
   readonly libc: LibcCalls;
+  /** It writes to files: it has a writer. */
+  readonly writes: boolean;
   readonly onNews: (news: PullNews) => void;
   readonly onLost: (error: Error) => void;
 }
@@ -32,24 +35,28 @@ export class PullerThread {
   readonly #libc: LibcCalls;
   readonly #memory = new PullerMemory();
   readonly #eventFd: number;
+  readonly #ring = new WriteRing();
   readonly #worker: Worker;
+  readonly #writer: Worker | undefined;
   readonly #freeSlots = Array.from({ length: pullsActiveMax }, (_, index) => pullsActiveMax - 1 - index);
   #writes = 0;
   #writesSinceMs = 0;
 
-  constructor({ libc, onNews, onLost }: PullerThreadOptions) {
+  constructor({ libc, writes, onNews, onLost }: PullerThreadOptions) {
     this.#libc = libc;
     this.#eventFd = libc.eventCounter();
     Atomics.store(this.#memory.words, CURRENT, -1);
-    const data: PullerWorkerData = { memory: this.#memory.memory, eventFd: this.#eventFd };
-    this.#worker = new Worker(new URL('./puller-worker.ts', import.meta.url), {
-      name: 'puller',
-      workerData: data,
-      trackUnmanagedFds: false,
-      // Not the flags of the process: some are refused by threads.
-      execArgv: ['--disable-warning=ExperimentalWarning'],
-      resourceLimits: { maxYoungGenerationSizeMb: 2 },
-    });
+    const data: PullerWorkerData = {
+      memory: this.#memory.memory,
+      eventFd: this.#eventFd,
+      ring: this.#ring.memory,
+    };
+    this.#worker = startWorker('puller', new URL('./puller-worker.ts', import.meta.url), data);
+    if (writes) {
+      this.#writer = startWorker('writer', new URL('./block-writer-worker.ts', import.meta.url), data);
+      this.#writer.on('error', onLost);
+      this.#writer.unref();
+    }
     this.#worker.on('message', (news: PullNews) => {
       if (news.over) this.#free(news.slot);
       onNews(news);
@@ -111,17 +118,39 @@ export class PullerThread {
 
   /** False when it hangs and had to be left behind: it may still use what it was given. */
   async stop(): Promise<boolean> {
+    // The writer first: the bytes that it writes are the puller's.
+    this.#ring.stop();
+    if (this.#writer && !(await ended(this.#writer))) {
+      this.#worker.unref();
+      return false;
+    }
     Atomics.store(this.#memory.words, STOPPING, 1);
     Atomics.add(this.#memory.words, GIVEN, 1);
     Atomics.notify(this.#memory.words, GIVEN);
     this.#libc.signalEvent(this.#eventFd);
-    this.#worker.unref();
-    const timeout = Promise.withResolvers<'late'>();
-    const timer = setTimeout(() => timeout.resolve('late'), STOP_WAIT_MS);
-    const ended = await Promise.race([this.#worker.terminate(), timeout.promise]);
-    clearTimeout(timer);
-    if (ended === 'late') return false;
+    if (!(await ended(this.#worker))) return false;
     this.#libc.closeDescriptor(this.#eventFd);
     return true;
   }
+}
+
+function startWorker(name: string, file: URL, workerData: PullerWorkerData): Worker {
+  return new Worker(file, {
+    name,
+    workerData,
+    trackUnmanagedFds: false,
+    // Not the flags of the process: some are refused by threads.
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+    resourceLimits: { maxYoungGenerationSizeMb: 2 },
+  });
+}
+
+/** Ends a thread; false when it does not end in time. */
+async function ended(worker: Worker): Promise<boolean> {
+  worker.unref();
+  const timeout = Promise.withResolvers<'late'>();
+  const timer = setTimeout(() => timeout.resolve('late'), STOP_WAIT_MS);
+  const how = await Promise.race([worker.terminate(), timeout.promise]);
+  clearTimeout(timer);
+  return how !== 'late';
 }

@@ -1,6 +1,6 @@
 /**
  * A puller: receives many answers in turn from non-blocking sockets, so that a holder that hangs keeps nobody else
- * waiting. Without pulls it sleeps on shared memory, with pulls in the kernel's poll.
+ * waiting; its writer (`block-writer-worker.ts`) puts them on the disk meanwhile. Without pulls it sleeps on shared memory, with pulls in the kernel's poll.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { BLOCK_SIZE_BYTES } from '../../core/chunk.ts';
@@ -19,6 +19,8 @@ import {
   type PullStart,
   STOPPING,
 } from './puller-memory.ts';
+import { BlockWrites } from './puller-writes.ts';
+import { WriteRing } from './write-ring.ts';
 
 /** Blocks in one turn of a pull that is alone, and of one among others. */
 const TURN_ALONE_BLOCKS = 4;
@@ -42,8 +44,10 @@ class Puller {
   readonly #tools: PullerTools;
   readonly #pollFd: number;
   readonly #jobs = new Map<number, PullerJob>();
-  /** Pulls that wait for their reports to settle. */
+  /** Pulls that wait for their reports to settle, and for the writer. */
   readonly #waitForRoom = new Set<PullerJob>();
+  readonly #waitForDisk = new Set<PullerJob>();
+  readonly #writes = new BlockWrites(new WriteRing(data.ring));
   /** Slots whose sockets are watched, and for what. */
   readonly #watched = new Map<number, 'read' | 'write'>();
   #ready = new Set<PullerJob>();
@@ -62,6 +66,7 @@ class Puller {
       memory,
       scratch: sockets.allocate(peerHeadMaxBytes),
       blocks: new BlockBuffers(sockets, BLOCK_SIZE_BYTES),
+      writes: this.#writes,
       report: (job, block) => this.#gather(job, block),
     };
     this.#pollFd = libc.pollCreate();
@@ -71,6 +76,7 @@ class Puller {
   run(): void {
     while (Atomics.load(words, STOPPING) === 0) {
       this.#hear();
+      this.#collect();
       this.#look();
       if (this.#ready.size === 0) {
         this.#wait();
@@ -107,6 +113,16 @@ class Puller {
     for (const job of this.#jobs.values()) if (job.isCancelled) this.#ready.add(job);
   }
 
+  /** Takes what the writer has done. */
+  #collect(): void {
+    if (this.#writes.size === 0 || !this.#writes.collect()) return;
+    for (const job of this.#waitForDisk) {
+      job.activeMs = this.#libc.boottimeMs();
+      this.#ready.add(job);
+    }
+    this.#waitForDisk.clear();
+  }
+
   #begin(start: PullStart): void {
     const job = new PullerJob(start, this.#tools, this.#libc.boottimeMs());
     this.#jobs.set(start.slot, job);
@@ -118,7 +134,7 @@ class Puller {
     const next = job.step(nowMs, blocksMax);
     this.#goOn(job, next);
     // Who waits for room waits for what these reports set off.
-    if (job.end || next === 'room') this.#tell(job);
+    if (job.isOver || next === 'room') this.#tell(job);
   }
 
   #gather(job: PullerJob, block: PulledBlock): void {
@@ -133,7 +149,8 @@ class Puller {
     else if (next === 'room') {
       if (job.pause()) this.#waitForRoom.add(job);
       else this.#ready.add(job);
-    } else if (next === 'over') this.#forget(job);
+    } else if (next === 'disk') this.#waitForDisk.add(job);
+    else if (next === 'over') this.#forget(job);
     else this.#watch(job, next === 'send' ? 'write' : 'read');
   }
 
@@ -145,8 +162,7 @@ class Puller {
       this.#watched.set(slot, what);
       return;
     }
-    job.end ??= { kind: 'closed', errno: -added, received: false };
-    this.#forget(job);
+    this.#goOn(job, job.close(-added));
   }
 
   #forget(job: PullerJob): void {
@@ -155,14 +171,17 @@ class Puller {
     this.#jobs.delete(slot);
     this.#ready.delete(job);
     this.#waitForRoom.delete(job);
+    this.#waitForDisk.delete(job);
     if (this.#jobs.size === 0) this.#lookEveryMs = LOOK_MS;
   }
 
   #tell(job: PullerJob): void {
     const blocks = this.#untold.get(job) ?? [];
     this.#untold.delete(job);
-    if (blocks.length === 0 && !job.end) return;
-    const news: PullNews = { slot: job.start.slot, blocks, over: job.end };
+    // Once it is forgotten, and only then, its slot may be another's.
+    const over = this.#jobs.get(job.start.slot) === job ? undefined : job.end;
+    if (blocks.length === 0 && !over) return;
+    const news: PullNews = { slot: job.start.slot, blocks, over };
     const moved = blocks.flatMap(({ bytes }) => (bytes ? [bytes.buffer] : []));
     parentPort?.postMessage(news, moved);
   }
@@ -179,14 +198,18 @@ class Puller {
     if (sinceMs < this.#lookEveryMs) return;
     this.#lookedMs = nowMs;
     for (const job of this.#jobs.values()) {
-      if (this.#waitForRoom.has(job) || this.#ready.has(job)) continue;
+      if (this.#isParked(job) || this.#ready.has(job)) continue;
       if (sinceMs > this.#lookEveryMs + LATE_MS) job.activeMs = nowMs;
       this.#step(job, nowMs, TURN_SHARED_BLOCKS);
-      if (job.end || nowMs - job.activeMs < job.start.idleMs || this.#waitForRoom.has(job)) continue;
-      job.idle();
-      this.#forget(job);
+      if (job.end || nowMs - job.activeMs < job.start.idleMs || this.#isParked(job)) continue;
+      this.#goOn(job, job.idle());
       this.#tell(job);
     }
+  }
+
+  /** Whether it waits for something else than its socket. */
+  #isParked(job: PullerJob): boolean {
+    return this.#waitForRoom.has(job) || this.#waitForDisk.has(job);
   }
 
   /** False when nothing happened. */
@@ -196,7 +219,7 @@ class Puller {
       const token = tokens[index] as number;
       const job = this.#jobs.get(token);
       if (token === EVENT_TOKEN) this.#libc.clearEvent(data.eventFd);
-      else if (job && !this.#waitForRoom.has(job)) this.#ready.add(job);
+      else if (job && !this.#isParked(job)) this.#ready.add(job);
     }
     return count > 0;
   }
@@ -208,11 +231,14 @@ class Puller {
       this.#lookedMs = this.#libc.boottimeMs();
       return;
     }
-    const timeoutMs = this.#untold.size > 0 ? GATHER_MS : Math.ceil(this.#lookEveryMs);
+    const soon = this.#untold.size > 0 || this.#writes.size > 0;
     Atomics.store(words, POLLING, 1);
-    const woken = this.#poll(Atomics.load(words, GIVEN) === this.#heard ? timeoutMs : 0);
+    const isQuiet = this.#writes.await(this.#waitForDisk.size > 0) && Atomics.load(words, GIVEN) === this.#heard;
+    const timeoutMs = soon ? GATHER_MS : Math.ceil(this.#lookEveryMs);
+    const woken = this.#poll(isQuiet ? timeoutMs : 0);
     Atomics.store(words, POLLING, 0);
-    if (!woken) this.#tellAll();
+    this.#writes.await(false);
+    if (isQuiet && !woken) this.#tellAll();
   }
 }
 

@@ -1,8 +1,8 @@
 /**
- * Receiving by pullers: threads that take bytes from sockets, checksum them while they are hot and write them to the data
- * file, so that the bytes of a pull never enter JavaScript's streams and a disk that hangs stalls a puller, not the node.
- * The control thread only learns that a block is there. A puller serves one disk, or memory: one that hangs in a write
- * holds pulls of no other disk.
+ * Receiving by pullers: threads that take bytes from sockets and checksum them while they are hot, each with a writer that
+ * puts them into the data file meanwhile, so that the bytes of a pull never enter JavaScript's streams and a disk that hangs stalls a puller, not the node.
+ * The control thread only learns that a block is there. A puller serves one disk, or memory: one whose write
+ * hangs holds pulls of no other disk.
  *
  * A pull ends from here by a word that its puller looks at; its descriptors are kept until the puller says that it is
  * over. One whose write does not return within `diskDeadlineMs` hangs on its disk: its pulls fail and the disk is ejected.
@@ -96,7 +96,7 @@ export class Pullers implements Receiver {
 
   constructor(options: PullersOptions) {
     this.#options = options;
-    this.#threadsMax = options.pullers ?? Math.min(pullersMax, Math.max(2, availableParallelism()));
+    this.#threadsMax = options.pullers ?? Math.min(pullersMax, Math.ceil(availableParallelism() / 2));
     this.#diskDeadlineMs = options.diskDeadlineMs ?? diskDeadlineDefaultMs;
     this.#pool = new PeerPool(options.clock);
     this.#probe = options.sockets.allocate(1);
@@ -210,6 +210,7 @@ export class Pullers implements Receiver {
     if (!mayStart) return best;
     const thread: PullerThread = new PullerThread({
       libc: this.#options.libc,
+      writes: disk !== MEMORY,
       onNews: (news) => this.#hear(thread, news),
       onLost: (error) => this.#lost(thread, error),
     });
