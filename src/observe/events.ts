@@ -159,6 +159,8 @@ export type Event =
       readonly bytes: number;
       readonly ms: number;
     }
+  /** An answer broke off midway, not by its client's doing. */
+  | { readonly kind: 'door.broken'; readonly door: string; readonly message: string }
   | { readonly kind: 'door.refused'; readonly door: string; readonly reason: string };
 
 export type Emit = (event: Event) => void;

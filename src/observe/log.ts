@@ -47,6 +47,7 @@ const LEVELS: Readonly<Record<Event['kind'], LogLevel>> = {
   'write.deleted': 'debug',
   'door.request': 'debug',
   'door.refused': 'warn',
+  'door.broken': 'warn',
 };
 const RANK: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
 

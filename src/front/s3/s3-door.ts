@@ -121,6 +121,8 @@ export function createS3Door(parts: S3Parts): S3Door {
       return;
     }
     if (exchange.begun || error instanceof ClientGone || exchange.signal.aborted) {
+      const isClients = error instanceof ClientGone || exchange.signal.aborted;
+      if (!isClients) emit({ kind: 'door.broken', door: 's3', message: (error as Error).message });
       exchange.abort();
       return;
     }
