@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SimRandom } from '../../sim/sim-random.ts';
+import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
 import type { DealerOrder, MemberAction, MemberReport } from './broadcast.ts';
 import { BroadcastMember, type BroadcastMemberOptions } from './broadcast-member.ts';
 import type { ChunkRange } from './chunk-set.ts';
@@ -337,6 +338,7 @@ test('a chunk that comes by another way is no longer awaited', () => {
 });
 
 test('its speed is told when it is known and when it has changed', () => {
+  const WINDOW = 8 * BLOCK_SIZE_BYTES;
   const t = new Transcript({ chunks: 99 });
   t.links('a b', '')
     .hears('a', [[0, 99]], true)
@@ -345,10 +347,10 @@ test('its speed is told when it is known and when it has changed', () => {
     t.nowMs += ms;
     t.note(`${bytes} bytes in ${ms} ms`, t.member.received(t.nowMs, bytes));
   };
-  receives(100, 500);
-  receives(100, 500);
-  receives(100, 500);
-  for (let i = 0; i < 4; i++) receives(1000, 500);
+  receives(100, WINDOW);
+  receives(100, WINDOW);
+  receives(100, WINDOW);
+  for (let i = 0; i < 4; i++) receives(1000, WINDOW);
   t.is(`
     joins
       join with nothing
@@ -359,16 +361,16 @@ test('its speed is told when it is known and when it has changed', () => {
     b has 0–98
       ask b for 76
       ask b for 60
-    500 bytes in 100 ms
-      speed at least 5000
-    500 bytes in 100 ms
-    500 bytes in 100 ms
-      speed 5000
-    500 bytes in 1000 ms
-    500 bytes in 1000 ms
-    500 bytes in 1000 ms
-    500 bytes in 1000 ms
-      speed 500
+    8388608 bytes in 100 ms
+      speed at least 83886080
+    8388608 bytes in 100 ms
+    8388608 bytes in 100 ms
+      speed 83886080
+    8388608 bytes in 1000 ms
+    8388608 bytes in 1000 ms
+    8388608 bytes in 1000 ms
+    8388608 bytes in 1000 ms
+      speed 8388608
     `);
 });
 

@@ -9,6 +9,7 @@
  * Duty of the caller: carry out the actions in order, report each request's end by `arrived` or `failed`, each fill's by
  * `arrived` or `fillFailed`; serve readers one chunk at a time, in the order in which they ask; call `tick` at `nextMs`.
  */
+import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
 import type { Random } from '../io/io.ts';
 import type { DealerOrder, FillFailure, LinkFailure, MemberAction } from './broadcast.ts';
 import { chooseChunk } from './chunk-choice.ts';
@@ -28,6 +29,8 @@ export interface BroadcastMemberOptions {
 
 /** Per source: one on its way, one queued. */
 const requestsPerLink = 2;
+/** Bytes are counted by the block: over fewer of them two nodes of one speed look twice as fast as each other. */
+const speedWindowMinBytes = 8 * BLOCK_SIZE_BYTES;
 /** With nothing to ask for during this time, or this many chunk times, the dealer is told. */
 const starvedMinMs = 2000;
 const starvedChunks = 32;
@@ -68,7 +71,7 @@ export class BroadcastMember {
     this.#have = new ChunkSet(options.chunks, options.have);
     this.#taken = new ChunkSet(options.chunks, options.have);
     this.#news = new ReaderNews(this.#have, this.#early);
-    this.#speed = new PeakSpeed(options.chunkBytes / 2);
+    this.#speed = new PeakSpeed(Math.max(options.chunkBytes / 2, speedWindowMinBytes));
     this.#told = options.bytesPerS;
   }
 
