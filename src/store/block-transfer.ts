@@ -7,6 +7,7 @@ import { assert } from '../core/assert.ts';
 import { BLOCK_SIZE_BYTES, blockRange, blocksRange } from '../core/chunk.ts';
 import type { ContentId } from '../core/ids.ts';
 import type { File } from '../io/io.ts';
+import type { BlockRun } from '../io/peers.ts';
 import type { Acquisition } from './acquisition.ts';
 import type { JournalRecord } from './journal-record.ts';
 import type { Reservation } from './space.ts';
@@ -19,16 +20,6 @@ export interface Receiving {
   /** A block was written at its own place, and its checksum proved right: it counts as present from now on. */
   stored(block: number, checksum: number, reservation: Reservation): void;
   close(): void;
-}
-
-/** Consecutive present blocks with their checksums. Release it exactly once; `damaged`: its bytes proved wrong. */
-export interface HeldBlocks {
-  readonly first: number;
-  readonly checksums: readonly number[];
-  readonly source:
-    | { readonly kind: 'file'; readonly file: File }
-    | { readonly kind: 'bytes'; readonly bytes: Uint8Array };
-  release(damaged?: boolean): void;
 }
 
 export class BlockTransfer {
@@ -77,7 +68,7 @@ export class BlockTransfer {
   }
 
   /** The present blocks from `blocks.first` on, at most `blocks.count`; `undefined` when the first is absent. The caller holds the content. */
-  async acquire(id: ContentId, blocks: { first: number; count: number }): Promise<HeldBlocks | undefined> {
+  async acquire(id: ContentId, blocks: { first: number; count: number }): Promise<BlockRun | undefined> {
     const { index } = this.#parts;
     const row = index.contents.find(id);
     if (row === undefined) return undefined;

@@ -16,9 +16,10 @@ import type { ObjectFact } from '../core/object.ts';
 import type { Range } from '../core/range.ts';
 import type { StoreStatus } from '../core/store-status.ts';
 import { type Clock, type Disk, DiskError, type Random } from '../io/io.ts';
+import type { BlockRun } from '../io/peers.ts';
 import type { DropReason, Emit } from '../observe/events.ts';
 import { Acquisition } from './acquisition.ts';
-import { BlockTransfer, type HeldBlocks, type Receiving } from './block-transfer.ts';
+import { BlockTransfer, type Receiving } from './block-transfer.ts';
 import { type ContentRow, FLAG_DOOMED, FLAG_LENT, FLAG_PINNED } from './content-table.ts';
 import type { Piece } from './piece.ts';
 import type { Reservation } from './space.ts';
@@ -187,7 +188,7 @@ export class Store {
   }
 
   /** For a peer: the present blocks from `blocks.first` on with their checksums; `undefined` when the first is absent. The caller holds the content. */
-  async acquireBlocks(id: ContentId, blocks: { first: number; count: number }): Promise<HeldBlocks | undefined> {
+  async acquireBlocks(id: ContentId, blocks: { first: number; count: number }): Promise<BlockRun | undefined> {
     return this.#transfer.acquire(id, blocks);
   }
 
