@@ -97,6 +97,9 @@ async function bringOne(
       return true;
     } catch (error) {
       if (isLast || !isForebayError(error, 'versionChanged')) throw error;
+      // What was brought of the replaced version does not count for the next.
+      totals.bytesDone -= counted;
+      counted = 0;
       return false;
     } finally {
       opened.close();
