@@ -14,6 +14,7 @@ export interface SignedRequest {
 }
 
 interface SignedHeaders {
+  readonly text: string;
   readonly names: readonly string[];
   readonly set: ReadonlySet<string>;
 }
@@ -30,14 +31,19 @@ export interface CanonicalRequest {
 const lists = new Map<string, SignedHeaders>();
 const LISTS_MAX = 256;
 
+let last: SignedHeaders = { text: '', names: [], set: new Set() };
+
 function signedHeadersOf(text: string): SignedHeaders {
-  const known = lists.get(text);
-  if (known !== undefined) return known;
-  const names = text.split(';');
-  const list = { names, set: new Set(names) };
-  if (!list.set.has('host')) throw new ForebayError('accessDenied', 'the host header must be signed');
-  if (lists.size >= LISTS_MAX) lists.clear();
-  lists.set(text, list);
+  if (text === last.text) return last;
+  let list = lists.get(text);
+  if (list === undefined) {
+    const names = text.split(';');
+    list = { text, names, set: new Set(names) };
+    if (!list.set.has('host')) throw new ForebayError('accessDenied', 'the host header must be signed');
+    if (lists.size >= LISTS_MAX) lists.clear();
+    lists.set(text, list);
+  }
+  last = list;
   return list;
 }
 

@@ -71,8 +71,8 @@ export function createS3Door(parts: S3Parts): S3Door {
   const { clock, emit } = parts;
   const keys = new SigningKeys(parts.credentials);
   const runId = Buffer.from(parts.random.bytes(5)).toString('hex');
-  let count = 0;
-  const nextId = () => runId + (++count).toString(16).padStart(8, '0');
+  let count = 0x1000_0000;
+  const nextId = () => runId + (++count).toString(16);
 
   /** Runs the operation; the answer may be complete when this returns. */
   const serve = (exchange: Exchange, id: string, address: Address, name: (operation: Operation) => void) => {

@@ -4,7 +4,7 @@
  * HMAC is spelled out as its two hashes (RFC 2104), with the padded key already in place: a third of the time of
  * `createHmac`, which matters at 50,000 requests per second. The tests compare the two.
  */
-import { createHmac, hash, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash } from 'node:crypto';
 import { signingKeysMax } from '../../core/limits.ts';
 import type { AccessKey, Credentials } from '../credentials.ts';
 
@@ -55,6 +55,9 @@ interface Known {
 export class SigningKeys {
   readonly #credentials: Credentials;
   readonly #known = new Map<string, Known>();
+  /** The last one found: the next request mostly has the same, and comparing costs less than looking up. */
+  #lastText = '';
+  #last: Known | undefined = undefined;
 
   constructor(credentials: Credentials) {
     this.#credentials = credentials;
@@ -62,11 +65,15 @@ export class SigningKeys {
 
   /** `undefined` for what is no credential; without a `key` where nobody has this id (any more). */
   find(text: string): { readonly credential: Credential; readonly key: SigningKey | undefined } | undefined {
-    const known = this.#known.get(text);
+    const known = text === this.#lastText ? this.#last : this.#known.get(text);
     const credential = known === undefined ? parseCredential(text) : known.credential;
     if (credential === undefined) return undefined;
     const accessKey = this.#credentials.find(credential.id);
-    if (known !== undefined && known.key.accessKey === accessKey) return known;
+    if (known !== undefined && known.key.accessKey === accessKey) {
+      this.#lastText = text;
+      this.#last = known;
+      return known;
+    }
     if (accessKey === undefined) return { credential, key: undefined };
     const fresh = { credential, key: new SigningKey(accessKey, credential) };
     if (this.#known.size >= signingKeysMax) this.#known.delete(this.#known.keys().next().value as string);
@@ -83,13 +90,10 @@ function parseCredential(text: string): Credential | undefined {
   return { id, date, region, scope: text.slice(id.length + 1) };
 }
 
-const given = Buffer.alloc(64);
-const expected = Buffer.alloc(64);
-
-/** Compares two hex digests of SHA-256 in constant time. */
+/** Compares two hex digests of SHA-256 without a branch that depends on their characters. */
 export function isSameDigest(givenHex: string, expectedHex: string): boolean {
   if (givenHex.length !== 64) return false;
-  given.write(givenHex, 'latin1');
-  expected.write(expectedHex, 'latin1');
-  return timingSafeEqual(given, expected);
+  let difference = 0;
+  for (let index = 0; index < 64; index++) difference |= givenHex.charCodeAt(index) ^ expectedHex.charCodeAt(index);
+  return difference === 0;
 }
