@@ -39,6 +39,8 @@ export interface ObjectFact extends ObjectVersion {
   readonly content: ContentId;
   /** The ETag that doors show: the origin's own for S3, `"<content id>-1"` otherwise (DESIGN.md section 8, clean). */
   readonly doorEtag: string;
+  /** Not yet in the origin: the nodes that hold it whole, whom bytes come from. `etag` is then the door's. */
+  readonly replicas?: readonly string[];
   /** CLOCK_BOOTTIME milliseconds at which the origin was asked; negative infinity when that was in an earlier boot. */
   readonly checkedMs: number;
 }

@@ -1,3 +1,22 @@
+/** Who has a write when it is acknowledged: synced here, whole on as many nodes as the volume's `replicas`, or the origin. */
+export type Level = 'local' | 'replicated' | 'origin';
+
+/** How writes are taken before the origin has them (DESIGN.md section 8). */
+export interface WritePolicy {
+  /** What a writer waits for, unless its request says otherwise. */
+  readonly ack: Level;
+  /** Copies pursued of what is not yet in the origin, the writer's counted. */
+  readonly replicas: number;
+  /** With fewer nodes than `replicas`: wait, then fail; wait for the origin instead; or take what there is, visibly. */
+  readonly onDegraded: 'wait' | 'origin' | 'local';
+  /** Without room for a write: wait (bounded), write to the origin at once, or fail at once. */
+  readonly onFull: 'block' | 'write-through' | 'fail';
+  /** Objects behind one that somebody else changed at the origin: held back, or let through. */
+  readonly onConflict: 'hold' | 'skip';
+  /** Whether the origin sees a directory's objects in the order of S-7. */
+  readonly drainOrder: 'directory' | 'none';
+}
+
 /** A volume: a named mapping to an origin with its policies. Parsed from configuration in `node/config.ts`. */
 export interface Volume {
   readonly name: string;
@@ -11,6 +30,8 @@ export interface Volume {
   readonly chunkSizeBytes: number;
   /** `always` re-reads and checks every block before it is sent, which gives up zero copy. */
   readonly verify: 'arrival' | 'always';
+  /** Absent: every write waits for the origin, and nothing of it is staged here. */
+  readonly writes?: WritePolicy;
 }
 
 /** Bucket-like names: 3–63 of a–z, 0–9, `-`, `.`; begins and ends with a letter or digit. */

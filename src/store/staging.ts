@@ -1,0 +1,62 @@
+/**
+ * A content that is being written here, or pulled here as a replica of one that is. Its bytes go to the content's own
+ * file at once, so that peers can pull them while the rest still comes; nobody else sees it before it is sealed.
+ */
+import type { ContentId } from '../core/ids.ts';
+import type { Receiving } from './block-transfer.ts';
+import type { Reservation } from './space.ts';
+
+export interface StagingOptions {
+  readonly id: ContentId;
+  readonly chunkSizeBytes: number;
+  /** Declared length, where one is: reserved at once. Without it `stagedReserveBytes` at a time. */
+  readonly lengthBytes?: number;
+  /** Called for every block that is whole, in the order in which they become so. */
+  readonly onBlock?: (block: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What is kept with a sealed content, so that a restart, and `forebay recover`, know whose it is. */
+export interface DirtyNote {
+  readonly volume: string;
+  readonly key: string;
+  /** The record (`write/object-record.ts`) as JSON, opaque to the store. */
+  readonly record: Uint8Array;
+}
+
+export interface DirtyContent extends DirtyNote {
+  readonly id: ContentId;
+  readonly sizeBytes: number;
+  readonly chunkSizeBytes: number;
+}
+
+export interface Sealed {
+  readonly sizeBytes: number;
+  /** SHA-256, in hex, of the CRC32s of the blocks, little-endian, in order. */
+  readonly table: string;
+}
+
+/**
+ * Ends with `seal` or `abandon`, exactly one. Errors: diskFull, diskUnavailable, DiskError, and `overloaded` where no room was had
+ * in time.
+ */
+export interface Staging {
+  readonly id: ContentId;
+  readonly reservation: Reservation;
+  /** Bytes at a place; calls may overlap in time, not in place (a later one for the same place wins). The buffer is free again when the promise resolves. */
+  write(position: number, bytes: Uint8Array): Promise<void>;
+  /** For blocks that a puller writes: as `Store.receive`. */
+  receive(block: number): Promise<Receiving>;
+  /** Blocks that are whole, ascending. */
+  wholeBlocks(): Iterable<number>;
+  hasBlock(block: number): boolean;
+  /**
+   * All bytes are here: sums up what is left, and what `expected` says is compared (throws `corruptBlock`-like originTruncated). Still
+   * not durable.
+   */
+  sum(sizeBytes: number): Promise<Sealed>;
+  /** After `sum`: syncs the bytes, then journals content and note and syncs that. From then on it is dirty: never evicted, there after a restart (S-3, S-4). */
+  seal(note: DirtyNote): Promise<void>;
+  /** Frees it at once. */
+  abandon(): void;
+}

@@ -1,0 +1,75 @@
+/**
+ * What the coordinator knows of a key that was written here and is, or lately was, not in the origin (DESIGN.md sections 5
+ * and 8). A key without a record is the origin's alone. A record never vanishes while it is the only trace of a
+ * write: it is replaced by another, or becomes a stub or a drained tombstone, which go after `recordStubMs`.
+ */
+import type { ContentId } from '../core/ids.ts';
+import type { ObjectHeaders } from '../core/object.ts';
+
+/** What may be at the origin under the key when the version is finalised; anything else is a conflict (S-8). */
+export interface Base {
+  /** The ETag that the origin had, `absent`, or `unknown`: the origin was away, and its first answer later counts. */
+  readonly origin: { readonly etag: string } | 'absent' | 'unknown';
+  /** Earlier versions of ours that may have reached the origin meanwhile, by the id that they carry there. */
+  readonly own: readonly ContentId[];
+}
+
+export interface ObjectContent {
+  readonly content: ContentId;
+  readonly sizeBytes: number;
+  readonly chunkSizeBytes: number;
+  readonly modifiedMs: number;
+  readonly headers: ObjectHeaders;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** A version written here that the origin does not have. */
+export interface DirtyRecord extends ObjectContent {
+  readonly kind: 'dirty';
+  /** What holds of it now: at least its writer, or as many nodes as the volume's `replicas`. */
+  readonly level: 'local' | 'replicated';
+  /** Nodes that have it whole and synced, its writer first. */
+  readonly replicas: readonly string[];
+  /** SHA-256, in hex, of the CRC32s of its blocks, little-endian, in order. */
+  readonly table: string;
+  readonly base: Base;
+  /** The coordinator's revision when the write began: what was committed by then goes to the origin first (S-7). */
+  readonly begunRevision: number;
+  /** Finalised at once, not after `drainSettleMs`: committed checkpoints, writes at `origin`, space running out. */
+  readonly urgent: boolean;
+  /** The origin's upload id, in the record before the first part is sent; absent for what goes in one request. */
+  readonly upload?: string;
+  /** Why the drain does not go on: the origin refuses the key for good, or somebody else changed the object (`conflict`). */
+  readonly trouble?: { readonly kind: 'refused' | 'conflict' | 'lost'; readonly message: string };
+}
+
+/** A delete that the origin does not know of yet, or (with `drained`) knows of. */
+export interface Tombstone {
+  readonly kind: 'tombstone';
+  readonly modifiedMs: number;
+  readonly base: Base;
+  readonly begunRevision: number;
+  readonly drained: boolean;
+  readonly trouble?: DirtyRecord['trouble'];
+}
+
+/** A version that has reached the origin, remembered so that every node knows the two names of its bytes for one. */
+export interface Stub extends ObjectContent {
+  readonly kind: 'stub';
+  /** The origin's. */
+  readonly etag: string;
+}
+
+/** What a checkpoint in the making would put in the place of the record, once its attempt is committed. */
+export interface Intent {
+  readonly checkpoint: string;
+  /** The attempt token of its `begin`. */
+  readonly attempt: string;
+  readonly to: DirtyRecord | Tombstone;
+}
+
+/** The value of the coordinator's key. Intents may stand beside nothing. */
+export interface ObjectRecord {
+  readonly current?: DirtyRecord | Tombstone | Stub;
+  readonly intents?: readonly Intent[];
+}
