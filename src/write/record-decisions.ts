@@ -13,6 +13,7 @@ import { baseOwnMax } from '../core/limits.ts';
 import { contentDoorEtag } from '../store/fact-record.ts';
 import type { Base, DirtyRecord, ObjectContent, ObjectRecord, Stub, Tombstone } from './object-record.ts';
 import type { Recorded } from './records.ts';
+import { succeeding } from './version-order.ts';
 import type { WriteCondition } from './writer.ts';
 
 /** What the origin has under a key, as far as it was asked. */
@@ -58,7 +59,8 @@ export function decideWrite(read: Recorded, wish: WriteWish): RecordDecision<Dir
   checkCondition(read, wish);
   const { content, level, replicas, table, urgent, begunRevision } = wish;
   const base = baseOver(read, wish);
-  const current: DirtyRecord = { kind: 'dirty', ...content, level, replicas, table, base, begunRevision, urgent };
+  const order = { begunRevision, ...succeeding(read.record, read.revision) };
+  const current: DirtyRecord = { kind: 'dirty', ...content, level, replicas, table, base, urgent, ...order };
   return { record: withCurrent(read.record, current), current, replaced: contentOf(read.record) };
 }
 
@@ -73,7 +75,8 @@ export function decideDelete(read: Recorded, wish: DeleteWish): RecordDecision<T
   const base = baseOver(read, wish);
   if (base.origin === 'absent' && base.own.length === 0) return undefined;
   const { modifiedMs, begunRevision } = wish;
-  const tombstone: Tombstone = { kind: 'tombstone', modifiedMs, base, begunRevision, drained: false };
+  const order = { begunRevision, ...succeeding(read.record, read.revision) };
+  const tombstone: Tombstone = { kind: 'tombstone', modifiedMs, base, drained: false, ...order };
   return { record: withCurrent(read.record, tombstone), current: tombstone, replaced: contentOf(read.record) };
 }
 
@@ -89,18 +92,21 @@ export function decideRename(
   const source = from.record?.current;
   if (source?.kind !== 'dirty') throw new ForebayError('noSuchKey', `${from.key} is not waiting for the origin`);
   checkCondition(to, wish);
-  const { upload: _upload, trouble: _trouble, ...moved } = source;
+  const { upload: _upload, trouble: _trouble, committedRevision: _committed, dirtySince: _since, ...moved } = source;
+  const { begunRevision } = wish;
   const current: DirtyRecord = {
     ...moved,
     base: baseOver(to, wish),
-    begunRevision: wish.begunRevision,
+    begunRevision,
+    ...succeeding(to.record, to.revision),
   };
   const gone: Tombstone = {
     kind: 'tombstone',
     modifiedMs: wish.modifiedMs,
     base: grown(source.base, { own: source.content }),
-    begunRevision: wish.begunRevision,
     drained: false,
+    begunRevision,
+    ...succeeding(from.record, from.revision),
   };
   return {
     from: withCurrent(from.record, gone),

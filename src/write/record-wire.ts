@@ -10,7 +10,17 @@ import { ForebayError } from '../core/errors.ts';
 import { type ContentId, parseContentId } from '../core/ids.ts';
 import { baseOwnMax, intentsPerKeyMax, recordReplicasMax, recordVersionMaxBytes } from '../core/limits.ts';
 import { OBJECT_HEADER_NAMES, type ObjectHeaders } from '../core/object.ts';
-import type { Base, DirtyRecord, Intent, ObjectContent, ObjectRecord, Stub, Tombstone } from './object-record.ts';
+import type {
+  Base,
+  DirtyRecord,
+  Intent,
+  ObjectContent,
+  ObjectRecord,
+  Stub,
+  Tombstone,
+  Trouble,
+  VersionOrder,
+} from './object-record.ts';
 import { Fields, unreadable } from './wire-fields.ts';
 
 const FORM = 1;
@@ -83,7 +93,7 @@ function dirtyFrom(fields: Fields): DirtyRecord {
     replicas: fields.texts('replicas', recordReplicasMax),
     table: fields.matching('table', HEX_64),
     base: baseFrom(fields.fields('base')),
-    begunRevision: fields.count('begunRevision'),
+    ...orderFrom(fields),
     urgent: fields.flag('urgent'),
     ...(upload !== undefined && { upload }),
     ...(trouble && { trouble }),
@@ -99,7 +109,7 @@ function tombstoneFrom(fields: Fields): Tombstone {
     kind: 'tombstone',
     modifiedMs: fields.number('modifiedMs'),
     base: baseFrom(fields.fields('base')),
-    begunRevision: fields.count('begunRevision'),
+    ...orderFrom(fields),
     drained: fields.flag('drained'),
     ...(trouble && { trouble }),
   };
@@ -148,11 +158,32 @@ function baseFrom(fields: Fields): Base {
   return base;
 }
 
-function troubleFrom(fields: Fields): DirtyRecord['trouble'] {
+function orderFrom(fields: Fields): VersionOrder {
+  const committedRevision = fields.optional('committedRevision', () => fields.count('committedRevision'));
+  const dirtySince = fields.optional('dirtySince', () => fields.count('dirtySince'));
+  return {
+    begunRevision: fields.count('begunRevision'),
+    ...(committedRevision !== undefined && { committedRevision }),
+    ...(dirtySince !== undefined && { dirtySince }),
+  };
+}
+
+function troubleFrom(fields: Fields): Trouble | undefined {
   return fields.optional('trouble', () => {
     const found = fields.fields('trouble');
-    const trouble = { kind: found.oneOf('kind', TROUBLES), message: found.text('message') };
+    const parked = found.optional('parked', () => parkedFrom(found.fields('parked')));
+    const trouble = {
+      kind: found.oneOf('kind', TROUBLES),
+      message: found.text('message'),
+      ...(parked && { parked }),
+    };
     found.end();
     return trouble;
   });
+}
+
+function parkedFrom(fields: Fields): NonNullable<Trouble['parked']> {
+  const parked = { key: fields.text('key'), etag: fields.text('etag') };
+  fields.end();
+  return parked;
 }
