@@ -10,8 +10,10 @@ import type { ObjectHeaders } from '../core/object.ts';
 export interface Base {
   /** The ETag that the origin had, `absent`, or `unknown`: the origin was away, and its first answer later counts. */
   readonly origin: { readonly etag: string } | 'absent' | 'unknown';
-  /** Earlier versions of ours that may have reached the origin meanwhile, by the id that they carry there. */
+  /** Earlier versions of ours that may have reached the origin meanwhile, by the id that they carry there; at most `baseOwnMax`, newest last. */
   readonly own: readonly ContentId[];
+  /** A delete of ours may have reached the origin meanwhile: nothing under the key is no conflict either. */
+  readonly ownDelete?: true;
 }
 
 export interface ObjectContent {
