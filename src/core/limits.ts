@@ -311,3 +311,12 @@ export const pullAheadBlocksMax = 16;
 export const pullAheadMemoryBlocksMax = 4;
 /** Threads that receive for one disk, each with one that writes; by default half the cores. */
 export const pullersMax = 4;
+
+/** A volume without a keeper is taken by the first in its order of members; the next waits this much longer, up to so many. */
+export const keeperRankMs = 250;
+export const keeperRanksMax = 8;
+/** Between two attempts to become keeper, and how often one looks whether its session is still the same. */
+export const keeperRetryMs = 500;
+export const keeperLookMs = 500;
+/** How long a version waits for a rename or a replacement before the origin shows it. */
+export const drainSettleMs = 2000;
