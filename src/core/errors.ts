@@ -213,6 +213,20 @@ export const ERRORS = {
     true,
     'The answer of the coordinator was lost: read what is there before trying again.',
   ),
+  recordChanged: row(
+    'ConditionalRequestConflict',
+    409,
+    'EBUSY',
+    true,
+    'Another write to the key came first; read it, then try again.',
+  ),
+  degraded: row(
+    'ServiceUnavailable',
+    503,
+    'EAGAIN',
+    true,
+    'Too few nodes hold what is written; start more nodes, set onDegraded, or ask for another level (x-forebay-ack).',
+  ),
   sessionLost: row(
     'ServiceUnavailable',
     503,
