@@ -227,6 +227,20 @@ export const ERRORS = {
     true,
     'Too few nodes hold what is written; start more nodes, set onDegraded, or ask for another level (x-forebay-ack).',
   ),
+  recordUnreadable: row(
+    'InternalError',
+    500,
+    'EPROTO',
+    false,
+    'The coordinator holds a record that this version cannot read: start the version that wrote it.',
+  ),
+  replicasUnavailable: row(
+    'ServiceUnavailable',
+    503,
+    'EIO',
+    true,
+    'No node that has the bytes answers, and the origin does not have them yet; see `forebay status`.',
+  ),
   sessionLost: row(
     'ServiceUnavailable',
     503,
