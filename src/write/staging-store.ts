@@ -1,0 +1,7 @@
+/** What the write path asks of the store. */
+import type { Store } from '../store/store.ts';
+
+export type StagingStore = Pick<
+  Store,
+  'stage' | 'dirty' | 'dirtyContents' | 'renote' | 'markClean' | 'dropDirty' | 'disk'
+>;
