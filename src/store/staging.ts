@@ -11,8 +11,8 @@ export interface StagingOptions {
   readonly chunkSizeBytes: number;
   /** The exact length, where it is known: reserved at once. Without it space is reserved as it is needed, `stagedReserveBytes` at a time at most. */
   readonly lengthBytes?: number;
-  /** How long to wait for room on the disk; `stagedWaitMs` unless given, 0 fails at once. */
-  readonly waitMs?: number;
+  /** Without room on the disk: wait for `stagedWaitMs` (default), or fail at once with diskFull. */
+  readonly onFull?: 'block' | 'fail';
   /** Called for every block that is whole, in the order in which they become so. */
   readonly onBlock?: (block: number) => void;
   readonly signal?: AbortSignal;

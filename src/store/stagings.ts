@@ -1,7 +1,7 @@
 /**
  * Contents that are written here: those under way, and those that are sealed and not in the origin (dirty).
  *
- * A dirty content is never evicted (S-4) and outlives restarts with its note (S-3, S-14); only `markClean` and `dropDirty`
+ * A dirty content is never evicted (S-4) and outlives restarts with its note (S-3, S-14); only `cleaned` and `discard`
  * end that.
  */
 import { ForebayError } from '../core/errors.ts';
@@ -84,7 +84,7 @@ export class Stagings {
       throw new ForebayError('conflict', `${id} is here already, and not in the origin yet`);
     const claim: SpaceClaim = {
       age: (this.#age += 1),
-      waitMs: options.waitMs ?? stagedWaitMs,
+      waitMs: options.onFull === 'fail' ? 0 : stagedWaitMs,
       signal: options.signal,
     };
     this.#begun.add(id);
@@ -177,7 +177,7 @@ export class Stagings {
     }
   }
 
-  note(id: ContentId, note: DirtyNote): void {
+  renote(id: ContentId, note: DirtyNote): void {
     const { parts, append } = this.#options;
     const row = parts.index.contents.find(id);
     if (row === undefined || !parts.index.contents.has(row, FLAG_DIRTY)) return;
@@ -186,7 +186,7 @@ export class Stagings {
     if (record !== undefined) append(record, true);
   }
 
-  markClean(id: ContentId): void {
+  cleaned(id: ContentId): void {
     const { parts, append, disk } = this.#options;
     const { index } = parts;
     const row = index.contents.find(id);
@@ -206,9 +206,9 @@ export class Stagings {
     if (index.contents.holds(row) === 0) this.#options.released(row);
   }
 
-  dropDirty(id: ContentId): void {
+  discard(id: ContentId): void {
     if (this.dirty(id) === undefined || this.#live.has(id)) return;
-    this.markClean(id);
+    this.cleaned(id);
     this.#options.drop(id);
     this.#io.spaces.wake();
   }

@@ -289,7 +289,7 @@ export class Store {
   // ---- writing -----------------------------------------------------------------------------------------------------
 
   /**
-   * Begins to write a content, or to pull it as a replica. Rejects with diskFull where there is no room within `waitMs`, overloaded
+   * Begins to write a content, or to pull it as a replica. Rejects with diskFull where there is no room in time, overloaded
    * at the bound of contents, conflict when it is being written or dirty already, diskUnavailable, DiskError. What of it is here
    * as cache is taken over.
    */
@@ -307,18 +307,18 @@ export class Store {
   }
 
   /** Replaces what is journalled with a dirty content; not synced. */
-  noteDirty(id: ContentId, note: DirtyNote): void {
-    this.#stagings.note(id, note);
+  renote(id: ContentId, note: DirtyNote): void {
+    this.#stagings.renote(id, note);
   }
 
   /** The origin has it: ordinary cache from now on. After a crash it may be dirty again. */
-  markClean(id: ContentId): void {
-    this.#stagings.markClean(id);
+  cleaned(id: ContentId): void {
+    this.#stagings.cleaned(id);
   }
 
   /** Nobody needs it any more: freed once its readers are gone. */
-  dropDirty(id: ContentId): void {
-    this.#stagings.dropDirty(id);
+  discard(id: ContentId): void {
+    this.#stagings.discard(id);
   }
 
   // ---- removing ----------------------------------------------------------------------------------------------------
