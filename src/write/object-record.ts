@@ -67,6 +67,8 @@ export interface Tombstone extends VersionOrder {
   readonly modifiedMs: number;
   readonly base: Base;
   readonly drained: boolean;
+  /** As of a dirty record. */
+  readonly urgent?: boolean;
   readonly trouble?: Trouble;
 }
 
