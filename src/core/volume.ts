@@ -14,8 +14,6 @@ export interface WritePolicy {
   readonly onFull: 'block' | 'write-through' | 'fail';
   /** Objects behind one that somebody else changed at the origin: held back, or let through. */
   readonly onConflict: 'hold' | 'skip';
-  /** Without the coordinator: reads go on and are marked as stale, or fail. */
-  readonly onPartition: 'stale' | 'refuse';
   /** Whether the origin sees a directory's objects in the order of S-7. */
   readonly drainOrder: 'directory' | 'none';
 }

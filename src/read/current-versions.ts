@@ -83,7 +83,7 @@ export class CurrentVersions {
 
   /** Whether reads of a volume go on after this error of the coordinator, as stale. */
   mayGoOn({ volume }: VolumeSource, error: unknown): boolean {
-    return isAway(error) && volume.writes?.onPartition !== 'refuse';
+    return isAway(error) && volume.onPartition !== 'refuse';
   }
 
   async #fromRecord(
