@@ -89,6 +89,8 @@ export const originAwayMs = 1000;
 /** How long a read waits for its record, and how long the coordinator then counts as away. */
 export const recordReadDeadlineMs = 2000;
 export const recordsAwayMs = 1000;
+/** Records that a listing reads at once: they are laid over the origin's pages of the same keys. */
+export const recordsPerWindowMax = 1000;
 /** How often replicas are gone through for bytes that the origin does not have, each time by the newest record. */
 export const replicaRoundsMax = 6;
 /** How long replicas that are busy are left alone before they are asked again, at first; twice as long each time. */
