@@ -205,9 +205,10 @@ test('how writes are taken is configured per volume, with defaults, and what wou
     onFull: 'block',
     onConflict: 'hold',
     drainOrder: 'directory',
+    onPartition: 'stale',
   });
   const all =
-    'write = true\nack = "replicated"\nreplicas = 3\nonDegraded = "local"\nonFull = "fail"\nonConflict = "skip"\ndrainOrder = "none"';
+    'write = true\nack = "replicated"\nreplicas = 3\nonDegraded = "local"\nonFull = "fail"\nonConflict = "skip"\ndrainOrder = "none"\nonPartition = "refuse"';
   assert.deepEqual(writesOf(all), {
     ack: 'replicated',
     replicas: 3,
@@ -215,6 +216,7 @@ test('how writes are taken is configured per volume, with defaults, and what wou
     onFull: 'fail',
     onConflict: 'skip',
     drainOrder: 'none',
+    onPartition: 'refuse',
   });
   assert.equal(writesOf('write = true\nreplicas = 2')?.ack, 'origin');
   const wrong: Readonly<Record<string, RegExp>> = {
