@@ -86,6 +86,13 @@ export const azureBlockBytes = 64 * MiB;
 export const revalidateDeadlineMs = 2000;
 /** After a failed revalidation, how long the origin counts as away before it is asked again. */
 export const originAwayMs = 1000;
+/** How long a read waits for its record, and how long the coordinator then counts as away. */
+export const recordReadDeadlineMs = 2000;
+export const recordsAwayMs = 1000;
+/** How often replicas are gone through for bytes that the origin does not have, each time by the newest record. */
+export const replicaRoundsMax = 6;
+/** How long replicas that are busy are left alone before they are asked again, at first; twice as long each time. */
+export const replicaBusyMs = 100;
 /** Fills under way at once; each holds at most `fillBuffersMax` blocks in memory. */
 export const fillsInFlightMax = 16;
 export const fillBuffersMax = 2;

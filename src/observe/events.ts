@@ -48,7 +48,7 @@ export type Event =
       readonly kind: 'object.opened';
       readonly volume: string;
       readonly key: string;
-      readonly source: 'fact' | 'origin' | 'stale';
+      readonly source: 'fact' | 'origin' | 'record' | 'stale';
     }
   | { readonly kind: 'object.changed'; readonly volume: string; readonly key: string; readonly content: string }
   | {

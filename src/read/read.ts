@@ -19,6 +19,7 @@ import type { Emit } from '../observe/events.ts';
 import type { Store } from '../store/store.ts';
 import { Broadcasts } from './broadcasts.ts';
 import { ChunkRound } from './chunk-round.ts';
+import { CurrentVersions } from './current-versions.ts';
 import { Detours } from './detours.ts';
 import type { FillTarget } from './fill-target.ts';
 import { type FillPeers, Fills } from './fills.ts';
@@ -38,6 +39,8 @@ import type {
   WarmOptions,
   WarmProgress,
 } from './reader.ts';
+import type { RecordedVersions } from './recorded.ts';
+import type { Renew } from './replica-blocks.ts';
 import { selectedFacts, selectedKeys } from './selection.ts';
 import { Sequences } from './sequences.ts';
 import { Slots } from './slots.ts';
@@ -58,6 +61,8 @@ export interface ReaderOptions {
   readonly originBudget?: Budget;
   /** Absent for a node alone. */
   readonly peers?: FillPeers;
+  /** What was written here and is not, or was not lately, in the origin: asked first in volumes with `writes`. */
+  readonly records?: RecordedVersions;
 }
 
 export function createReader(options: ReaderOptions): ReadThrough {
@@ -67,6 +72,7 @@ export function createReader(options: ReaderOptions): ReadThrough {
 export class ReadThrough implements Reader {
   readonly #options: ReaderOptions;
   readonly #versions: Versions;
+  readonly #current: CurrentVersions;
   readonly #heads: Heads | undefined;
   readonly #listings: Listings;
   readonly #fills: Fills;
@@ -90,9 +96,12 @@ export class ReadThrough implements Reader {
         source,
       });
     this.#versions = new Versions({ store, clock, emit, heads: this.#heads });
+    this.#current = new CurrentVersions({ versions: this.#versions, records: options.records, store, clock, emit });
     const rounds = peers && detours && new ListingRound(peers.cluster, { detours, source });
     this.#listings = new Listings({ clock, peers: rounds });
-    this.#fills = new Fills({ store, clock, emit, flightsMax: options.fillsMax, peers, budget: options.originBudget });
+    const renew: Renew = (at, fact, signal) => this.#current.renewed(at, fact, signal);
+    const { fillsMax: flightsMax, originBudget: budget } = options;
+    this.#fills = new Fills({ store, clock, emit, flightsMax, peers, budget, renew });
     if (peers && detours) this.#takeRounds(peers, detours);
     this.#warmNodes = peers && new WarmNodes(peers.cluster, (selection, how) => this.#warmHere(selection, how));
     this.#broadcasts = peers && this.#startBroadcasts(peers, options);
@@ -115,13 +124,15 @@ export class ReadThrough implements Reader {
 
   async open(volume: string, key: string, signal?: AbortSignal): Promise<Opened> {
     const source = this.#source(volume);
-    return new Opened(this.#parts, source, await this.#versions.current(source, key, signal));
+    return new Opened(this.#parts, source, await this.#current.current(source, key, signal));
   }
 
   openHot(volume: string, key: string): OpenObject | undefined {
     const source = this.#options.volumes.get(volume);
-    const fact = source === undefined ? undefined : this.#versions.fresh(source, key);
-    if (source === undefined || fact === undefined) return undefined;
+    // What is recorded has to be asked for first.
+    if (source === undefined || this.#current.isRecorded(source)) return undefined;
+    const fact = this.#versions.fresh(source, key);
+    if (fact === undefined) return undefined;
     const bytes = fact.sizeBytes === 0 ? EMPTY : this.#options.store.hot(fact.content);
     return bytes && new OpenedHot(this.#options, fact, bytes);
   }
