@@ -16,8 +16,6 @@ export interface WritePolicy {
   readonly onConflict: 'hold' | 'skip';
   /** Whether the origin sees a directory's objects in the order of S-7. */
   readonly drainOrder: 'directory' | 'none';
-  /** What a read does that cannot ask for the newest version: mark what it serves as stale, or fail. */
-  readonly onPartition: 'stale' | 'refuse';
 }
 
 /** A volume: a named mapping to an origin with its policies. Parsed from configuration in `node/config.ts`. */
@@ -33,6 +31,8 @@ export interface Volume {
   readonly chunkSizeBytes: number;
   /** `always` re-reads and checks every block before it is sent, which gives up zero copy. */
   readonly verify: 'arrival' | 'always';
+  /** What a read does that cannot ask whether something newer was written: mark what it serves as stale (absent), or fail. */
+  readonly onPartition?: 'stale' | 'refuse';
   /** Absent: every write waits for the origin, and nothing of it is staged here. */
   readonly writes?: WritePolicy;
 }

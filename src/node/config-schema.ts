@@ -400,7 +400,6 @@ function writePolicy(table: z.output<typeof volumeTable>): WritePolicy {
     onFull: table.onFull ?? 'block',
     onConflict: table.onConflict ?? 'hold',
     drainOrder: table.drainOrder ?? 'directory',
-    onPartition: table.onPartition ?? 'stale',
   };
 }
 
@@ -417,6 +416,7 @@ function volumeConfig(name: string, table: z.output<typeof volumeTable>): Volume
       staleIfErrorMs: table.staleIfError ?? (revalidateMs === 0 ? 0 : Infinity),
       chunkSizeBytes: table.chunkSize ?? CHUNK_SIZE_DEFAULT_BYTES,
       verify: table.verify ?? 'arrival',
+      ...(table.onPartition === 'refuse' && { onPartition: 'refuse' }),
       ...(isStaged(table) && { writes: writePolicy(table) }),
     },
   };

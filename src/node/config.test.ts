@@ -205,10 +205,9 @@ test('how writes are taken is configured per volume, with defaults, and what wou
     onFull: 'block',
     onConflict: 'hold',
     drainOrder: 'directory',
-    onPartition: 'stale',
   });
   const all =
-    'write = true\nack = "replicated"\nreplicas = 3\nonDegraded = "local"\nonFull = "fail"\nonConflict = "skip"\ndrainOrder = "none"\nonPartition = "refuse"';
+    'write = true\nack = "replicated"\nreplicas = 3\nonDegraded = "local"\nonFull = "fail"\nonConflict = "skip"\ndrainOrder = "none"';
   assert.deepEqual(writesOf(all), {
     ack: 'replicated',
     replicas: 3,
@@ -216,7 +215,6 @@ test('how writes are taken is configured per volume, with defaults, and what wou
     onFull: 'fail',
     onConflict: 'skip',
     drainOrder: 'none',
-    onPartition: 'refuse',
   });
   assert.equal(writesOf('write = true\nreplicas = 2')?.ack, 'origin');
   const wrong: Readonly<Record<string, RegExp>> = {
