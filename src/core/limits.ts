@@ -130,6 +130,17 @@ export const uploadKeepMs = 3600_000;
 export const uploadSweepMs = 600_000;
 /** Idle multipart uploads are aborted after this. */
 export const uploadIdleMaxMs = 24 * 3600_000;
+/** Space for bytes that are being written is reserved this much at a time where their length is not known, less on a small disk. */
+export const stagedReserveBytes = 1 * GiB;
+/** How long a write waits for room on the disk before it fails with diskFull, and how often it looks. */
+export const stagedWaitMs = 30_000;
+export const stagedRetryMs = 100;
+/** Share of the capacity that only the oldest write under way may take, so that of many one at a time ends. */
+export const stagedOldestShare = 1 / 16;
+/** Contents being written at once. */
+export const stagedContentsMax = 16_384;
+/** Bytes written before the kernel is asked to begin writing them to the disk: the final sync then has little to wait for. */
+export const writebackBytes = 8 * MiB;
 /** Data without a journal record waits this long before it is deleted. */
 export const orphanKeepMs = 24 * 3600_000;
 
