@@ -271,6 +271,42 @@ export const coordinatorPollMs = 50;
 /** Another process may hold the embedded coordinator's file for this long. */
 export const coordinatorBusyMs = 2000;
 
+/** A writer and up to four others hold a version that is not in the origin. */
+export const replicasMax = 5;
+/** Blocks that a replica is asked to pull in one message, such messages under way per version and replica, and per replica in all. */
+export const stagePullBlocksMax = 16;
+export const stagePullsInFlightMax = 2;
+export const stageCallsPerPeerMax = 16;
+/** How long a replica may take for one such message, or to sync what it pulled, before the next node takes its place. */
+export const stageCallMs = 60_000;
+/** Contents up to this travel inside the message that seals them. */
+export const stageInlineMaxBytes = 64 * KiB;
+/** Copies that a replica takes in at once; more are refused, for other nodes take them. */
+export const replicasStagedMax = 1024;
+/** How often copies that failed are tried again, and how many versions at once. */
+export const replicaRetryMs = 2000;
+export const replicaRetriesInFlightMax = 4;
+/** How long an acknowledgement at `replicated` waits for nodes that are not there (`onDegraded = "wait"`). */
+export const degradedWaitMs = 30_000;
+/** Bodies that are staged at once, with this many blocks of each on their way to the disk. */
+export const stagedBodiesMax = 256;
+export const stagedBlocksInFlightMax = 4;
+/** How long a write waits for the origin to say what it has under the key, once everything else is done; then a conflict is found out later. */
+export const baseHeadMs = 1000;
+/** For how long an origin that did not say so in time is not waited for. */
+export const baseAwayMs = 5000;
+/** How often a commit is tried again when others change the same key. */
+export const commitTriesMax = 32;
+/** Replaced versions that never reached the origin are kept this long for who reads them. */
+export const replacedKeepMs = 600_000;
+/** What was written but, as far as is known, never committed is kept this long when no record speaks of it. */
+export const uncommittedKeepMs = 24 * 3600_000;
+/** How often what is held for others, or for nobody any more, is looked through. */
+export const dirtySweepMs = 5000;
+/** A watch over records that broke is begun anew after this. */
+export const recordWatchRetryMs = 500;
+/** How long an acknowledgement at `origin` waits for the drain. */
+export const originAckMaxMs = 900_000;
 /** Records read in one transaction, transactions of reads under way at once, and reads that wait for one of these. */
 export const recordReadsMax = 64;
 export const recordReadLanesMax = 4;

@@ -150,6 +150,23 @@ export type Event =
       readonly bytes: number;
       readonly ms: number;
     }
+  | {
+      /** As many nodes have it as the volume wants; `ms` after it was committed. */
+      readonly kind: 'write.replicated';
+      readonly volume: string;
+      readonly key: string;
+      readonly bytes: number;
+      readonly ms: number;
+    }
+  | {
+      /** Too few nodes could be found for an acknowledgement at `replicated`: what the volume does instead. */
+      readonly kind: 'write.degraded';
+      readonly volume: string;
+      readonly key: string;
+      readonly replicas: number;
+      readonly wanted: number;
+      readonly instead: 'origin' | 'local';
+    }
   | { readonly kind: 'write.deleted'; readonly volume: string; readonly key: string }
   | {
       readonly kind: 'door.request';

@@ -44,6 +44,8 @@ const LEVELS: Readonly<Record<Event['kind'], LogLevel>> = {
   'disk.readmitted': 'info',
   'disk.full': 'warn',
   'write.done': 'debug',
+  'write.replicated': 'debug',
+  'write.degraded': 'warn',
   'write.deleted': 'debug',
   'door.request': 'debug',
   'door.refused': 'warn',
