@@ -47,7 +47,7 @@ export type MembersListener = (members: Members, moves: readonly SlotMove[]) => 
 export class Cluster {
   readonly #options: ClusterOptions;
   readonly #handlers = new Map<string, Handler>();
-  readonly #listeners: MembersListener[] = [];
+  readonly #listeners = new Set<MembersListener>();
   readonly #outbox: Outbox;
   readonly #estranged: Estranged;
   readonly #stop = new AbortController();
@@ -155,8 +155,10 @@ export class Cluster {
     this.#serveBlocks = serve;
   }
 
-  onMembers(listener: MembersListener): void {
-    this.#listeners.push(listener);
+  /** Returns what ends it. */
+  onMembers(listener: MembersListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /**
@@ -278,7 +280,7 @@ export class Cluster {
   #place(): void {
     const members = this.#estranged.without(this.members);
     const moves = this.placement.update(members);
-    for (const listener of this.#listeners) listener(members, moves);
+    for (const listener of Array.from(this.#listeners)) listener(members, moves);
   }
 
   #lost(node: string, type: string, items: readonly Json[], error: unknown): void {

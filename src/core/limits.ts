@@ -367,3 +367,34 @@ export const pullAheadBlocksMax = 16;
 export const pullAheadMemoryBlocksMax = 4;
 /** Threads that receive for one disk, each with one that writes; by default half the cores. */
 export const pullersMax = 4;
+
+/** A volume without a keeper is taken by the first in its order of members; the next waits this much longer, up to so many. */
+export const keeperRankMs = 250;
+export const keeperRanksMax = 8;
+/** Between two attempts to become keeper, and how often one looks whether its session is still the same. */
+export const keeperRetryMs = 500;
+export const keeperLookMs = 500;
+/** How long a version waits for a rename or a replacement before the origin shows it. */
+export const drainSettleMs = 2000;
+/** Bodies that one node sends to origins for keepers at once, and that wait for that. */
+export const drainSendsMax = 8;
+export const drainSendsWaitingMax = 256;
+/** Parts that one keeper has under way at one holder. */
+export const drainPartsPerHolderMax = 4;
+/** A holder answers within this and what its bytes take at the slowest that is worth waiting for, its turn included. */
+export const drainCallMs = 120_000;
+export const drainBytesPerSMin = 512 * KiB;
+/** Objects that one keeper uploads, and finalises, at once. */
+export const drainUploadsMax = 8;
+export const drainFinalisesMax = 32;
+/** An object that could not be drained is tried again after this, longer each time. */
+export const drainBackoffBaseMs = 500;
+export const drainBackoffMaxMs = 30_000;
+/** What the origin refuses for good is tried again after this, for somebody may have changed its mind. */
+export const drainRefusedRetryMs = 300_000;
+/** How long a drained version's record stays, so that every node knows the two names of its bytes for one. */
+export const recordStubMs = 3600_000;
+/** How often a keeper looks for what is over, and for objects that came back after their delete. */
+export const drainSweepMs = 15_000;
+/** How long a request to an origin that nobody waits for any more may still take effect there. */
+export const originLateMs = 900_000;

@@ -168,6 +168,34 @@ export type Event =
       readonly instead: 'origin' | 'local';
     }
   | { readonly kind: 'write.deleted'; readonly volume: string; readonly key: string }
+  /** This node looks after a volume: it finalises, drains and repairs (`drain/keeper.ts`). */
+  | { readonly kind: 'keeper.begun'; readonly volume: string; readonly token: number }
+  | { readonly kind: 'keeper.ended'; readonly volume: string }
+  | {
+      readonly kind: 'drain.done';
+      readonly volume: string;
+      readonly key: string;
+      readonly what: 'object' | 'tombstone';
+      readonly bytes: number;
+      /** Since this keeper heard of the version. */
+      readonly ms: number;
+    }
+  /** It is tried again by itself. */
+  | {
+      readonly kind: 'drain.failed';
+      readonly volume: string;
+      readonly key: string;
+      readonly code: ErrorCode;
+      readonly message: string;
+    }
+  /** It stays here, and somebody has to decide: `forebay conflicts`. */
+  | {
+      readonly kind: 'drain.trouble';
+      readonly volume: string;
+      readonly key: string;
+      readonly trouble: 'refused' | 'conflict' | 'lost';
+      readonly message: string;
+    }
   | {
       readonly kind: 'door.request';
       readonly door: string;
