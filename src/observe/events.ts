@@ -38,6 +38,8 @@ export type Event =
       readonly joined: string;
       readonly left: string;
     }
+  /** This node answers for slots of a member that does not. */
+  | { readonly kind: 'directory.deputy'; readonly owner: string; readonly slots: number }
   | { readonly kind: 'cluster.frozen'; readonly message: string }
   | { readonly kind: 'cluster.thawed' }
   | { readonly kind: 'session.lost'; readonly message: string }

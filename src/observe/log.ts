@@ -12,6 +12,7 @@ const LEVELS: Readonly<Record<Event['kind'], LogLevel>> = {
   'node.ready': 'info',
   'node.warning': 'warn',
   'cluster.changed': 'info',
+  'directory.deputy': 'info',
   'cluster.frozen': 'warn',
   'cluster.thawed': 'info',
   'session.lost': 'warn',
