@@ -9,6 +9,8 @@ import { type ClusterWriteOptions, drawWriteSize, SHARED_DIRECTORY } from './clu
 import { keyOf } from './read-cache-options.ts';
 
 export interface WorkPlace {
+  /** Of this client alone. */
+  readonly job: string;
   readonly random: SimRandom;
   readonly options: ClusterWriteOptions;
   readonly history: WriteHistory;
@@ -21,10 +23,12 @@ export interface WorkPlace {
 const LEVELS: readonly Level[] = ['local', 'replicated', 'origin'];
 /** How often a checkpoint writer tries a step of its sequence. */
 const TRIES = 3;
+const TEMPORARY = '.tmp';
 
 export class WriteWork {
   readonly #place: WorkPlace;
   #steps = 0;
+  #temporaries = 0;
 
   constructor(place: WorkPlace) {
     this.#place = place;
@@ -44,8 +48,9 @@ export class WriteWork {
     const { random, options, history, volumes } = this.#place;
     const written = history.keys();
     if (written.length > 0 && random.chance(0.3)) {
+      // what a sequence or a copy reads back under a name of its own stays as it was written
       const { volume, key } = random.pick(written);
-      return { volume, key };
+      if (!key.includes(TEMPORARY)) return { volume, key };
     }
     const volume = random.pick(volumes);
     const isShared = Number.isFinite(options.changeMs) && random.chance(0.25);
@@ -87,7 +92,7 @@ export class WriteWork {
   /** Writes a private source and copies or renames it over the key, as tools do that write beside first. */
   async #copy({ volume, key }: Target, level: Level | undefined): Promise<void> {
     const { random, client } = this.#place;
-    const source = { volume, key: `${key}.tmp ${random.word().toString(16)}` };
+    const source = { volume, key: `${key}${TEMPORARY} ${random.word().toString(16)}` };
     const number = await client.put(source, this.#size(), { level });
     if (number === undefined) return;
     await client.copy(source, { volume, key }, number, { level, isRename: random.chance(0.7) });
@@ -121,7 +126,7 @@ export class WriteWork {
   async #sequence(): Promise<void> {
     const { random, client, volumes } = this.#place;
     const volume = random.pick(volumes);
-    const job = `job of ${client.place.name}`;
+    const { job } = this.#place;
     // some jobs write each step over the one before
     const step = random.chance(0.4) ? 0 : ++this.#steps;
     const target = (name: string): Target => ({ volume, key: `${job}/step ${step}/${name}` });
@@ -132,8 +137,8 @@ export class WriteWork {
     );
     if (written.includes(undefined)) return;
     const metadata = target('.metadata');
-    const temporary = target('.metadata.tmp');
-    const number = await this.#tried((each) => each.put(temporary, 1000, { level }));
+    const temporary = target(`.metadata${TEMPORARY} ${client.place.life.name} ${++this.#temporaries}`);
+    const number = await this.#anyone().put(temporary, 1000, { level });
     if (number === undefined) return;
     if (step === 0 && !(await client.delete(metadata, { level }))) return;
     if (!(await client.copy(temporary, metadata, number, { level, isRename: true }))) return;

@@ -250,6 +250,7 @@ export class ClusterWriteRun {
     const { life } = machine;
     const random = this.random.fork(`${life.name} work ${index}`);
     const work = new WriteWork({
+      job: `job of ${machine.name} ${index}`,
       random,
       options: this.options,
       history: this.history,
