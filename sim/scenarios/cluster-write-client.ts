@@ -50,6 +50,8 @@ export interface WriteClientPlace {
 export interface WriteHow {
   readonly level?: Level | undefined;
   readonly expects?: 'absent' | Seen | undefined;
+  /** Told how much of the body has been sent. */
+  readonly sent?: (bytes: number) => void;
 }
 
 export class WriteClient {
@@ -110,7 +112,10 @@ export class WriteClient {
     const number = this.place.history.number(sizeBytes);
     const write = this.#operation(target, { how: 'put', number, sizeBytes, ...how });
     const isDone = await this.#write([write], () =>
-      this.#writer.put(target, this.#body(number, 0, sizeBytes), { ...attributesOf(number), ...optionsOf(how) }),
+      this.#writer.put(target, this.#body(number, 0, sizeBytes, how.sent), {
+        ...attributesOf(number),
+        ...optionsOf(how),
+      }),
     );
     return isDone ? number : undefined;
   }
@@ -165,7 +170,7 @@ export class WriteClient {
   }
 
   /** Bytes of a write as a client sends them, in pieces with pauses between. */
-  #body(number: number, start: number, lengthBytes: number): WriteBody {
+  #body(number: number, start: number, lengthBytes: number, sent?: (bytes: number) => void): WriteBody {
     const { clock, random, life } = this.place;
     return {
       lengthBytes,
@@ -176,6 +181,7 @@ export class WriteClient {
           if (random.chance(0.2)) await clock.sleep(random.exponential(20), { life });
           yield bytes;
           at += bytes.length;
+          sent?.(at);
         }
       },
     };

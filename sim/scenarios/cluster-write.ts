@@ -145,9 +145,12 @@ export class ClusterWriteRun {
       coordinator: this.coordinator,
       start: (each) => this.start(each),
     });
-    this.faults.onDiskLost = ({ name }) => {
-      if (world.sabotage !== 'lose-disk') this.#copies.lost(name);
-    };
+    this.faults.onDiskLost = (machine) => this.lostDisk(machine);
+  }
+
+  /** A machine has lost its disk. */
+  lostDisk({ name }: ClusterMachine): void {
+    if (this.world.sabotage !== 'lose-disk') this.#copies.lost(name);
   }
 
   #makeNetwork(): SimNetwork {
