@@ -5,7 +5,7 @@
 import type { Level } from '../src/core/volume.ts';
 
 /** Numbers of versions that someone else makes at an origin are below. */
-export const FIRST_NUMBER = 20_000;
+const FIRST_NUMBER = 20_000;
 /** The name of the metadata that says which write an object is of. */
 export const NUMBER_METADATA = 'write';
 

@@ -12,9 +12,9 @@ import type { Copies } from './s3-copies.ts';
 export interface AckPlaces {
   readonly findings: Findings;
   readonly copies: Copies;
-  volumeOf(name: string): Volume;
+  readonly volumeOf: (name: string) => Volume;
   /** Whether the origin shows the write, or has, or what may have come after it. */
-  hasShown(write: WriteOperation): boolean;
+  readonly hasShown: (write: WriteOperation) => boolean;
 }
 
 export class AckLevels {

@@ -42,8 +42,8 @@ export interface WriteClientPlace {
   readonly findings: Findings;
   /** False once the node is being closed or was killed: nothing is acknowledged any more. */
   readonly isServed: () => boolean;
-  seen(observation: Observation): void;
-  acknowledged(write: WriteOperation, written: Written | undefined): void;
+  readonly seen: (observation: Observation) => void;
+  readonly acknowledged: (write: WriteOperation, written: Written | undefined) => void;
 }
 
 /** How a write is asked for. `expects`: what the key must hold. */

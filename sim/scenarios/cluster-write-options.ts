@@ -32,7 +32,7 @@ export type ClusterWriteOptions = Shared & {
 
 const NEVER = Number.POSITIVE_INFINITY;
 export const SHARED_DIRECTORY = 'shared/';
-export const WRITE_VOLUMES = ['checkpoints', 'results'] as const;
+const WRITE_VOLUMES = ['checkpoints', 'results'] as const;
 
 const weight = (random: SimRandom): number => (random.chance(0.5) ? 0 : random.between(1, 4));
 

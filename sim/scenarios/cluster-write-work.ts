@@ -17,7 +17,7 @@ export interface WorkPlace {
   readonly volumes: readonly string[];
   readonly client: WriteClient;
   /** Clients on other nodes that serve now. */
-  others(): readonly WriteClient[];
+  readonly others: () => readonly WriteClient[];
 }
 
 const LEVELS: readonly Level[] = ['local', 'replicated', 'origin'];
@@ -111,9 +111,23 @@ export class WriteWork {
     return random.pick([client, ...others()]);
   }
 
+  /** What a node that was killed was asked for is never answered. */
+  async #unlessGone<T>(client: WriteClient, work: Promise<T>): Promise<T | undefined> {
+    const { clock, life } = client.place;
+    let isOver = false;
+    const gone = async (): Promise<undefined> => {
+      while (life.alive && !isOver) await clock.sleep(500);
+      return undefined;
+    };
+    const result = await Promise.race([work, gone()]);
+    isOver = true;
+    return result;
+  }
+
   async #tried(work: (client: WriteClient) => Promise<number | undefined>): Promise<number | undefined> {
     for (let tries = 0; tries < TRIES; tries++) {
-      const number = await work(this.#anyone());
+      const client = this.#anyone();
+      const number = await this.#unlessGone(client, work(client));
       if (number !== undefined) return number;
     }
     return undefined;
@@ -138,7 +152,8 @@ export class WriteWork {
     if (written.includes(undefined)) return;
     const metadata = target('.metadata');
     const temporary = target(`.metadata${TEMPORARY} ${client.place.life.name} ${++this.#temporaries}`);
-    const number = await this.#anyone().put(temporary, 1000, { level });
+    const writer = this.#anyone();
+    const number = await this.#unlessGone(writer, writer.put(temporary, 1000, { level }));
     if (number === undefined) return;
     if (step === 0 && !(await client.delete(metadata, { level }))) return;
     if (!(await client.copy(temporary, metadata, number, { level, isRename: true }))) return;
