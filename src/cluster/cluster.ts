@@ -7,7 +7,7 @@
 import type { Address } from '../core/address.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { epochPatienceMs, outboxBatchMax, peerCallMs, sessionTtlMs } from '../core/limits.ts';
-import type { Coordinator } from '../io/coordinator.ts';
+import type { Compare, Coordinator } from '../io/coordinator.ts';
 import type { Clock } from '../io/io.ts';
 import type { Json, ListenPeers, PeerMessage, PeerService, PeerTransport } from '../io/peers.ts';
 import { Budget } from '../mover/budget.ts';
@@ -123,6 +123,18 @@ export class Cluster {
   /** The session is not lapsed: this node may act as an owner. */
   mayAct(): boolean {
     return this.#membership?.mayAct() ?? false;
+  }
+
+  /** Names this life of the daemon; empty before `join`. Another one begins when the session was lost. */
+  get session(): string {
+    return this.#membership === undefined ? '' : this.#membership.self.session;
+  }
+
+  /** A compare that holds while this life of this node is in. Throws coordinatorUnavailable before `join`. */
+  fence(): Compare {
+    if (this.#membership === undefined)
+      throw new ForebayError('coordinatorUnavailable', 'this node has not joined its cluster yet');
+    return this.#membership.fence();
   }
 
   get closing(): AbortSignal {

@@ -280,6 +280,32 @@ test('a node that cannot reach the coordinator does not join', async () => {
   );
 });
 
+test('a session that ends while its name is on its way makes joining fail, and not wait forever', async () => {
+  const cluster = new SimCluster();
+  const life = new Life('slow');
+  const attached = cluster.server.attach({
+    life,
+    clock: new SimMachineClock(cluster.clock, new SimRandom(2)).attach(life),
+  });
+  // the answer to the put comes when the session has lapsed
+  const coordinator: Coordinator = {
+    description: attached.description,
+    session: (options) => attached.session(options),
+    range: (prefix, options) => attached.range(prefix, options),
+    transaction: async (transaction) => {
+      const result = await attached.transaction(transaction);
+      cluster.server.cut('slow', TTL_MS + 1000);
+      await cluster.clock.sleep(TTL_MS + 1000);
+      return result;
+    },
+    watch: (prefix, options) => attached.watch(prefix, options),
+    close: () => attached.close(),
+  };
+  const joining = cluster.join('slow', { coordinator });
+  const failing = assert.rejects(joining, (error: unknown) => isForebayError(error, 'sessionLost'));
+  await cluster.clock.settle(failing, 60_000);
+});
+
 test('joining can be called off, and leaves nothing behind', async () => {
   const cluster = new SimCluster();
   const [first] = await cluster.joinAll('same');

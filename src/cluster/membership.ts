@@ -5,6 +5,7 @@
  * While the coordinator is away the members stay as they are (S-15). A node whose own session ended meanwhile takes a
  * new one as soon as it can; until then `mayAct` is false, and what needs the session must not be done (S-16).
  */
+import { abortable } from '../core/abortable.ts';
 import { assert } from '../core/assert.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { membershipRankMs, membershipRanksMax, membershipSettleMs } from '../core/limits.ts';
@@ -115,15 +116,15 @@ class JoinedMembership implements Membership {
     this.#registered = await this.#registration.begin(given);
     const { session, member } = this.#registered;
     emit({ kind: 'session.begun', session: session.id });
-    const isIn = new Promise<void>((resolve, reject) => {
-      const isOver = AbortSignal.any([given, session.lost]);
-      isOver.addEventListener('abort', () => reject(isOver.reason as Error), { once: true });
+    const isSeen = new Promise<void>((resolve) => {
       const done = this.onChange(({ members }) => {
         if (!members.some((other) => other.session === member.session)) return;
         done();
         resolve();
       });
     });
+    // the session may be lost already: the name was long in coming
+    const isIn = abortable(isSeen, AbortSignal.any([given, session.lost]));
     isIn.catch(() => undefined);
     const following = this.#follow();
     void this.#settle();

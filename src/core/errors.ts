@@ -213,6 +213,27 @@ export const ERRORS = {
     true,
     'The answer of the coordinator was lost: read what is there before trying again.',
   ),
+  recordChanged: row(
+    'ConditionalRequestConflict',
+    409,
+    'EBUSY',
+    true,
+    'Another write to the key came first; read it, then try again.',
+  ),
+  recordUnreadable: row(
+    'InternalError',
+    500,
+    'EPROTO',
+    false,
+    'The coordinator holds a record that this version cannot read: start the version that wrote it.',
+  ),
+  replicasUnavailable: row(
+    'ServiceUnavailable',
+    503,
+    'EIO',
+    true,
+    'No node that has the bytes answers, and the origin does not have them yet; see `forebay status`.',
+  ),
   sessionLost: row(
     'ServiceUnavailable',
     503,

@@ -251,6 +251,23 @@ export const coordinatorPollMs = 50;
 /** Another process may hold the embedded coordinator's file for this long. */
 export const coordinatorBusyMs = 2000;
 
+/** Records read in one transaction, transactions of reads under way at once, and reads that wait for one of these. */
+export const recordReadsMax = 64;
+export const recordReadLanesMax = 4;
+export const recordReadsWaitingMax = 4096;
+/** Records that one transaction replaces: with a compare each and fences they fit the coordinator's bound. */
+export const recordsPerCommitMax = 64;
+/** How often a commit whose outcome is not known is sent again; its compare lets it take effect once. */
+export const commitAgainMax = 3;
+/** One version in a record: a user's metadata has at most 2 KiB, the rest about 1. */
+export const recordVersionMaxBytes = 4 * KiB;
+/** Checkpoints in the making that may hold a version of one key ready. */
+export const intentsPerKeyMax = 8;
+/** Earlier versions of ours that a record names, newest kept: an older one that reached the origin so late shows as a conflict. */
+export const baseOwnMax = 32;
+/** How many nodes a record names: a writer and its replica group. */
+export const recordReplicasMax = 16;
+
 /** The term of a node's session, and the share of it for which the node acts. */
 export const sessionTtlMs = 10_000;
 export const sessionActShare = 0.7;

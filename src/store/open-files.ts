@@ -1,8 +1,10 @@
 /**
  * Open data files, shared and kept for the next use. A handle stays open at least until its last user released it;
- * beyond `max`, those used longest ago are closed. Closing never blocks a user.
+ * beyond `max`, those used longest ago are closed. Closing never blocks a user, and never takes a file from one: the number
+ * of its descriptor would be another file's soon.
  */
 import { assert } from '../core/assert.ts';
+import { ForebayError } from '../core/errors.ts';
 import type { Disk, File } from '../io/io.ts';
 
 export interface OpenedFile {
@@ -23,16 +25,24 @@ export class OpenFiles {
   readonly #max: number;
   /** In order of last use. */
   readonly #entries = new Map<string, Entry>();
+  #isClosed = false;
+  /** Of all files, those included that are forgotten. */
+  #uses = 0;
+  readonly #closing = new Set<Promise<void>>();
+  readonly #unused = Promise.withResolvers<void>();
 
   constructor(disk: Disk, max: number) {
     this.#disk = disk;
     this.#max = max;
   }
 
+  /** Throws DiskError, or shuttingDown once this is closed. */
   async acquire(path: string, mode: 'read' | 'write'): Promise<OpenedFile> {
+    if (this.#isClosed) throw new ForebayError('shuttingDown', 'the store is closed');
     const name = `${mode}:${path}`;
     const entry = this.#entries.get(name) ?? this.#open(path, mode);
     entry.uses += 1;
+    this.#uses += 1;
     this.#entries.delete(name);
     this.#entries.set(name, entry);
     try {
@@ -47,8 +57,8 @@ export class OpenFiles {
         },
       };
     } catch (error) {
-      entry.uses -= 1;
       if (this.#entries.get(name) === entry) this.#entries.delete(name);
+      this.#release(entry);
       throw error;
     }
   }
@@ -64,12 +74,15 @@ export class OpenFiles {
     }
   }
 
+  /** Gives out no more files; resolves when those that are used were let go and all are closed. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     const entries = [...this.#entries.values()];
     this.#entries.clear();
-    await Promise.all(
-      entries.map(async (entry) => (await entry.file).close()).map((closed) => closed.catch(() => undefined)),
-    );
+    for (const entry of entries) entry.forgotten = true;
+    for (const entry of entries) if (entry.uses === 0) this.#close(entry);
+    if (this.#uses > 0) await this.#unused.promise;
+    await Promise.all(this.#closing);
   }
 
   #open(path: string, mode: 'read' | 'write'): Entry {
@@ -82,6 +95,8 @@ export class OpenFiles {
   #release(entry: Entry): void {
     entry.uses -= 1;
     if (entry.uses === 0 && entry.forgotten) this.#close(entry);
+    this.#uses -= 1;
+    if (this.#uses === 0 && this.#isClosed) this.#unused.resolve();
   }
 
   #trim(): void {
@@ -94,6 +109,10 @@ export class OpenFiles {
   }
 
   #close(entry: Entry): void {
-    entry.file.then((file) => file.close()).catch(() => undefined);
+    const closed = entry.file
+      .then((file) => file.close())
+      .catch(() => undefined)
+      .finally(() => this.#closing.delete(closed));
+    this.#closing.add(closed);
   }
 }

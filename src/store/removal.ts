@@ -4,6 +4,7 @@
  * (`settled`), so a late punch never hits new bytes and a killed daemon never takes a hole for data.
  */
 import { blockCount, blocksRange } from '../core/chunk.ts';
+import { isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { orphanKeepMs } from '../core/limits.ts';
 import type { Clock, Disk } from '../io/io.ts';
@@ -170,7 +171,7 @@ export class Removal {
         await this.#options.journal.writtenThrough(record);
         return await step();
       } catch (error) {
-        if (error instanceof DiskError) return 0;
+        if (error instanceof DiskError || isForebayError(error, 'shuttingDown')) return 0;
         throw error;
       }
     };

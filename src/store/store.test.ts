@@ -69,6 +69,10 @@ class Bench {
     this.#life = new Life('next');
   }
 
+  get openPaths(): readonly string[] {
+    return this.disk.openPaths(this.#life);
+  }
+
   get io() {
     return this.disk.attach(this.#life);
   }
@@ -251,6 +255,44 @@ test('S-4: what is pinned, leased or being read is not evicted; what nothing for
   await bench.run(fill(store, free));
   store.pin(pinned, false);
   assert.equal(await bench.run(store.evict(pinned.id)), 4 * MiB);
+});
+
+test('what was given out stays readable while the store closes, and nothing new is given out', async () => {
+  const bench = new Bench();
+  const store = await bench.open(16 * MiB);
+  const content = shapeOf('read', 2 * MiB);
+  await bench.run(fill(store, content));
+  const hold = store.hold(content);
+  const acquire = (start: number) => store.acquire(content.id, { start, end: 2 * MiB }, { verify: false });
+  const piece = await bench.run(acquire(0));
+  assert.ok(piece?.kind === 'file');
+  let isClosed = false;
+  const closing = store.close().then(() => {
+    isClosed = true;
+  });
+  await bench.run(bench.clock.sleep(1000));
+  assert.equal(isClosed, false);
+  await assert.rejects(bench.run(acquire(MiB)), (error: unknown) => isForebayError(error, 'shuttingDown'));
+  const bytes = await bench.run(piece.file.read(0, MiB));
+  assert.ok(Buffer.from(bytes).equals(bytesOf(content, 0, MiB)));
+  piece.release();
+  await bench.run(closing);
+  assert.deepEqual(bench.openPaths, []);
+  hold.release();
+});
+
+test('a piece that is never let go does not keep the store from closing', async () => {
+  const bench = new Bench();
+  const store = await bench.open(16 * MiB);
+  const content = shapeOf('read', 2 * MiB);
+  await bench.run(fill(store, content));
+  store.hold(content);
+  assert.ok(await bench.run(store.acquire(content.id, { start: 0, end: MiB }, { verify: false })));
+  const fromMs = bench.clock.nowMs;
+  await bench.run(store.close());
+  assert.ok(bench.clock.nowMs - fromMs < 6000, `${bench.clock.nowMs - fromMs} ms`);
+  const next = await bench.open(16 * MiB);
+  await bench.run(next.close());
 });
 
 test('S-4: pins outlive a restart', async () => {

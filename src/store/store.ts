@@ -53,7 +53,7 @@ export interface ContentShape {
 const closeDeadlineMs = 5000;
 
 function ignoreDisk(error: unknown): void {
-  if (!(error instanceof DiskError) && !isForebayError(error, 'diskFull', 'diskUnavailable')) throw error;
+  if (!(error instanceof DiskError) && !isForebayError(error, 'diskFull', 'diskUnavailable', 'shuttingDown')) throw error;
 }
 
 /** What a small content takes on the disk. */
@@ -379,14 +379,17 @@ export class Store {
     this.#background = background(this.#stop.signal).catch(() => undefined);
   }
 
-  /** Stops, writes what waits and lets go of the directory. Whatever is still used fails from here on. */
+  /**
+   * Stops, writes what waits and lets go of the directory. Pieces that were given out are waited for, within a bound, and
+   * stay readable; nothing new is.
+   */
   async close(): Promise<void> {
     const { journal, packs, files, lock } = this.#parts;
     this.#stop.abort();
     await Promise.race([this.#background, this.#options.clock.sleep(closeDeadlineMs)]);
     await journal.close(closeDeadlineMs);
     await packs.close();
-    await files.close();
+    await Promise.race([files.close(), this.#options.clock.sleep(closeDeadlineMs)]);
     await lock.release();
   }
 
