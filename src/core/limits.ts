@@ -162,8 +162,14 @@ export const estrangedProbeMs = 5000;
 export const outboxBatchMax = 512;
 /** How long a chunk's owner may be unreachable before the origin is asked without its leave (counted as a refill). */
 export const ownerPatienceMs = 2000;
-/** An owner that lets a question wait is asked whether it is there; it answers within this. */
-export const ownerHelloMs = 1000;
+/** A node that lets a question wait for this long is asked whether it is there, and again every so often; it answers within that. */
+export const helloAfterMs = 250;
+export const helloAgainMs = 2000;
+export const helloMs = 1000;
+/** A node that did not say hello is asked again so often, while there are questions for it. */
+export const helloEveryMs = 1000;
+/** For how long a node stands in for an owner that does not answer; then it asks anew what the members hold. */
+export const deputyMs = 30_000;
 /** Between two attempts to reach an owner. */
 export const ownerRetryMs = 100;
 /** How often an owner looks for leases that have timed out. */

@@ -12,7 +12,6 @@ import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { replicasStagedMax, smallContentMaxBytes } from '../core/limits.ts';
 import type { Json } from '../io/peers.ts';
-import type { Staging } from '../store/staging.ts';
 import type { DirtyKeeping } from './dirty-keeping.ts';
 import {
   contentFromWire,
@@ -24,6 +23,8 @@ import {
   sealFromWire,
 } from './stage-wire.ts';
 import type { StagingStore } from './staging-store.ts';
+
+type Staging = Awaited<ReturnType<StagingStore['stage']>>;
 
 interface Copy {
   readonly writer: string;

@@ -31,9 +31,9 @@ export class Replication {
   readonly #options: ReplicationOptions;
   readonly #blocks: number[] = [];
   readonly #feeders = new Set<ReplicaFeeder>();
-  readonly #left: string[];
+  #left: string[];
   #sealing: Sealing | undefined;
-  readonly #settled = Promise.withResolvers<void>();
+  #settled = Promise.withResolvers<void>();
   #isOver = false;
 
   constructor(options: ReplicationOptions) {
@@ -72,6 +72,14 @@ export class Replication {
   /** The members changed. */
   look(): void {
     for (const feeder of Array.from(this.#feeders)) feeder.look();
+  }
+
+  /** Tries these, also who failed before, after all had settled with too few. */
+  again(group: readonly string[]): void {
+    const has = new Set(Array.from(this.#feeders, ({ node }) => node));
+    this.#left = group.filter((node) => !has.has(node));
+    this.#settled = Promise.withResolvers();
+    this.#fill();
   }
 
   /** Asks those that sealed it whether they still keep it; those that do not answer are left out. */
