@@ -207,7 +207,7 @@ test('S-13: an origin that is away for minutes is not stormed, and the drain goe
     },
   });
   await w.start('a');
-  for (let i = 0; i < 100; i++) await w.put(`k${i}`, ramp(10));
+  for (let i = 0; i < 100; i++) await w.put(`k${i}`, ramp(10), { base: 'absent' });
   await w.pass(300_000);
   assert.ok(asked < 60, `${asked} requests in five minutes`);
   isAway = false;
