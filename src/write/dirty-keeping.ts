@@ -222,7 +222,7 @@ export class DirtyKeeping {
     const { current } = record;
     if (current?.kind === 'stub' && current.content === kept.content) {
       this.#forget(kept);
-      store.markClean(kept.content);
+      store.cleaned(kept.content);
       return;
     }
     this.#move(kept, key);
@@ -343,7 +343,7 @@ export class DirtyKeeping {
 
   #drop(kept: Kept): void {
     this.#forget(kept);
-    this.#options.store.dropDirty(kept.content);
+    this.#options.store.discard(kept.content);
   }
 }
 

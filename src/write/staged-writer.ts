@@ -249,7 +249,7 @@ export class StagedWriter implements Writer {
   ): Promise<Written> {
     const volume = this.#volume(target.volume);
     const level = levelOf(volume, options);
-    return this.#options.uploads.complete(target, uploadId, parts, (version, sizeBytes, attributes) =>
+    return this.#options.uploads.complete(target, uploadId, parts, options, (version, sizeBytes, attributes) =>
       this.#commit(version, { sizeBytes, level, ...attributes, ...options }),
     );
   }
