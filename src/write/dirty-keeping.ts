@@ -310,7 +310,17 @@ export class DirtyKeeping {
         message: `what is kept beside ${content} of ${volume}/${key} cannot be read: it stays`,
       });
     const sinceMs = this.#options.cluster.clock.boottimeMs();
-    const kept: Kept = { content, volume, sizeBytes, chunkSizeBytes, sinceMs, key, noted, doomedMs: undefined, uses: 0 };
+    const kept: Kept = {
+      content,
+      volume,
+      sizeBytes,
+      chunkSizeBytes,
+      sinceMs,
+      key,
+      noted,
+      doomedMs: undefined,
+      uses: 0,
+    };
     this.#kept.set(content, kept);
     this.#place(kept);
   }

@@ -4,10 +4,11 @@
  *
  * Bounds: replicasStagedMax.
  */
-import type { Cluster } from '../cluster/cluster.ts';
+
 import { fieldsOf, textOf } from '../cluster/chunk-wire.ts';
-import { BLOCK_SIZE_BYTES, blockCount } from '../core/chunk.ts';
+import type { Cluster } from '../cluster/cluster.ts';
 import { assert } from '../core/assert.ts';
+import { BLOCK_SIZE_BYTES, blockCount } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { replicasStagedMax, smallContentMaxBytes } from '../core/limits.ts';

@@ -166,7 +166,8 @@ export class StagedUpload {
     if (this.#grid === undefined && sizeBytes >= partMinBytes) this.#grid = this.#beginGrid(sizeBytes);
     const grid = await this.#grid;
     const isBusy = (range: Range) =>
-      grid !== undefined && [...grid.busy, ...grid.taken].some(({ start, end }) => start < range.end && range.start < end);
+      grid !== undefined &&
+      [...grid.busy, ...grid.taken].some(({ start, end }) => start < range.end && range.start < end);
     const at = grid && placeOf({ number, sizeBytes }, { partBytes: grid.partBytes, isBusy });
     if (grid === undefined || at === undefined) return this.#takeApart(number, body, signal);
     const range = { start: at, end: at + sizeBytes };

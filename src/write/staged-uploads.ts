@@ -7,13 +7,12 @@
 import { hash } from 'node:crypto';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { partMaxBytes, partsMax, uploadIdleMaxMs, uploadKeepMs, uploadSweepMs, uploadsMax } from '../core/limits.ts';
-import type { WriteCondition } from './writer.ts';
 import { BodyStager } from './body-stager.ts';
 import type { StagedParts, StagedVolume } from './staged-parts.ts';
 import { StagedUpload } from './staged-upload.ts';
 import type { StagedVersion } from './staged-version.ts';
 import { UploadLog } from './upload-log.ts';
-import type { PartInfo, Target, UploadInfo, WriteAttributes, WriteBody, Written } from './writer.ts';
+import type { PartInfo, Target, UploadInfo, WriteAttributes, WriteBody, WriteCondition, Written } from './writer.ts';
 
 export interface StagedUploadsOptions extends StagedParts {
   readonly volumes: ReadonlyMap<string, StagedVolume>;
@@ -49,7 +48,9 @@ export class StagedUploads {
     if (this.#uploads.size >= uploadsMax)
       throw new ForebayError('overloaded', `this node remembers ${uploadsMax} uploads already; complete or abort some`);
     const { cluster, random, clock } = this.#options;
-    const uploadId = Buffer.from(`${cluster.self}\n${Buffer.from(random.bytes(16)).toString('hex')}`).toString('base64url');
+    const uploadId = Buffer.from(`${cluster.self}\n${Buffer.from(random.bytes(16)).toString('hex')}`).toString(
+      'base64url',
+    );
     const { headers, metadata } = attributes;
     const head = { uploadId, ...target, headers, metadata, begunMs: Math.floor(clock.wallMs()) };
     const name = nameOf(uploadId);
@@ -152,7 +153,10 @@ export class StagedUploads {
         const volume = this.#options.volumes.get(upload.head.volume);
         if (volume === undefined || this.#uploads.has(upload.head.uploadId)) continue;
         const { head, parts, completed } = upload;
-        this.#uploads.set(head.uploadId, new StagedUpload({ ...this.#made(volume), head, name, loaded: { parts, completed } }));
+        this.#uploads.set(
+          head.uploadId,
+          new StagedUpload({ ...this.#made(volume), head, name, loaded: { parts, completed } }),
+        );
       }
     })().catch((error: unknown) => {
       this.#loading = undefined;
@@ -195,4 +199,3 @@ function nameOf(uploadId: string): string {
 function noSuchUpload({ volume, key }: Target, why: string): ForebayError {
   return new ForebayError('noSuchUpload', `no such upload of "${key}" in ${volume}: ${why}`);
 }
-

@@ -3,9 +3,9 @@
  * everyone who shall have it. Who begins one ends it with `commit` or `abandon`.
  */
 import { abortable } from '../core/abortable.ts';
+import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { type ContentId, newContentId } from '../core/ids.ts';
-import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
 import { commitTriesMax, degradedWaitMs, stageInlineMaxBytes } from '../core/limits.ts';
 import type { Range } from '../core/range.ts';
 import type { Level } from '../core/volume.ts';
@@ -303,4 +303,3 @@ function askBase({ record }: Recorded, ask: () => AskedBase): AskedBase | undefi
   const isKnown = current?.kind === 'dirty' || (current?.kind === 'tombstone' && !current.drained);
   return isKnown ? undefined : ask();
 }
-
