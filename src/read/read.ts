@@ -48,6 +48,7 @@ import { Versions } from './versions.ts';
 import type { VolumeSource } from './volume-source.ts';
 import { warm } from './warm.ts';
 import { WarmNodes } from './warm-nodes.ts';
+import { WrittenListings } from './written-listings.ts';
 
 export interface ReaderOptions {
   readonly store: Store;
@@ -75,6 +76,7 @@ export class ReadThrough implements Reader {
   readonly #current: CurrentVersions;
   readonly #heads: Heads | undefined;
   readonly #listings: Listings;
+  readonly #overlaid: WrittenListings;
   readonly #fills: Fills;
   readonly #broadcasts: Broadcasts | undefined;
   readonly #warmNodes: WarmNodes | undefined;
@@ -99,6 +101,7 @@ export class ReadThrough implements Reader {
     this.#current = new CurrentVersions({ versions: this.#versions, records: options.records, store, clock, emit });
     const rounds = peers && detours && new ListingRound(peers.cluster, { detours, source });
     this.#listings = new Listings({ clock, peers: rounds });
+    this.#overlaid = new WrittenListings({ listings: this.#listings, current: this.#current, store });
     const renew: Renew = (at, fact, signal) => this.#current.renewed(at, fact, signal);
     const { fillsMax: flightsMax, originBudget: budget } = options;
     this.#fills = new Fills({ store, clock, emit, flightsMax, peers, budget, renew });
@@ -138,7 +141,7 @@ export class ReadThrough implements Reader {
   }
 
   async list(request: ListRequest, signal?: AbortSignal): Promise<Listing> {
-    return this.#listings.list(this.#source(request.volume), request, signal);
+    return this.#overlaid.list(this.#source(request.volume), request, signal);
   }
 
   /** A write through this node to a key took effect. */
@@ -198,7 +201,7 @@ export class ReadThrough implements Reader {
     const open = (key: string, signal: AbortSignal) => this.open(selection.volume, key, signal);
     yield* warm(
       { store, clock, random, open },
-      selectedKeys({ listings: this.#listings, store }, source, selection),
+      selectedKeys({ listings: this.#overlaid, store }, source, selection),
       options,
     );
   }
@@ -206,7 +209,7 @@ export class ReadThrough implements Reader {
   async *check(selection: Selection, options: { verify: boolean; signal: AbortSignal }): AsyncGenerator<ObjectState> {
     const source = this.#source(selection.volume);
     const { store } = this.#options;
-    for await (const { key } of selectedKeys({ listings: this.#listings, store }, source, selection)) {
+    for await (const { key } of selectedKeys({ listings: this.#overlaid, store }, source, selection)) {
       options.signal.throwIfAborted();
       const state = await this.#checkOne(selection.volume, key, options);
       if (state !== undefined) yield state;
@@ -238,7 +241,7 @@ export class ReadThrough implements Reader {
       }
       return { objects };
     }
-    for await (const { key } of selectedKeys({ listings: this.#listings, store }, source, selection)) {
+    for await (const { key } of selectedKeys({ listings: this.#overlaid, store }, source, selection)) {
       const opened = await this.open(selection.volume, key);
       if (opened.fact.sizeBytes > 0) store.pin(opened.target, true);
       opened.close();
