@@ -36,7 +36,11 @@ export async function stagedCluster(
     },
   };
   const start: StagedCluster['start'] = (name, own = {}) =>
-    fix.start(name, { volumes, ...((own.node ?? settings.node) && { node: { ...settings.node, ...own.node } }), ...own });
+    fix.start(name, {
+      volumes,
+      ...((own.node ?? settings.node) && { node: { ...settings.node, ...own.node } }),
+      ...own,
+    });
   const nodes = await fix.startAll(names, { volumes, ...(settings.node && { node: settings.node }) });
   return {
     fix,

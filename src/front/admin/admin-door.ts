@@ -21,6 +21,7 @@ import type { Clock } from '../../io/io.ts';
 import type { EventFeed } from '../../observe/event-feed.ts';
 import type { Emit } from '../../observe/events.ts';
 import type { Reader } from '../../read/reader.ts';
+import type { WritesRequest } from '../../write/writes-listing.ts';
 import { type AccessKey, type Credentials, mayAccess, type Right } from '../credentials.ts';
 import { sendError, sendEvents, sendJson, sendLines, sendText } from './answer.ts';
 import { authenticate, checkHost } from './guard.ts';
@@ -40,7 +41,6 @@ import {
   WRITES,
 } from './inputs.ts';
 import type { NodeStatus, Readiness } from './node-status.ts';
-import type { WritesRequest } from '../../write/writes-listing.ts';
 
 export interface AdminDoorOptions {
   readonly reader: Reader;
