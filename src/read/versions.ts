@@ -89,8 +89,7 @@ export class Versions {
     const stale = this.#staleFact(source, key);
     if (stale !== undefined && (this.#away.get(volume.name) ?? 0) > begunMs) return this.#serveStale(stale);
     try {
-      const asked = this.#answer(source, key, begunMs);
-      const { fact } = await abortable(stale === undefined ? asked : this.#orDeadline(asked), signal);
+      const { fact } = await abortable(this.#answerInTime(source, key, { begunMs, stale }), signal);
       if (fact === undefined) throw noSuchKey(volume.name, key);
       // The owner answered with what it remembers, for the origin is away.
       if (begunMs - fact.checkedMs > volume.revalidateMs) return this.#serveStale(fact);
@@ -212,6 +211,22 @@ export class Versions {
     return askedMs !== undefined && nowMs - askedMs <= countsMs(source, undefined);
   }
 
+  /** With a fact at hand that can still serve after it, for the deadline only. */
+  async #answerInTime(
+    source: VolumeSource,
+    key: string,
+    { begunMs, stale }: { begunMs: number; stale: ObjectFact | undefined },
+  ): Promise<Answer> {
+    const asked = this.#answer(source, key, begunMs);
+    if (stale === undefined) return asked;
+    try {
+      return await this.#orDeadline(asked);
+    } catch (error) {
+      if (!(error instanceof LateError) || this.#staleFact(source, key) !== undefined) throw error;
+      return asked;
+    }
+  }
+
   /** Shares answers to others' questions where they are young enough, else asks. */
   async #answer(source: VolumeSource, key: string, begunMs: number): Promise<Answer> {
     for (;;) {
@@ -313,7 +328,7 @@ export class Versions {
   async #orDeadline<T>(asked: Promise<T>): Promise<T> {
     const stop = new AbortController();
     const deadline = this.#clock.sleep(revalidateDeadlineMs, stop.signal).then(() => {
-      throw new ForebayError('originUnavailable', `the origin did not answer within ${revalidateDeadlineMs} ms`);
+      throw new LateError('originUnavailable', `the origin did not answer within ${revalidateDeadlineMs} ms`);
     });
     deadline.catch(() => undefined);
     asked.catch(() => undefined);
@@ -324,6 +339,9 @@ export class Versions {
     }
   }
 }
+
+/** The question goes on. */
+class LateError extends ForebayError {}
 
 /** For how long a fact, or the knowledge that there is no object, counts. */
 function countsMs({ volume: { revalidateMs } }: VolumeSource, version: ObjectVersion | undefined): number {
