@@ -311,6 +311,8 @@ export const uncommittedKeepMs = 24 * 3600_000;
 export const dirtySweepMs = 5000;
 /** A watch over records that broke is begun anew after this. */
 export const recordWatchRetryMs = 500;
+/** Records in one page of what is on its way to the origin. */
+export const writesPageMax = 10_000;
 /** How long an acknowledgement at `origin` waits for the drain. */
 export const originAckMaxMs = 900_000;
 /** Records read in one transaction, transactions of reads under way at once, and reads that wait for one of these. */
