@@ -103,7 +103,15 @@ const dirties = fc.record<
 );
 
 const tombstones = fc.record<Tombstone, 'kind' | 'modifiedMs' | 'base' | 'begunRevision' | 'drained'>(
-  { kind: fc.constant('tombstone'), modifiedMs: count, base, ...order, drained: fc.boolean(), trouble },
+  {
+    kind: fc.constant('tombstone'),
+    modifiedMs: count,
+    base,
+    ...order,
+    drained: fc.boolean(),
+    urgent: fc.boolean(),
+    trouble,
+  },
   { noNullPrototype: true, requiredKeys: ['kind', 'modifiedMs', 'base', 'begunRevision', 'drained'] },
 );
 
