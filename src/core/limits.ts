@@ -406,3 +406,5 @@ export const recordStubMs = 3600_000;
 export const drainSweepMs = 15_000;
 /** How long a request to an origin that nobody waits for any more may still take effect there. */
 export const originLateMs = 900_000;
+/** How often a keeper's commit takes a record that others rewrite meanwhile as it is now. */
+export const keeperCommitTriesMax = 8;
