@@ -81,6 +81,7 @@ export class StagedContent implements Staging {
   #idle: (() => void)[] = [];
   #isTooLong = false;
   #hasTable = false;
+  #left: Promise<void> | undefined;
   #checksums: Uint32Array = new Uint32Array(0);
   readonly #unflushed = { start: 0, end: 0, bytes: 0, isBusy: false };
 
@@ -97,6 +98,11 @@ export class StagedContent implements Staging {
     this.#foundBytes = contents.isSmall(start.row) ? 0 : this.#presentBytes;
     const mayBeSmall = start.sizeBytes === undefined || start.sizeBytes < smallContentMaxBytes;
     if (mayBeSmall && contents.presentBlocks(start.row) === 0) this.#memory = Buffer.alloc(0);
+  }
+
+  /** It was abandoned: settles when it is out of the way. */
+  get left(): Promise<void> | undefined {
+    return this.#left;
   }
 
   get age(): number {
@@ -533,7 +539,7 @@ export class StagedContent implements Staging {
     this.#state = 'ended';
     this.#covers.clear();
     // Writes under way would otherwise make the file anew.
-    void this.#quiet().then(() => this.#abandonNow());
+    this.#left = this.#quiet().then(() => this.#abandonNow());
   }
 
   #abandonNow(): void {
