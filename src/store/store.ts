@@ -452,7 +452,8 @@ export class Store {
     await journal.close(closeDeadlineMs);
     await packs.close();
     await Promise.race([files.close(), this.#options.clock.sleep(closeDeadlineMs)]);
-    await lock.release();
+    // the end of the process lets go of it, too
+    await lock.release().catch(ignoreDisk);
   }
 
   // ---- inside ------------------------------------------------------------------------------------------------------
