@@ -86,6 +86,7 @@ export class Stagings {
     const claim: SpaceClaim = {
       age: (this.#age += 1),
       waitMs: options.onFull === 'fail' ? 0 : stagedWaitMs,
+      isWhole: options.lengthBytes !== undefined,
       signal: options.signal,
     };
     this.#begun.add(id);
