@@ -9,6 +9,9 @@ export interface OriginRequest {
   readonly end: number;
   /** Bytes of body handed to the kernel. */
   readonly sentBytes: number;
+  /** Of what was written: bytes of body that came, and CLOCK_MONOTONIC milliseconds when it was there for everyone. */
+  readonly receivedBytes?: number;
+  readonly atMs?: number;
 }
 
 export interface OriginCounts {

@@ -15,6 +15,7 @@ type Command =
   | { readonly do: 'reset' }
   | { readonly do: 'put'; readonly object: GeneratedObject }
   | { readonly do: 'remove'; readonly key: string }
+  | { readonly do: 'holds'; readonly objects: readonly GeneratedObject[] }
   | { readonly do: 'fail'; readonly fault: OriginFault };
 
 export class OriginProcess {
@@ -59,6 +60,11 @@ export class OriginProcess {
     await ask(this.#child, { do: 'remove', key });
   }
 
+  /** Of these objects, which were not written there whole and right. */
+  async lacks(objects: readonly GeneratedObject[]): Promise<readonly string[]> {
+    return (await ask(this.#child, { do: 'holds', objects })) as readonly string[];
+  }
+
   async fail(fault: OriginFault): Promise<void> {
     await ask(this.#child, { do: 'fail', fault });
   }
@@ -97,6 +103,8 @@ function serveParent(): void {
     if (command.do === 'reset') return server?.reset();
     if (command.do === 'put') return server?.put(command.object);
     if (command.do === 'remove') return server?.remove(command.key);
+    if (command.do === 'holds')
+      return command.objects.filter((object) => server?.holds(object) !== true).map(({ key }) => key);
     return server?.fail(command.fault);
   };
   process.on('message', (command: Command) => {

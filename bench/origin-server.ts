@@ -1,10 +1,12 @@
 /**
  * The bench's own origin: a plain HTTP file server that speaks as much S3 as Forebay's s3 origin needs to read (HEAD,
- * GET with Range and If-Match, ListObjectsV2), anonymous or with any signature (none is checked). It counts every request
- * and the bytes it sent, may be throttled to a bandwidth shared by all of its connections, and can be told to
- * misbehave. An emulator would cap the baseline; this one moves more than a gigabyte per second per core.
+ * GET with Range and If-Match, ListObjectsV2) and, where it is told to take writes, to write; anonymous or with any
+ * signature (none is checked). It counts every request and the bytes it sent and got, may be throttled to a bandwidth shared
+ * by all of its connections, and can be told to misbehave. An emulator would cap the baseline; this one moves more than
+ * a gigabyte per second per core.
  *
- * Objects are generated (any size, no disk) or the files below a directory. Keys never leave that directory.
+ * Objects are generated (any size, no disk), the files below a directory, or what was written (in memory). Keys never leave
+ * that directory.
  */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -14,7 +16,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FaultPlan, type OriginFault } from './origin-fault.ts';
 import { type ListedKey, listingXml } from './origin-listing.ts';
 import type { OriginRequest } from './origin-log.ts';
-import { PATTERN_SLICE_MAX_BYTES, patternSlice } from './pattern.ts';
+import { WrittenObjects, writtenBytes } from './origin-uploads.ts';
+import { firstWrong, PATTERN_SLICE_MAX_BYTES, patternSlice } from './pattern.ts';
 
 export interface GeneratedObject {
   readonly key: string;
@@ -30,6 +33,8 @@ export interface OriginOptions {
   readonly files?: Readonly<Record<string, string>>;
   /** Bytes per second of all connections together. */
   readonly bytesPerS?: number;
+  /** Takes PUT, DELETE and multipart uploads; absent: they are refused. */
+  readonly writable?: boolean;
 }
 
 interface Served {
@@ -37,6 +42,7 @@ interface Served {
   readonly sizeBytes: number;
   readonly etag: string;
   readonly modifiedMs: number;
+  readonly headers?: Readonly<Record<string, string>>;
   bytes(start: number, end: number): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 }
 
@@ -55,11 +61,13 @@ export class OriginServer {
   readonly #files: Map<string, string>;
   readonly #faults = new FaultPlan();
   readonly #bytesPerS: number | undefined;
+  readonly #written: WrittenObjects | undefined;
   #freeAtMs = 0;
 
   constructor(options: OriginOptions) {
     this.bucket = options.bucket;
     this.#bytesPerS = options.bytesPerS;
+    if (options.writable === true) this.#written = new WrittenObjects(async (key) => (await this.#find(key))?.etag);
     this.#files = new Map(Object.entries(options.files ?? {}));
     for (const object of options.generated ?? []) this.#generated.set(object.key, object);
     this.#server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
@@ -84,6 +92,19 @@ export class OriginServer {
   remove(key: string): void {
     this.#generated.delete(key);
     this.#files.delete(key);
+    this.#written?.remove(key);
+  }
+
+  /** Whether what was written under a key is the object of this seed and size, whole. */
+  holds({ key, sizeBytes, seed }: GeneratedObject): boolean {
+    const object = this.#written?.find(key);
+    if (object?.sizeBytes !== sizeBytes) return false;
+    let at = 0;
+    for (const piece of object.pieces) {
+      if (firstWrong(seed, at, piece) !== undefined) return false;
+      at += piece.length;
+    }
+    return true;
   }
 
   /** Misbehaves as told, on top of earlier faults that are not used up. */
@@ -116,6 +137,11 @@ export class OriginServer {
         bytes: (start, end) => generatedBytes(seed, start, end, sliceBytes),
       };
     }
+    const written = this.#written?.find(key);
+    if (written) {
+      const { sizeBytes, etag, modifiedMs, headers } = written;
+      return { key, sizeBytes, etag, modifiedMs, headers, bytes: (start, end) => writtenBytes(written, start, end) };
+    }
     const path = this.#files.get(key);
     if (path === undefined) return undefined;
     const found = await stat(path);
@@ -139,6 +165,7 @@ export class OriginServer {
     if (fault?.kind === 'hang') return; // the client or close() ends it
     if (fault?.kind === 'status') return this.#refuse(response, { method, key, ...fault });
     if (bucket !== this.bucket) return this.#refuse(response, { method, key, status: 404, code: 'NoSuchBucket' });
+    if (key !== '' && this.#written?.isWrite(method, url.searchParams)) return this.#write(request, response, url);
     if (isList) return this.#list(url.searchParams, response);
     if (key === '' && method === 'HEAD') return this.#refuse(response, { method, key, status: 200, code: '' });
     if (method !== 'GET' && method !== 'HEAD')
@@ -149,6 +176,18 @@ export class OriginServer {
     if (ifMatch !== undefined && ifMatch !== object.etag)
       return this.#refuse(response, { method, key, status: 412, code: 'PreconditionFailed' });
     await this.#serve(method, object, request.headers.range, response, fault);
+  }
+
+  async #write(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
+    const key = decodeURIComponent(url.pathname.split('/').slice(2).join('/'));
+    const answer = await (this.#written as WrittenObjects).answer(request, key, url.searchParams);
+    const { method, status, code, headers, receivedBytes } = answer;
+    const atMs = Number(process.hrtime.bigint()) / 1e6;
+    this.requests.push({ method, key, status, start: 0, end: 0, sentBytes: 0, receivedBytes, atMs });
+    const body = answer.body ?? (code === undefined ? '' : errorXml(code));
+    const length = status === 204 ? {} : { 'content-length': String(Buffer.byteLength(body)) };
+    response.writeHead(status, { 'content-type': 'application/xml', ...length, ...headers });
+    response.end(body);
   }
 
   async #serve(
@@ -170,6 +209,7 @@ export class OriginServer {
       'content-length': String(end - start),
       'content-type': 'application/octet-stream',
       'last-modified': new Date(object.modifiedMs).toUTCString(),
+      ...object.headers,
     };
     if (asked) headers['content-range'] = `bytes ${start}-${end - 1}/${sizeBytes}`;
     const status = asked ? 206 : 200;
@@ -215,7 +255,11 @@ export class OriginServer {
   }
 
   async #list(query: URLSearchParams, response: ServerResponse): Promise<void> {
-    const found = await Promise.all([...this.#generated.keys(), ...this.#files.keys()].map((key) => this.#find(key)));
+    const found = await Promise.all(
+      [...this.#generated.keys(), ...this.#files.keys(), ...(this.#written?.keys() ?? [])].map((key) =>
+        this.#find(key),
+      ),
+    );
     const keys: ListedKey[] = found.filter((object) => object !== undefined);
     const body = listingXml(this.bucket, keys, query);
     response.writeHead(200, { 'content-type': 'application/xml', 'content-length': String(Buffer.byteLength(body)) });
@@ -229,8 +273,7 @@ export class OriginServer {
   ): void {
     const { method, key, status, code = 'InternalError', retryAfterS } = refusal;
     this.requests.push({ method, key, status, start: 0, end: 0, sentBytes: 0 });
-    const body =
-      status === 200 || method === 'HEAD' ? '' : `<Error><Code>${code}</Code><Message>${code}</Message></Error>`;
+    const body = status === 200 || method === 'HEAD' ? '' : errorXml(code);
     response.writeHead(status, {
       'content-type': 'application/xml',
       ...(method === 'HEAD' ? {} : { 'content-length': String(body.length) }),
@@ -239,3 +282,5 @@ export class OriginServer {
     response.end(body);
   }
 }
+
+const errorXml = (code: string) => `<Error><Code>${code}</Code><Message>${code}</Message></Error>`;

@@ -35,8 +35,3 @@ export interface Done {
   /** Of the bytes that were read; absent where another read has to prove them. */
   readonly sha256?: string;
 }
-
-export type AgentMessage =
-  | { readonly id: number; readonly result: unknown }
-  | { readonly id: number; readonly error: string }
-  | { readonly id: number; readonly bytes: number };

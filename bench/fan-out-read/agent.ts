@@ -1,8 +1,9 @@
 /** Run on a host of the bench as a process of its own; ends with the bench. */
-import type { AgentCommand, AgentMessage } from './agent-command.ts';
+import { serveHost } from '../host-process.ts';
+import type { AgentCommand } from './agent-command.ts';
 import { ask, read, receive, source, torrent, track, warm } from './agent-tasks.ts';
 
-function perform(command: AgentCommand, onBytes: (bytes: number) => void): Promise<unknown> {
+function perform(command: AgentCommand, onBytes: (bytes: unknown) => void): Promise<unknown> {
   switch (command.do) {
     case 'source':
       return source(command.address);
@@ -21,12 +22,4 @@ function perform(command: AgentCommand, onBytes: (bytes: number) => void): Promi
   }
 }
 
-const say = (message: AgentMessage) => process.send?.(message);
-
-process.on('message', ({ id, command }: { id: number; command: AgentCommand }) => {
-  perform(command, (bytes) => say({ id, bytes })).then(
-    (result) => say({ id, result }),
-    (error: Error) => say({ id, error: error.message }),
-  );
-});
-process.on('disconnect', () => process.exit());
+serveHost(perform);

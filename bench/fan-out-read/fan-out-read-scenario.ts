@@ -6,10 +6,10 @@ import type { FanOutReadOptions } from './part.ts';
 
 const NODES = 8;
 const CHUNKS = 64;
-const CHUNK_MIB = 4;
+const CHUNK_MIB = 8;
 const ORIGIN_LINKS = 2;
 /** What eight nodes can keep up with on two cores; proxies of ours can carry less. */
-const LINK_MBIT = 400;
+const LINK_MBIT = 250;
 const LINK_MBIT_USER = 100;
 
 function optionsOf(values: OptionValues): FanOutReadOptions {
@@ -45,7 +45,7 @@ export const fanOutReadScenario: Scenario = {
   help: `one object to N nodes behind shaped links, against each of them reading from the origin, within 10 minutes
   --nodes N            nodes (default: ${NODES})
   --chunks N           chunks of the object (default: ${CHUNKS})
-  --chunk-mib N        MiB of a chunk (default: ${CHUNK_MIB}, so that N caches fit the memory)
+  --chunk-mib N        MiB of a chunk (default: ${CHUNK_MIB}: N caches fit the memory)
   --link MBIT          each node's link, Mbit/s in each direction (default: ${LINK_MBIT}, without root ${LINK_MBIT_USER})
   --origin-links X     the origin's link ÷ a node's (default: ${ORIGIN_LINKS})
   --pairs N            rounds in which every candidate is measured (default: 5, with --full 10)

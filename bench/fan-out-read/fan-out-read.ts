@@ -57,7 +57,12 @@ export async function runFanOutRead(options: FanOutReadOptions, progress: Progre
     result: {
       scenario: 'fan-out-read',
       environment: environmentOf(rig.directory),
-      parameters: { ...options, shaping: rig.links.shaping, sizeBytes: rig.sizeBytes },
+      parameters: {
+        ...options,
+        shaping: rig.links.shaping,
+        congestionControl: rig.links.congestionControl,
+        sizeBytes: rig.sizeBytes,
+      },
       figures: Object.assign({}, ...parts.map((part) => part.figures)) as Part['figures'],
       trials: Object.assign({}, ...parts.map((part) => part.trials)) as Part['trials'],
     },

@@ -1,62 +1,30 @@
 /** The bench's handle of an agent on a host. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
+import { HostProcess } from '../host-process.ts';
 import type { LinkedHost } from '../links/links.ts';
-import type { AgentCommand, AgentMessage, Done, Received } from './agent-command.ts';
+import type { AgentCommand, Done, Received } from './agent-command.ts';
 
 const SCRIPT = join(import.meta.dirname, 'agent.ts');
-
-interface Pending {
-  readonly onBytes: (bytes: number) => void;
-  resolve(result: unknown): void;
-  reject(error: Error): void;
-}
 
 export type OnBytes = (bytes: number) => void;
 
 export class HostAgent {
-  readonly host: LinkedHost;
-  readonly #process: ChildProcess;
-  readonly #pending = new Map<number, Pending>();
-  #nextId = 1;
+  readonly #process: HostProcess<AgentCommand>;
 
-  private constructor(host: LinkedHost, process: ChildProcess) {
-    this.host = host;
+  private constructor(process: HostProcess<AgentCommand>) {
     this.#process = process;
-    process.on('message', (message: AgentMessage) => this.#heard(message));
-    process.on('exit', (code, signal) => {
-      for (const pending of this.#pending.values())
-        pending.reject(new Error(`the agent of ${host.name} ended with ${code ?? signal}`));
-    });
   }
 
   static async start(host: LinkedHost): Promise<HostAgent> {
-    const [file, args] = host.commandLine(process.execPath, ['--disable-warning=ExperimentalWarning', SCRIPT]);
-    const child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-    await once(child, 'spawn');
-    host.adopt(child.pid as number);
-    return new HostAgent(host, child);
+    return new HostAgent(await HostProcess.start<AgentCommand>(host, SCRIPT));
   }
 
-  #heard(message: AgentMessage): void {
-    const pending = this.#pending.get(message.id);
-    if (pending === undefined) return;
-    if ('bytes' in message) {
-      pending.onBytes(message.bytes);
-      return;
-    }
-    this.#pending.delete(message.id);
-    if ('error' in message) pending.reject(new Error(`${this.host.name}: ${message.error}`));
-    else pending.resolve(message.result);
+  get host(): LinkedHost {
+    return this.#process.host;
   }
 
   #do(command: AgentCommand, onBytes: OnBytes = () => undefined): Promise<unknown> {
-    const id = this.#nextId++;
-    return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject, onBytes });
-      this.#process.send({ id, command });
-    });
+    return this.#process.do(command, (bytes) => onBytes(bytes as number));
   }
 
   /** Endless bytes for `receive`; `address:port` by which other hosts reach them. */
@@ -90,8 +58,6 @@ export class HostAgent {
   }
 
   async stop(): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
-    this.#process.kill('SIGKILL');
-    await once(this.#process, 'exit');
+    await this.#process.stop();
   }
 }

@@ -9,6 +9,12 @@ import { Child } from '../child.ts';
 import type { LinkedHost, LinkedHostOptions, Links, Shaping } from './links.ts';
 
 const PREFIX = '10.77.0';
+/**
+ * Every candidate's, in every host. A machine's own may be BBR, which paces by timers: on a virtual machine each is an exit to
+ * the hypervisor (docs/decisions/0007), and two cores that carry eight nodes are busy with those. New namespaces take the machine's.
+ */
+const CONGESTION_CONTROL = 'reno';
+const CONGESTION_FILE = '/proc/sys/net/ipv4/tcp_congestion_control';
 /** The largest packet that segmentation offload hands over is 64 KiB; a bucket below that would have them cut, at a price in CPU. */
 const BURST_BYTES = 128 * 1024;
 /** What waits before packets are dropped: that of a shallow switch, enough for a full window of many flows. */
@@ -30,7 +36,7 @@ class Namespace {
   }
 
   static async open(): Promise<Namespace> {
-    const script = 'ip link set lo up && echo held && exec cat >/dev/null';
+    const script = `ip link set lo up && echo ${CONGESTION_CONTROL} >${CONGESTION_FILE} && echo held && exec cat >/dev/null`;
     const holder = await Child.start('setpriv', ['--pdeathsig', 'KILL', 'unshare', '--net', 'sh', '-c', script], {
       stdio: ['pipe', 'pipe', 'pipe'],
       detached: true,
@@ -107,6 +113,7 @@ class NamespacedHost implements LinkedHost {
 
 export class KernelLinks implements Links {
   readonly shaping: Shaping = 'kernel (network namespaces, tbf)';
+  readonly congestionControl = CONGESTION_CONTROL;
   readonly hosts: readonly NamespacedHost[];
   readonly #stack: AsyncDisposableStack;
 

@@ -30,6 +30,8 @@ export type Shaping = 'kernel (network namespaces, tbf)' | 'user space (proxies 
 
 export interface Links extends AsyncDisposable {
   readonly shaping: Shaping;
+  /** TCP's on every host. */
+  readonly congestionControl: string;
   /** In the order they were asked for. */
   readonly hosts: readonly LinkedHost[];
 }

@@ -19,6 +19,8 @@ const BURST_MS = 4;
 const WAIT_MIN_MS = 1;
 /** Small enough that connections which share a link take turns. */
 const PIECE_BYTES = 64 * 1024;
+/** Of the machine: without root it cannot be chosen. */
+const CONGESTION_FILE = '/proc/sys/net/ipv4/tcp_congestion_control';
 
 const bytesPerS = (mbitPerS: number) => (mbitPerS * 1e6) / 8;
 
@@ -88,6 +90,7 @@ function socketLink(fromPort: number, toPort: number): string | undefined {
 
 export class UserLinks implements Links {
   readonly shaping: Shaping = 'user space (proxies with token buckets)';
+  readonly congestionControl = readFileSync(CONGESTION_FILE, 'utf8').trim();
   readonly hosts: readonly LoopbackHost[];
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();

@@ -7,7 +7,7 @@
 import type { Address } from '../core/address.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { epochPatienceMs, helloMs, outboxBatchMax, peerCallMs, sessionTtlMs } from '../core/limits.ts';
-import type { Coordinator } from '../io/coordinator.ts';
+import type { Compare, Coordinator } from '../io/coordinator.ts';
 import type { Clock } from '../io/io.ts';
 import type { Json, ListenPeers, PeerMessage, PeerService, PeerTransport } from '../io/peers.ts';
 import { Budget } from '../mover/budget.ts';
@@ -48,7 +48,7 @@ export type MembersListener = (members: Members, moves: readonly SlotMove[]) => 
 export class Cluster {
   readonly #options: ClusterOptions;
   readonly #handlers = new Map<string, Handler>();
-  readonly #listeners: MembersListener[] = [];
+  readonly #listeners = new Set<MembersListener>();
   readonly #outbox: Outbox;
   readonly #estranged: Estranged;
   readonly #stop = new AbortController();
@@ -133,6 +133,18 @@ export class Cluster {
     return this.#membership?.mayAct() ?? false;
   }
 
+  /** Names this life of the daemon; empty before `join`. Another one begins when the session was lost. */
+  get session(): string {
+    return this.#membership === undefined ? '' : this.#membership.self.session;
+  }
+
+  /** A compare that holds while this life of this node is in. Throws coordinatorUnavailable before `join`. */
+  fence(): Compare {
+    if (this.#membership === undefined)
+      throw new ForebayError('coordinatorUnavailable', 'this node has not joined its cluster yet');
+    return this.#membership.fence();
+  }
+
   get closing(): AbortSignal {
     return this.#stop.signal;
   }
@@ -151,8 +163,10 @@ export class Cluster {
     this.#serveBlocks = serve;
   }
 
-  onMembers(listener: MembersListener): void {
-    this.#listeners.push(listener);
+  /** Returns what ends it. */
+  onMembers(listener: MembersListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /**
@@ -276,7 +290,7 @@ export class Cluster {
   #place(): void {
     const members = this.#estranged.without(this.members);
     const moves = this.placement.update(members);
-    for (const listener of this.#listeners) listener(members, moves);
+    for (const listener of Array.from(this.#listeners)) listener(members, moves);
   }
 
   #lost(node: string, type: string, items: readonly Json[], error: unknown): void {

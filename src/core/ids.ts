@@ -32,3 +32,11 @@ export function originContentId(version: { volume: string; key: string; etag: st
   digest[0] = (digest[0] as number) | 0x80;
   return digest.toString('hex') as ContentId;
 }
+
+/** The content id of what is written here: a ULID, so its first bit is 0 and ids sort by the time that they were made at. */
+export function newContentId({ wallMs, random }: { wallMs: number; random: Uint8Array }): ContentId {
+  const bytes = Buffer.allocUnsafe(16);
+  bytes.writeUIntBE(Math.floor(wallMs) % 2 ** 47, 0, 6);
+  bytes.set(random.subarray(0, 10), 6);
+  return bytes.toString('hex') as ContentId;
+}

@@ -1,5 +1,6 @@
 /** Who has a write when it is acknowledged: synced here, whole on as many nodes as the volume's `replicas`, or the origin. */
 export type Level = 'local' | 'replicated' | 'origin';
+export const LEVELS = ['local', 'replicated', 'origin'] as const satisfies readonly Level[];
 
 /** How writes are taken before the origin has them (DESIGN.md section 8). */
 export interface WritePolicy {
@@ -30,6 +31,8 @@ export interface Volume {
   readonly chunkSizeBytes: number;
   /** `always` re-reads and checks every block before it is sent, which gives up zero copy. */
   readonly verify: 'arrival' | 'always';
+  /** What a read does that cannot ask whether something newer was written: mark what it serves as stale (absent), or fail. */
+  readonly onPartition?: 'stale' | 'refuse';
   /** Absent: every write waits for the origin, and nothing of it is staged here. */
   readonly writes?: WritePolicy;
 }

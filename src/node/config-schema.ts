@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { type Address, formatAddress, isLoopback } from '../core/address.ts';
 import { BLOCK_SIZE_BYTES, CHUNK_SIZE_DEFAULT_BYTES } from '../core/chunk.ts';
 import { GiB, MiB } from '../core/limits.ts';
-import { VOLUME_NAME } from '../core/volume.ts';
+import { LEVELS, VOLUME_NAME, type WritePolicy } from '../core/volume.ts';
 import type { Right } from '../front/credentials.ts';
 import type { Config, VolumeConfig } from './config.ts';
 import { advertised, boolean, choice, door, duration, field, later, list, size, text } from './config-field.ts';
@@ -125,16 +125,16 @@ const volumeTable = z.strictObject({
   endpoint: endpointField.optional(),
   region: text('region', 'eu-west-1', /^[a-z0-9-]{1,63}$/, 'a region name').optional(),
   write: boolean('write').optional(),
-  ack: choice('ack', ['origin'], { local: 'fan-out writes', replicated: 'fan-out writes' }).optional(),
+  ack: choice('ack', LEVELS).optional(),
   replicas: replicasField().optional(),
   revalidate: duration('revalidate', '60s', { never: Infinity, always: 0 }).optional(),
   staleIfError: duration('staleIfError', '24h', { unlimited: Infinity, never: 0 }).optional(),
-  onFull: choice('onFull', ['block', 'write-through'], { fail: 'fan-out writes' }).optional(),
-  onPartition: choice('onPartition', ['stale'], { refuse: 'clusters' }).optional(),
-  onDegraded: choice('onDegraded', ['wait'], { origin: 'fan-out writes', local: 'fan-out writes' }).optional(),
-  onConflict: later('drain conflicts').optional(),
+  onFull: choice('onFull', ['block', 'write-through', 'fail']).optional(),
+  onPartition: choice('onPartition', ['stale', 'refuse']).optional(),
+  onDegraded: choice('onDegraded', ['wait', 'origin', 'local']).optional(),
+  onConflict: choice('onConflict', ['hold', 'skip']).optional(),
   conflicts: later('drain conflicts').optional(),
-  drainOrder: choice('drainOrder', ['directory'], { none: 'fan-out writes' }).optional(),
+  drainOrder: choice('drainOrder', ['directory', 'none']).optional(),
   verify: choice('verify', ['arrival', 'always']).optional(),
   chunkSize: size('chunkSize', '16MiB', {
     min: BLOCK_SIZE_BYTES,
@@ -346,11 +346,61 @@ function refineVolume(name: string, volume: z.output<typeof volumeTable>, compla
     );
   if (volume.region !== undefined && scheme !== 's3')
     complain(['volumes', name, 'region'], `a region is for s3:// origins, not for ${scheme}:; remove it`);
-  if (volume.replicas !== undefined && volume.replicas !== 1)
+  refineWrites(name, volume, complain);
+}
+
+/** Keys that say how writes are taken before the origin has them. */
+const WRITE_KEYS = ['onFull', 'onDegraded', 'onConflict', 'drainOrder', 'onPartition'] as const;
+
+/** Nothing is staged in such a volume, so what would be done with it is said of nothing: only the value that changes nothing passes. */
+const IDLE_VALUES: Readonly<Record<(typeof WRITE_KEYS)[number], readonly string[]>> = {
+  onFull: ['block', 'write-through'],
+  onDegraded: ['wait'],
+  onConflict: ['hold'],
+  drainOrder: ['directory'],
+  onPartition: ['stale'],
+};
+
+function refineWrites(name: string, volume: z.output<typeof volumeTable>, complain: Complain): void {
+  const { write = false, ack, replicas } = volume;
+  if (!write && ((ack !== undefined && ack !== 'origin') || (replicas ?? 1) > 1)) {
+    const [key, value] = ack !== undefined && ack !== 'origin' ? ['ack', `"${ack}"`] : ['replicas', replicas];
+    complain(
+      ['volumes', name, key as string],
+      `${key} = ${value} is for volumes that are written to, but volumes.${name} is read-only; set write = true, or remove it`,
+    );
+    return;
+  }
+  if (ack === 'replicated' && replicas === 1)
     complain(
       ['volumes', name, 'replicas'],
-      'more than one replica (fan-out writes) comes with a later version; set replicas = 1, or remove it, for now',
+      'ack = "replicated" with one copy, the writer\'s own, is ack = "local"; set replicas to 2 or more, or ack = "local"',
     );
+  if (isStaged(volume)) return;
+  for (const key of WRITE_KEYS)
+    if (volume[key] !== undefined && !IDLE_VALUES[key].includes(volume[key]))
+      complain(
+        ['volumes', name, key],
+        `${key} = "${volume[key]}" is for volumes whose writes are held by nodes first; set write = true and ack = "local" or "replicated", or remove it`,
+      );
+}
+
+/** Writes are held by nodes before the origin has them. */
+function isStaged({ write = false, ack = 'origin', replicas = 1 }: z.output<typeof volumeTable>): boolean {
+  return write && (ack !== 'origin' || replicas > 1);
+}
+
+const REPLICAS_DEFAULT = 2;
+
+function writePolicy(table: z.output<typeof volumeTable>): WritePolicy {
+  return {
+    ack: table.ack ?? 'origin',
+    replicas: table.replicas ?? REPLICAS_DEFAULT,
+    onDegraded: table.onDegraded ?? 'wait',
+    onFull: table.onFull ?? 'block',
+    onConflict: table.onConflict ?? 'hold',
+    drainOrder: table.drainOrder ?? 'directory',
+  };
 }
 
 function volumeConfig(name: string, table: z.output<typeof volumeTable>): VolumeConfig {
@@ -366,6 +416,8 @@ function volumeConfig(name: string, table: z.output<typeof volumeTable>): Volume
       staleIfErrorMs: table.staleIfError ?? (revalidateMs === 0 ? 0 : Infinity),
       chunkSizeBytes: table.chunkSize ?? CHUNK_SIZE_DEFAULT_BYTES,
       verify: table.verify ?? 'arrival',
+      ...(table.onPartition === 'refuse' && { onPartition: 'refuse' }),
+      ...(isStaged(table) && { writes: writePolicy(table) }),
     },
   };
 }

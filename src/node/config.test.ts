@@ -183,22 +183,51 @@ test('what a later version will honour is refused by name, never ignored', () =>
     '[doors]\nresp = "127.0.0.1:7072"',
     '[doors]\nazblob = "127.0.0.1:7071"',
     '[bandwidth]\nrepair = "1GB"',
-    volume('ack = "local"'),
-    volume('ack = "replicated"'),
-    volume('replicas = 2'),
     volume('kind = "kv"'),
     volume('ttl = "24h"'),
     volume('share = 0.3'),
     volume('respDb = 1'),
-    volume('onFull = "fail"'),
-    volume('onPartition = "refuse"'),
-    volume('onDegraded = "local"'),
-    volume('drainOrder = "none"'),
     volume('conflicts = "unchecked"'),
     '[volumes.kv1]\norigin = "none"',
   ];
   for (const text of refused)
     assert.match(complaints({ text })[0] ?? 'no complaint', /comes with a later version/, text);
+});
+
+test('how writes are taken is configured per volume, with defaults, and what would change nothing is refused', () => {
+  const writesOf = (rest: string) => parseConfig({ text: volume(rest) }, HERE).volumes[0]?.volume.writes;
+  assert.equal(writesOf('write = true'), undefined, 'every write waits for the origin, as before');
+  assert.equal(writesOf('write = true\nack = "origin"\nreplicas = 1'), undefined);
+  assert.deepEqual(writesOf('write = true\nack = "local"'), {
+    ack: 'local',
+    replicas: 2,
+    onDegraded: 'wait',
+    onFull: 'block',
+    onConflict: 'hold',
+    drainOrder: 'directory',
+  });
+  const all =
+    'write = true\nack = "replicated"\nreplicas = 3\nonDegraded = "local"\nonFull = "fail"\nonConflict = "skip"\ndrainOrder = "none"';
+  assert.deepEqual(writesOf(all), {
+    ack: 'replicated',
+    replicas: 3,
+    onDegraded: 'local',
+    onFull: 'fail',
+    onConflict: 'skip',
+    drainOrder: 'none',
+  });
+  assert.equal(writesOf('write = true\nreplicas = 2')?.ack, 'origin');
+  const wrong: Readonly<Record<string, RegExp>> = {
+    'ack = "local"': /ack = "local" is for volumes that are written to.*set write = true/,
+    'replicas = 2': /replicas = 2 is for volumes that are written to/,
+    'write = true\nack = "replicated"\nreplicas = 1': /with one copy, the writer's own, is ack = "local"/,
+    'write = true\nreplicas = 6': /a whole number from 1 to 5/,
+    'write = true\nack = "remote"': /expected "local" or "replicated" or "origin", got "remote"/,
+    'write = true\nonFull = "fail"': /onFull = "fail" is for volumes whose writes are held by nodes first/,
+    'onDegraded = "origin"': /is for volumes whose writes are held by nodes first/,
+  };
+  for (const [rest, message] of Object.entries(wrong))
+    assert.match(complaints({ text: volume(rest) })[0] ?? '', message, rest);
 });
 
 test('a cluster is configured as a whole, and what only a cluster has is refused without one', () => {

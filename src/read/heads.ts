@@ -10,15 +10,22 @@ import { countOf, fieldsOf, itemsOf, textOf } from '../cluster/chunk-wire.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { slotOfDirectory } from '../cluster/slot.ts';
 import { ERRORS, type ErrorCode, ForebayError, isForebayError } from '../core/errors.ts';
+import { type ContentId, parseContentId } from '../core/ids.ts';
 import { headCallMs, ownerRetryMs, writtenPatienceMs } from '../core/limits.ts';
 import type { ObjectVersion } from '../core/object.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
 import type { Detours } from './detours.ts';
+import { isWrittenHere } from './recorded.ts';
 import type { VolumeSource } from './volume-source.ts';
+
+/** A version at the origin, and its content id where that is older than the version there: it was written through Forebay. */
+export interface HeardVersion extends ObjectVersion {
+  readonly content?: ContentId;
+}
 
 /** What the owner says: the version, or that there is none, as of `ageMs` ago at most. */
 export interface OwnerAnswer {
-  readonly version: ObjectVersion | undefined;
+  readonly version: HeardVersion | undefined;
   readonly ageMs: number;
 }
 
@@ -161,14 +168,17 @@ const OWNER_ERRORS: readonly ErrorCode[] = [
   'internal',
 ].filter((code): code is ErrorCode => code in ERRORS);
 
-function versionToWire(version: ObjectVersion): { readonly [name: string]: Json } {
-  const { sizeBytes, etag, modifiedMs, headers, metadata } = version;
-  return { sizeBytes, etag, modifiedMs, headers: { ...headers }, metadata: { ...metadata } };
+function versionToWire(version: HeardVersion): { readonly [name: string]: Json } {
+  const { sizeBytes, etag, modifiedMs, headers, metadata, content } = version;
+  const written = content !== undefined && isWrittenHere(content) ? { content } : {};
+  return { sizeBytes, etag, modifiedMs, headers: { ...headers }, metadata: { ...metadata }, ...written };
 }
 
-function versionFromWire(key: string, fields: Fields): ObjectVersion | undefined {
+function versionFromWire(key: string, fields: Fields): HeardVersion | undefined {
   if (fields['etag'] === undefined) return undefined;
+  const content = fields['content'] === undefined ? undefined : parseContentId(textOf(fields['content']));
   return {
+    ...(content !== undefined && isWrittenHere(content) && { content }),
     key,
     sizeBytes: countOf(fields['sizeBytes']),
     etag: textOf(fields['etag']),

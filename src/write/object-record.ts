@@ -10,8 +10,10 @@ import type { ObjectHeaders } from '../core/object.ts';
 export interface Base {
   /** The ETag that the origin had, `absent`, or `unknown`: the origin was away, and its first answer later counts. */
   readonly origin: { readonly etag: string } | 'absent' | 'unknown';
-  /** Earlier versions of ours that may have reached the origin meanwhile, by the id that they carry there. */
+  /** Earlier versions of ours that may have reached the origin meanwhile, by the id that they carry there; at most `baseOwnMax`, newest last. */
   readonly own: readonly ContentId[];
+  /** A delete of ours may have reached the origin meanwhile: nothing under the key is no conflict either. */
+  readonly ownDelete?: true;
 }
 
 export interface ObjectContent {
@@ -23,8 +25,26 @@ export interface ObjectContent {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** A version's place in the order of S-7, kept over rewrites of its record; see `version-order.ts`, which makes them. */
+export interface VersionOrder {
+  /** The coordinator's revision when the write began: what was committed by then goes to the origin first (S-7). */
+  readonly begunRevision: number;
+  /** The revision that committed this version; absent while the record was not rewritten since, and its own revision is it. */
+  readonly committedRevision?: number;
+  /** The revision that committed the first of the key's versions of which the origin has none later; absent: this one is it. */
+  readonly dirtySince?: number;
+}
+
+export interface Trouble {
+  readonly kind: 'refused' | 'conflict' | 'lost';
+  /** For people: what happened, and what to do. */
+  readonly message: string;
+  /** `conflict`: where at the origin this version lies, durable, until somebody decides. */
+  readonly parked?: { readonly key: string; readonly etag: string };
+}
+
 /** A version written here that the origin does not have. */
-export interface DirtyRecord extends ObjectContent {
+export interface DirtyRecord extends ObjectContent, VersionOrder {
   readonly kind: 'dirty';
   /** What holds of it now: at least its writer, or as many nodes as the volume's `replicas`. */
   readonly level: 'local' | 'replicated';
@@ -33,24 +53,23 @@ export interface DirtyRecord extends ObjectContent {
   /** SHA-256, in hex, of the CRC32s of its blocks, little-endian, in order. */
   readonly table: string;
   readonly base: Base;
-  /** The coordinator's revision when the write began: what was committed by then goes to the origin first (S-7). */
-  readonly begunRevision: number;
   /** Finalised at once, not after `drainSettleMs`: committed checkpoints, writes at `origin`, space running out. */
   readonly urgent: boolean;
   /** The origin's upload id, in the record before the first part is sent; absent for what goes in one request. */
   readonly upload?: string;
   /** Why the drain does not go on: the origin refuses the key for good, or somebody else changed the object (`conflict`). */
-  readonly trouble?: { readonly kind: 'refused' | 'conflict' | 'lost'; readonly message: string };
+  readonly trouble?: Trouble;
 }
 
 /** A delete that the origin does not know of yet, or (with `drained`) knows of. */
-export interface Tombstone {
+export interface Tombstone extends VersionOrder {
   readonly kind: 'tombstone';
   readonly modifiedMs: number;
   readonly base: Base;
-  readonly begunRevision: number;
   readonly drained: boolean;
-  readonly trouble?: DirtyRecord['trouble'];
+  /** As of a dirty record. */
+  readonly urgent?: boolean;
+  readonly trouble?: Trouble;
 }
 
 /** A version that has reached the origin, remembered so that every node knows the two names of its bytes for one. */
