@@ -4,32 +4,25 @@
  * by each candidate: a fresh one, under a key of its own, is as cold as a fresh cluster.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { NodeStatus } from '../../src/front/admin/node-status.ts';
 import { freePort } from '../child.ts';
 import { Daemon } from '../daemon.ts';
 import { cleanUpOnInterrupt } from '../interrupt.ts';
 import { type LinkedHost, type Links, openLinks } from '../links/links.ts';
 import { OriginProcess } from '../origin-process.ts';
 import { patternSlices } from '../pattern.ts';
+import { directoryInMemory } from '../tmpfs.ts';
+import { acquainted, measureGoodput } from './cluster.ts';
 import type { Goodput } from './floor.ts';
 import { HostAgent } from './host-agent.ts';
 
 const MiB = 2 ** 20;
 const BUCKET = 'lake';
-const TMPFS_MAGIC = 0x01021994;
 const PEER_PORT = 7074;
 const ZONES = 3;
-const GOODPUT_MS = 1500;
-/** Streams that measure the origin's link together must be able to fill it. */
-const ORIGIN_STREAMS_SPARE = 1;
 /** Objects that may be in a cache at once: the one under measurement, and one that is being evicted. */
 const OBJECTS_KEPT = 3;
-const ACQUAINT_MAX_MS = 30_000;
-const ACQUAINT_POLL_MS = 50;
 
 export interface RigOptions {
   readonly nodes: number;
@@ -56,17 +49,6 @@ export interface RigNode {
   readonly daemon: Daemon;
   /** How this node reaches the origin: `address:port`. */
   readonly origin: string;
-}
-
-/** tmpfs where it has room for what is asked, else the temporary directory. */
-function directoryFor(neededBytes: number): string {
-  try {
-    const { type, bavail, bsize } = statfsSync('/dev/shm');
-    if (type === TMPFS_MAGIC && bavail * bsize > neededBytes) return '/dev/shm';
-  } catch {
-    // no such place
-  }
-  return tmpdir();
 }
 
 export class Rig implements AsyncDisposable {
@@ -111,7 +93,7 @@ export class Rig implements AsyncDisposable {
 
   static async #open(options: RigOptions, stack: AsyncDisposableStack): Promise<Rig> {
     const sizeBytes = options.chunks * options.chunkMiB * MiB;
-    const place = options.directory ?? directoryFor((options.nodes + 1) * OBJECTS_KEPT * sizeBytes);
+    const place = options.directory ?? directoryInMemory((options.nodes + 1) * OBJECTS_KEPT * sizeBytes);
     const directory = mkdtempSync(join(place, 'forebay-bench-'));
     stack.defer(() => rmSync(directory, { recursive: true, force: true }));
     const links = await openLinks(
@@ -190,17 +172,8 @@ export class Rig implements AsyncDisposable {
   }
 
   /** Waits until every node knows every other one. */
-  async acquainted(): Promise<void> {
-    const until = performance.now() + ACQUAINT_MAX_MS;
-    const knowsAll = async ({ agent, daemon }: RigNode): Promise<boolean> => {
-      const status = JSON.parse(await agent.ask(`http://${daemon.admin}/v1/status`)) as Pick<NodeStatus, 'membership'>;
-      const known = new Set(status.membership?.members.map(({ node }) => node));
-      return this.nodes.every(({ name }) => known.has(name));
-    };
-    while (!(await Promise.all(this.nodes.map(knowsAll))).every(Boolean)) {
-      if (performance.now() > until) throw new Error('the nodes do not all know each other');
-      await sleep(ACQUAINT_POLL_MS);
-    }
+  acquainted(): Promise<void> {
+    return acquainted(this.nodes);
   }
 
   pathOf(object: BenchObject): string {
@@ -238,15 +211,8 @@ export class Rig implements AsyncDisposable {
   }
 
   /** Raw TCP over the same links, now. */
-  async goodput(): Promise<Goodput> {
-    const [first, second] = this.#agents as [HostAgent, HostAgent?];
-    const peer = second ?? this.originAgent;
-    const rate = ({ bytes, ms }: { bytes: number; ms: number }) => (bytes * 1000) / ms;
-    const link = rate(await first.receive(await peer.source(), GOODPUT_MS));
-    const streams = this.#agents.slice(0, Math.ceil(this.options.originLinks) + ORIGIN_STREAMS_SPARE);
-    const source = await this.originAgent.source();
-    const received = await Promise.all(streams.map((agent) => agent.receive(source, GOODPUT_MS)));
-    return { link, origin: received.map(rate).reduce((sum, one) => sum + one, 0) };
+  goodput(): Promise<Goodput> {
+    return measureGoodput(this.originAgent, this.#agents, this.options.originLinks);
   }
 
   /** Sum over the nodes of a counter in their metrics, over all its labels. */

@@ -1,0 +1,44 @@
+/** `forebay adopt DIR` beside a job, as a user starts it. */
+import { join } from 'node:path';
+import { Child } from '../child.ts';
+import { type Daemon, ownEnvironment } from '../daemon.ts';
+import type { LinkedHost } from '../links/links.ts';
+
+const COMMAND = join(import.meta.dirname, '..', '..', 'bin', 'forebay');
+
+export class Adopter {
+  readonly #child: Child;
+
+  private constructor(child: Child) {
+    this.#child = child;
+  }
+
+  /** Resolves when it watches the directory. */
+  static async start(options: { host: LinkedHost; files: string; daemon: Daemon; volume: string }): Promise<Adopter> {
+    const { host, files, daemon, volume } = options;
+    const args = ['adopt', files, '--volume', volume, '--admin', daemon.admin, '--json'];
+    const child = await Child.start(...host.commandLine(COMMAND, args), {
+      env: { ...ownEnvironment() },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
+    child.process.channel?.unref();
+    host.adopt(child.pid);
+    await once(child);
+    return new Adopter(child);
+  }
+
+  async kill(): Promise<void> {
+    await this.#child.kill();
+  }
+}
+
+/** Its first line says that it is ready. */
+async function once(child: Child): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  child.process.stdout?.once('data', () => resolve());
+  const ended = child.ended().then((code) => {
+    throw new Error(`forebay adopt ended with ${code}: ${child.complaint}`);
+  });
+  await Promise.race([promise, ended]);
+  ended.catch(() => undefined);
+}

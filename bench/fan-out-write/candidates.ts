@@ -1,0 +1,106 @@
+/** Who is measured, and how one of them saves one step. */
+import { CpuWatch } from '../cpu-busy.ts';
+import type { AckLevel, JobFile, SaveTarget, Spell } from './job-command.ts';
+import type { Rig, RigNode } from './rig.ts';
+import { daemonOf } from './rig.ts';
+import type { Step } from './step.ts';
+import { untilDurable, untilSafe } from './watch.ts';
+
+export const CANDIDATES = {
+  adopt: 'Forebay, adopt',
+  local: 'Forebay, S3, local',
+  replicated: 'Forebay, S3, replicated',
+  origin: 'Forebay, S3, origin',
+  async: 'local + async copy',
+  direct: 'direct to the origin',
+  plain: 'local only',
+} as const;
+export type Candidate = keyof typeof CANDIDATES;
+export const CANDIDATE_NAMES = Object.keys(CANDIDATES) as readonly Candidate[];
+
+const AT_S3: Partial<Record<Candidate, AckLevel>> = { local: 'local', replicated: 'replicated', origin: 'origin' };
+
+export const needsForebay = (candidate: Candidate): boolean => candidate === 'adopt' || candidate in AT_S3;
+
+/** One step saved by one candidate. Seconds from the first rank's start. */
+export interface StepTrial {
+  readonly candidate: Candidate;
+  readonly sizeBytes: number;
+  /** The last rank goes on. */
+  readonly blockedS: number;
+  /** The step survives the loss of any node; absent: never. */
+  readonly safeS?: number;
+  /** The origin has the whole step; absent: never. */
+  readonly durableS?: number;
+  /** Fraction of the machine in use until it was durable. */
+  readonly cpuBusy: number;
+}
+
+function targetOf(candidate: Candidate, rig: Rig, node: RigNode): SaveTarget {
+  const ack = AT_S3[candidate];
+  if (ack !== undefined) return { kind: 's3', host: daemonOf(node).s3, prefix: rig.path, ack };
+  if (candidate === 'direct') return { kind: 'origin', host: rig.originAddress, prefix: rig.path };
+  return { kind: 'files', directory: node.files };
+}
+
+/** A step on its way: its ranks have been told to save. */
+export interface Saving {
+  /** Every rank goes on. */
+  readonly saved: Promise<Spell>;
+  /** The marker is written; with the async copy, and everything is copied. */
+  readonly ended: Promise<void>;
+}
+
+/**
+ * All ranks save at once; when all are done one of them writes the marker. The async copy starts with each file as soon as that is synced, and
+ * copies the marker last.
+ */
+export function beginSave(rig: Rig, step: Step, candidate: Candidate): Saving {
+  const copies: Promise<Spell>[] = [];
+  const copyOf = (node: RigNode, file: JobFile) => {
+    const what = { directory: node.files, file, host: rig.originAddress, prefix: rig.path };
+    const copied = node.copier.copy(what);
+    copied.catch(() => undefined); // told by `ended`
+    return copied;
+  };
+  const save = (node: RigNode, ranks: readonly (readonly JobFile[])[]) =>
+    node.job.save(ranks, targetOf(candidate, rig, node), (file) => {
+      if (candidate === 'async' && file.name !== step.marker.name) copies.push(copyOf(node, file));
+    });
+  const writers = rig.nodes.filter((node) => (step.nodes[node.index]?.length ?? 0) > 0);
+  const saved = Promise.all(writers.map((node) => save(node, step.nodes[node.index] ?? []))).then((spells) => ({
+    fromMs: Math.min(...spells.map(({ fromMs }) => fromMs)),
+    toMs: Math.max(...spells.map(({ toMs }) => toMs)),
+  }));
+  const finish = async (): Promise<void> => {
+    await saved;
+    const first = rig.nodes[0] as RigNode;
+    await save(first, [[step.marker]]);
+    if (candidate !== 'async') return;
+    await Promise.all(copies);
+    await copyOf(first, step.marker);
+  };
+  return { saved, ended: finish() };
+}
+
+/** One step of a candidate, until it is durable (plain files: until they are written). Every byte at the origin is compared. */
+export async function measure(rig: Rig, step: Step, candidate: Candidate): Promise<StepTrial> {
+  await rig.origin.reset();
+  const cpu = new CpuWatch();
+  const isOurs = needsForebay(candidate);
+  const { saved, ended } = beginSave(rig, step, candidate);
+  const safe = isOurs ? untilSafe(rig, step) : undefined;
+  const [{ fromMs, toMs }] = await Promise.all([saved, ended]);
+  const durableMs = candidate === 'plain' ? undefined : await untilDurable(rig, step);
+  // what the origin has is safe, whenever a node says so
+  const safeMs = durableMs === undefined ? undefined : Math.min((await safe) ?? durableMs, durableMs);
+  const seconds = (ms: number) => (ms - fromMs) / 1000;
+  return {
+    candidate,
+    sizeBytes: step.sizeBytes,
+    blockedS: seconds(toMs),
+    ...(safeMs !== undefined && { safeS: seconds(safeMs) }),
+    ...(durableMs !== undefined && { durableS: seconds(durableMs) }),
+    cpuBusy: cpu.busy(),
+  };
+}
