@@ -5,6 +5,7 @@
  * Promise (S-11): the origin is read only with the owner's leave, or that of its deputy where the owner does not answer
  * (`deputyships.ts`), or, after neither could be reached for `ownerPatienceMs`, without leave, which is said.
  */
+import { SETTLED } from '../core/abortable.ts';
 import { isForebayError } from '../core/errors.ts';
 import { deputyMs, ownerPatienceMs, ownerRetryMs } from '../core/limits.ts';
 import type { PeerMessage } from '../io/peers.ts';
@@ -215,7 +216,7 @@ export class Locator {
   async #wait(want: Want, ms: number, signal: AbortSignal): Promise<Source | undefined> {
     if (want.granted === undefined) {
       const woken = new AbortController();
-      want.wake = () => woken.abort();
+      want.wake = () => woken.abort(SETTLED);
       await this.#cluster.clock.sleep(ms, AbortSignal.any([signal, woken.signal])).catch(() => undefined);
       signal.throwIfAborted();
     }
