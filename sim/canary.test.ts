@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CALM_CLUSTER } from './regressions/cluster.ts';
+import { CALM_CLUSTER_WRITE } from './regressions/cluster-write.ts';
 import { CALM } from './regressions/read-cache.ts';
 import { runSeed, type SeedResult } from './run.ts';
 import { SABOTAGES, type Sabotage, type ScenarioOptions } from './scenarios/scenario.ts';
@@ -32,6 +33,28 @@ const DAMAGES: Readonly<Record<Sabotage, Damage>> = {
     overrides: { ...CALM_CLUSTER, operations: 150, changeMs: 300, thinkMs: 200, revalidateMs: 2000, sizeMaxMiB: 0.05 },
     breaks: /^S-2$/,
   },
+  'blind-origin': {
+    scenario: 'cluster-write',
+    overrides: { ...CALM_CLUSTER_WRITE, changeMs: 300, readChance: 0.2, operations: 80 },
+    breaks: /^S-8$/,
+  },
+  'cut-objects': { scenario: 'cluster-write', overrides: CALM_CLUSTER_WRITE, breaks: /^S-7$/ },
+  'late-origin': {
+    scenario: 'cluster-write',
+    overrides: { ...CALM_CLUSTER_WRITE, sequenceChance: 0.5 },
+    breaks: /^S-(7|16)$/,
+  },
+  'lose-disk': {
+    scenario: 'cluster-write',
+    overrides: { ...CALM_CLUSTER_WRITE, replicas: 1, readChance: 0.1, faultMs: 500, loseDiskWeight: 1 },
+    breaks: /^S-[34]$/,
+  },
+  'blind-compares': {
+    scenario: 'cluster-write',
+    overrides: { ...CALM_CLUSTER_WRITE, objects: 1, operations: 80, thinkMs: 5, readChance: 0.2 },
+    breaks: /^S-(2|16)$/,
+  },
+  'forget-records': { scenario: 'cluster-write', overrides: CALM_CLUSTER_WRITE, breaks: /^S-(2|3|5)$/ },
 };
 const SEEDS_MAX = 20;
 
@@ -45,7 +68,7 @@ async function firstFailure(sabotage: Sabotage): Promise<SeedResult | undefined>
 }
 
 for (const sabotage of SABOTAGES) {
-  test(`S-1, S-2, S-9, S-11: the damage "${sabotage}" is found within ${SEEDS_MAX} seeds, and only the damage`, async () => {
+  test(`S-1 to S-11, S-16: the damage "${sabotage}" is found within ${SEEDS_MAX} seeds, and only the damage`, async () => {
     const failed = await firstFailure(sabotage);
     assert.ok(failed, 'a seed fails');
     assert.match(failed.findings[0]?.promise ?? '', DAMAGES[sabotage].breaks);

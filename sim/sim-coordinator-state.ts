@@ -27,6 +27,12 @@ export class CoordinatorState {
   /** Changes up to this revision are forgotten by watches. */
   compacted = 0;
   readonly sessions = new Map<string, HeldSession>();
+  /** Told of every change, at its instant. */
+  onChange: ((changes: readonly Change[]) => void) | undefined;
+  /** For the canary: compares are not looked at. */
+  ignoresCompares = false;
+  /** For the canary: keys that readers do not see. */
+  hides: (key: string) => boolean = () => false;
   readonly #entries = new Map<string, Entry>();
   readonly #steps: Step[] = [];
 
@@ -70,23 +76,27 @@ export class CoordinatorState {
       return plain(put);
     });
     this.#steps.push({ revision, changes, before });
+    this.onChange?.(changes);
   }
 
   range(prefix: string, after?: string): KeyValue[] {
     return [...this.#entries.values()]
-      .filter(({ key }) => key.startsWith(prefix) && (after === undefined || compareKeys(key, after) > 0))
+      .filter(
+        ({ key }) => key.startsWith(prefix) && !this.hides(key) && (after === undefined || compareKeys(key, after) > 0),
+      )
       .sort((a, b) => compareKeys(a.key, b.key))
       .map(plain);
   }
 
   transaction({ compares, apply, otherwise = [] }: Transaction): TransactionResult {
-    const succeeded = compares.every((compare) => holds(compare, this.#entries.get(compare.key)));
+    const succeeded =
+      this.ignoresCompares || compares.every((compare) => holds(compare, this.#entries.get(compare.key)));
     const reads: KeyValue[] = [];
     const next: [string, Omit<Entry, 'createRevision' | 'modifyRevision'> | undefined][] = [];
     for (const operation of succeeded ? apply : otherwise) {
       if ('read' in operation) {
         const entry = this.#entries.get(operation.read);
-        if (entry) reads.push(plain(entry));
+        if (entry && !this.hides(entry.key)) reads.push(plain(entry));
       } else if ('delete' in operation) {
         next.push([operation.delete, undefined]);
       } else {

@@ -110,6 +110,10 @@ export class SimFile implements File {
     return this.#operate({ name: 'sync', apply: () => this.inode.sync() });
   }
 
+  writeback(): Promise<void> {
+    return Promise.resolve();
+  }
+
   punch(range: Range): Promise<void> {
     const { inode } = this;
     return this.#operate(

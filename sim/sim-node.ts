@@ -29,6 +29,8 @@ export interface NodeStart {
   readonly disk: Disk;
   readonly origin: Origin;
   readonly volume: Volume;
+  /** Further volumes, each with its own origin. */
+  readonly others?: readonly { readonly volume: Volume; readonly origin: Origin }[];
   readonly directory: string;
   readonly capacityBytes: number;
   readonly hotBytes: number;

@@ -1,4 +1,5 @@
 /** A simulated origin as one process sees it: `Origin` of src/origin/origin.ts. */
+import { abortable } from '../src/core/abortable.ts';
 import { abortReason, ForebayError } from '../src/core/errors.ts';
 import { originIdleMs } from '../src/core/limits.ts';
 import type { ObjectVersion } from '../src/core/object.ts';
@@ -15,12 +16,7 @@ import type {
 } from '../src/origin/origin.ts';
 import type { Life } from './sim-clock.ts';
 import { contentSlice } from './sim-content.ts';
-import type { ServedRange, SimOrigin, SimVersion } from './sim-origin.ts';
-
-interface Upload {
-  readonly key: string;
-  readonly parts: Map<number, { readonly token: string; readonly bytes: Uint8Array }>;
-}
+import type { ServedRange, SimOrigin, SimUpload, SimVersion } from './sim-origin.ts';
 
 const compareKeys = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
@@ -32,7 +28,6 @@ export class AttachedOrigin implements Origin {
   readonly url = 'memory:';
   readonly #origin: SimOrigin;
   readonly #life: Life;
-  readonly #uploads = new Map<string, Upload>();
 
   constructor(origin: SimOrigin, life: Life) {
     this.#origin = origin;
@@ -41,12 +36,9 @@ export class AttachedOrigin implements Origin {
 
   /** Time passes and a failure may come before `answer` is asked, at one instant. */
   async #request<T>(name: string, what: string, signal: AbortSignal | undefined, answer: () => T): Promise<T> {
-    if (signal?.aborted) throw abortReason(signal);
-    const { clock, random, trace, faults, requestsOpen } = this.#origin;
-    const life = this.#life;
-    trace.note(`origin ${name} ${what}`);
-    requestsOpen.set(life, (requestsOpen.get(life) ?? 0) + 1);
-    try {
+    return await this.#counted(name, what, signal, async () => {
+      const { clock, random, faults } = this.#origin;
+      const life = this.#life;
       const half = random.exponential(faults.latencyMs) / 2;
       await clock.sleep(half, { signal, life });
       const failure = this.#origin.drawFailure(life);
@@ -54,6 +46,54 @@ export class AttachedOrigin implements Origin {
       const result = failure instanceof ForebayError ? failure : answer();
       await clock.sleep(half, { signal, life });
       if (result instanceof ForebayError) throw result;
+      return result;
+    });
+  }
+
+  /**
+   * A request that changes something. What is on its way arrives, also when its sender dies, is paused or gives up; and it
+   * may take effect without an answer.
+   */
+  async #change<T>(
+    name: string,
+    what: string,
+    options: { signal?: AbortSignal | undefined; lengthBytes?: number },
+    apply: () => T,
+  ): Promise<T> {
+    const { signal, lengthBytes = 0 } = options;
+    return await this.#counted(name, what, signal, async () => {
+      const { clock, random, faults, uploadBytesPerMs } = this.#origin;
+      const life = this.#life;
+      const half = random.exponential(faults.latencyMs) / 2;
+      await clock.sleep(lengthBytes / uploadBytesPerMs, { signal, life });
+      const arrived = Promise.withResolvers<T | ForebayError | 'silent'>();
+      clock.schedule(half, () => {
+        const failure = this.#origin.drawFailure(life);
+        const result = failure === undefined ? apply() : failure;
+        const isUnanswered = (faults.unansweredChance ?? 0) > 0 && random.chance(faults.unansweredChance ?? 0);
+        arrived.resolve(isUnanswered ? this.#lostAnswer() : result);
+      });
+      const result = await abortable(arrived.promise, signal);
+      if (result === 'silent') await this.#silence({ signal, life });
+      await clock.sleep(half, { signal, life });
+      if (result instanceof ForebayError) throw result;
+      return result as T;
+    });
+  }
+
+  #lostAnswer(): ForebayError | 'silent' {
+    if (this.#origin.random.chance(0.3)) return 'silent';
+    return new ForebayError('originUnavailable', 'the simulated origin reset the connection before it answered');
+  }
+
+  async #counted<T>(name: string, what: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    if (signal?.aborted) throw abortReason(signal);
+    const { trace, requestsOpen } = this.#origin;
+    const life = this.#life;
+    trace.note(`origin ${name} ${what}`);
+    requestsOpen.set(life, (requestsOpen.get(life) ?? 0) + 1);
+    try {
+      const result = await work();
       trace.note(`origin ${name} ok`);
       return result;
     } finally {
@@ -126,20 +166,21 @@ export class AttachedOrigin implements Origin {
 
   async put(key: string, body: Body, options: PutOptions): Promise<{ etag: string }> {
     const bytes = await gathered(body);
-    const written = await this.#request('put', key, options.signal, () => this.#commit(key, bytes, options));
+    const asked = { signal: options.signal, lengthBytes: bytes.length };
+    const written = await this.#change('put', key, asked, () => this.#commit(key, bytes, options));
     return taken(written);
   }
 
   begin(key: string, options: PutOptions): Promise<string> {
-    return this.#request('begin', key, options.signal, () => {
+    return this.#change('begin', key, options, () => {
       const id = Buffer.from(this.#origin.random.bytes(8)).toString('hex');
-      this.#uploads.set(id, { key, parts: new Map() });
+      this.#origin.uploads.set(id, { key, options, parts: new Map() });
       return id;
     });
   }
 
-  #upload(upload: { key: string; id: string }): Upload | ForebayError {
-    const found = this.#uploads.get(upload.id);
+  #upload(upload: { key: string; id: string }): SimUpload | ForebayError {
+    const found = this.#origin.uploads.get(upload.id);
     return found?.key === upload.key ? found : new ForebayError('noSuchUpload', `${upload.id} of ${upload.key}`);
   }
 
@@ -150,7 +191,8 @@ export class AttachedOrigin implements Origin {
     options: { signal?: AbortSignal } = {},
   ): Promise<TakenPart> {
     const bytes = await gathered(body);
-    const part = await this.#request('part', upload.key, options.signal, () => {
+    const asked = { signal: options.signal, lengthBytes: bytes.length };
+    const part = await this.#change('part', upload.key, asked, () => {
       const found = this.#upload(upload);
       if (found instanceof ForebayError) return found;
       const token = `t${number}-${this.#origin.random.word().toString(16)}`;
@@ -171,7 +213,7 @@ export class AttachedOrigin implements Origin {
     parts: readonly TakenPart[],
     options: PutOptions,
   ): Promise<{ etag: string }> {
-    const written = await this.#request('finalise', upload.key, options.signal, () => {
+    const written = await this.#change('finalise', upload.key, options, () => {
       const found = this.#upload(upload);
       if (found instanceof ForebayError) return found;
       const bytes = parts.map(({ number, token }) => {
@@ -179,21 +221,23 @@ export class AttachedOrigin implements Origin {
         return part?.token === token ? part.bytes : undefined;
       });
       if (bytes.some((piece) => piece === undefined)) return new ForebayError('invalidPart', upload.key);
-      const result = this.#commit(upload.key, Buffer.concat(bytes as Uint8Array[]), options);
-      if (!(result instanceof ForebayError)) this.#uploads.delete(upload.id);
+      const { keepsBeginOptions } = this.#origin;
+      const attributes = keepsBeginOptions ? { ...options, ...attributesOf(found.options) } : options;
+      const result = this.#commit(upload.key, Buffer.concat(bytes as Uint8Array[]), attributes);
+      if (!(result instanceof ForebayError)) this.#origin.uploads.delete(upload.id);
       return result;
     });
     return taken(written);
   }
 
   abort(upload: { key: string; id: string }): Promise<void> {
-    return this.#request('abort', upload.key, undefined, () => void this.#uploads.delete(upload.id));
+    return this.#change('abort', upload.key, {}, () => void this.#origin.uploads.delete(upload.id));
   }
 
   async delete(key: string, options: { ifMatch?: string; signal?: AbortSignal } = {}): Promise<void> {
-    const refused = await this.#request('delete', key, options.signal, () => {
+    const refused = await this.#change('delete', key, options, () => {
       const wrong = options.ifMatch === undefined ? undefined : this.#refusal(key, { ifMatch: options.ifMatch });
-      if (!wrong) this.#origin.remove(key);
+      if (!wrong) this.#late(() => this.#origin.remove(key, this.#life));
       return wrong;
     });
     if (refused) throw refused;
@@ -204,7 +248,7 @@ export class AttachedOrigin implements Origin {
     to: string,
     options: PutOptions,
   ): Promise<{ etag: string } | undefined> {
-    const written = await this.#request('copy', `${from.key} ${to}`, options.signal, () => {
+    const written = await this.#change('copy', `${from.key} ${to}`, options, () => {
       const source = this.#origin.current(from.key);
       if (source?.etag !== from.etag) return new ForebayError('versionChanged', from.key);
       return this.#commit(to, bytesOf(source), options);
@@ -220,6 +264,7 @@ export class AttachedOrigin implements Origin {
 
   #refusal(key: string, condition: Condition): ForebayError | undefined {
     const current = this.#origin.current(key);
+    if (this.#origin.damage.ignoresConditions) return undefined;
     const holds =
       (condition.ifNoneMatch === undefined || !current) &&
       (condition.ifMatch === undefined || condition.ifMatch === current?.etag);
@@ -229,8 +274,22 @@ export class AttachedOrigin implements Origin {
   #commit(key: string, bytes: Uint8Array, options: PutOptions): { etag: string } | ForebayError {
     const refusal = options.condition && this.#refusal(key, options.condition);
     if (refusal) return refusal;
-    return { etag: this.#origin.replace(key, { bytes }, options).etag };
+    const taken = this.#origin.damage.cutsObjects ? bytes.subarray(0, Math.max(0, bytes.length - 1)) : bytes;
+    const replace = () => this.#origin.replace(key, { bytes: taken }, options, this.#life);
+    return { etag: this.#late(replace)?.etag ?? '"late"' };
   }
+
+  /** For the canary: acknowledged before it happens, every other time. */
+  #late<T>(act: () => T): T | undefined {
+    const { damage, random, clock } = this.#origin;
+    if (damage.lateMs === undefined || random.chance(0.5)) return act();
+    clock.schedule(damage.lateMs, () => void act());
+    return undefined;
+  }
+}
+
+function attributesOf({ headers, metadata }: PutOptions): Pick<PutOptions, 'headers' | 'metadata'> {
+  return { headers, metadata };
 }
 
 function taken<T>(result: T | ForebayError): T {

@@ -5,7 +5,7 @@
  */
 import { ForebayError } from '../src/core/errors.ts';
 import type { ObjectVersion } from '../src/core/object.ts';
-import type { Origin } from '../src/origin/origin.ts';
+import type { Origin, PutOptions } from '../src/origin/origin.ts';
 import type { Life, SimClock, SimMachineClock } from './sim-clock.ts';
 import { AttachedOrigin } from './sim-origin-attached.ts';
 import type { SimRandom } from './sim-random.ts';
@@ -24,6 +24,33 @@ export interface OriginFaults {
   resetChance: number;
   truncateChance: number;
   stallChance: number;
+  /** Chance that a write is applied and its answer never comes. Absent: never. */
+  unansweredChance?: number;
+}
+
+/** A write in parts that has begun; every node can go on with it. */
+export interface SimUpload {
+  readonly key: string;
+  readonly options: PutOptions;
+  readonly parts: Map<number, { readonly token: string; readonly bytes: Uint8Array }>;
+}
+
+/** An object that was replaced, made (`before` absent) or deleted (`now` absent), by a node or (`by` absent) by someone else. */
+export interface OriginChange {
+  readonly key: string;
+  readonly before: SimVersion | undefined;
+  readonly now: SimVersion | undefined;
+  readonly by: Life | undefined;
+}
+
+/** For the canary: an origin that breaks its word. */
+export interface OriginDamage {
+  /** Conditions are not looked at. */
+  ignoresConditions?: boolean;
+  /** Objects are made without their last byte. */
+  cutsObjects?: boolean;
+  /** Every second write is acknowledged and applied only this much later. */
+  lateMs?: number;
 }
 
 /** One version that a key had, and when it was current: `[fromMs, untilMs)` in virtual time. */
@@ -53,6 +80,8 @@ export interface SimOriginOptions {
   readonly random: SimRandom;
   readonly trace: Trace;
   readonly faults: OriginFaults;
+  /** Another container at the same store: its faults are this one's, too. */
+  readonly twin?: SimOrigin;
 }
 
 export class SimOrigin {
@@ -68,6 +97,15 @@ export class SimOrigin {
   /** Told of each GET that is about to be served. */
   onServe: ((served: ServedRange) => void) | undefined;
   readonly requestsOpen = new Map<Life, number>();
+  readonly uploads = new Map<string, SimUpload>();
+  /** Bytes per millisecond of one request that writes. */
+  uploadBytesPerMs = Number.POSITIVE_INFINITY;
+  /** Told of every change, at its instant. */
+  onChange: ((change: OriginChange) => void) | undefined;
+  /** As S3: an object made of parts has the headers and metadata of its beginning, not of its end. */
+  keepsBeginOptions = false;
+  damage: OriginDamage = {};
+  readonly #twin: SimOrigin | undefined;
   readonly #machine: SimMachineClock;
   readonly #versions = new Map<string, SimVersion[]>();
   readonly #byEtag = new Map<string, SimVersion>();
@@ -77,7 +115,8 @@ export class SimOrigin {
     this.clock = options.clock;
     this.random = options.random;
     this.trace = options.trace;
-    this.faults = { ...options.faults };
+    this.faults = options.twin ? options.twin.faults : { ...options.faults };
+    this.#twin = options.twin;
     this.#machine = options.machine;
   }
 
@@ -86,11 +125,12 @@ export class SimOrigin {
   }
 
   get isAway(): boolean {
+    if (this.#twin) return this.#twin.isAway;
     return this.clock.nowMs < this.awayUntilMs;
   }
 
   isAwayFor(life: Life): boolean {
-    return this.isAway || this.isCutFrom(life);
+    return this.isAway || (this.#twin ?? this).isCutFrom(life);
   }
 
   keys(): string[] {
@@ -114,7 +154,12 @@ export class SimOrigin {
   }
 
   /** Gives a key a new version of `sizeBytes`, whose bytes follow from its number; or of `bytes`. */
-  replace(key: string, content: { sizeBytes: number } | { bytes: Uint8Array }, like: Partial<ObjectVersion> = {}) {
+  replace(
+    key: string,
+    content: { sizeBytes: number } | { bytes: Uint8Array },
+    like: Partial<ObjectVersion> = {},
+    by?: Life,
+  ): SimVersion {
     const nowMs = this.clock.nowMs;
     const before = this.current(key);
     if (before) before.untilMs = nowMs;
@@ -136,14 +181,16 @@ export class SimOrigin {
     else this.#versions.set(key, [version]);
     this.#byEtag.set(version.etag, version);
     this.trace.note(`origin has ${key} ${version.etag}`, version.sizeBytes);
+    this.onChange?.({ key, before, now: version, by });
     return version;
   }
 
-  remove(key: string): void {
+  remove(key: string, by?: Life): void {
     const before = this.current(key);
     if (!before) return;
     before.untilMs = this.clock.nowMs;
     this.trace.note(`origin lost ${key}`);
+    this.onChange?.({ key, before, now: undefined, by });
   }
 
   /** The failure drawn for one request, thrown after its latency; `silent` means no answer at all. */

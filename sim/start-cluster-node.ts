@@ -20,7 +20,13 @@ export async function startClusterNode(start: NodeStart): Promise<SimNode> {
   const { clock, random, emit, volume, directory, cluster } = start;
   assert(cluster, 'a node of a cluster has a place in it');
   const disk = withDeadline(start.disk, { clock, deadlineMs: diskDeadlineMs, path: directory, emit });
-  const origin = retry(throttle(observed(start.origin, { clock, emit }), { clock }), { clock, random, emit });
+  const served = [{ volume, origin: start.origin }, ...(start.others ?? [])];
+  const origins = new Map(
+    served.map(({ volume: { name }, origin }) => [
+      name,
+      retry(throttle(observed(origin, { clock, emit }), { clock }), { clock, random, emit }),
+    ]),
+  );
   const node = await createNode({
     config: {
       node: {
@@ -45,10 +51,14 @@ export async function startClusterNode(start: NodeStart): Promise<SimNode> {
         secretFile: undefined,
         transport: 'plain',
       },
-      volumes: [{ volume, endpoint: undefined, region: undefined }],
+      volumes: served.map((each) => ({ volume: each.volume, endpoint: undefined, region: undefined })),
     },
     io: { clock, random, disk, network: NO_NETWORK },
-    openOrigin: () => origin,
+    openOrigin: (entry) => {
+      const origin = origins.get(entry.volume.name);
+      assert(origin, 'each volume has an origin');
+      return origin;
+    },
     scrubBytesPerS: start.scrubBytesPerS,
     emit,
     cluster: { coordinator: cluster.coordinator, listenPeers: cluster.listenPeers, secrets: cluster.secrets },

@@ -28,6 +28,9 @@ const KINDS = {
   corrupt: 'corruptWeight',
   disk: 'diskWeight',
   wall: 'wallWeight',
+  loseDisk: 'loseDiskWeight',
+  coordinatorSlow: 'coordinatorSlowWeight',
+  coordinatorDeaf: 'coordinatorDeafWeight',
 } as const satisfies Record<string, keyof ClusterScenarioOptions>;
 
 type Kind = keyof typeof KINDS;
@@ -35,7 +38,7 @@ type Kind = keyof typeof KINDS;
 export interface ClusterPlaces {
   readonly world: World;
   readonly random: SimRandom;
-  readonly options: ClusterScenarioOptions;
+  readonly options: Pick<ClusterScenarioOptions, (typeof KINDS)[Kind] | 'faultMs'>;
   readonly machines: readonly ClusterMachine[];
   readonly network: SimNetwork;
   readonly origin: SimOrigin;
@@ -57,6 +60,8 @@ export class ClusterFaults {
   #lastMs = 0;
   /** The coordinator went back in time: nodes that have seen the future refuse it until they are started anew. */
   wasSetBack = false;
+  /** Told when a machine has lost its disk. */
+  onDiskLost: ((machine: ClusterMachine) => void) | undefined;
 
   constructor(places: ClusterPlaces) {
     this.#places = places;
@@ -103,13 +108,17 @@ export class ClusterFaults {
   }
 
   /** Ends a machine's daemon in one way or another, and starts it again after a while. */
-  async restart(machine: ClusterMachine, how: 'kill' | 'power' | 'leave'): Promise<void> {
+  async restart(machine: ClusterMachine, how: 'kill' | 'power' | 'leave' | 'disk'): Promise<void> {
     if (this.#down.has(machine)) return;
     const { world, random } = this.#places;
     this.#down.add(machine);
     world.trace.note(`fault ${how} ${machine.name}`);
     if (how === 'leave') await machine.leave();
-    else machine.crash(how === 'power' ? 'machine' : 'process');
+    else machine.crash(how === 'kill' ? 'process' : 'machine');
+    if (how === 'disk') {
+      machine.replaceDisk();
+      this.onDiskLost?.(machine);
+    }
     await world.clock.sleep(random.exponential(random.pick([50, 2000, 20_000])));
     machine.boot();
     while (!this.#isOver && random.chance(0.2)) {
@@ -185,6 +194,19 @@ export class ClusterFaults {
       });
     },
     disk: (machine, ms) => this.#disk(machine, ms / 2),
+    loseDisk: (machine) => void this.restart(machine, 'disk'),
+    coordinatorSlow: (_, ms) => {
+      const { coordinator, random, world, machines } = this.#places;
+      Object.assign(coordinator.faults, { slowChance: 0.5, slowMs: random.pick([100, 1000, 8000]) });
+      for (const each of machines) each.trouble(world.clock.nowMs + ms);
+      this.#window(ms, () => Object.assign(coordinator.faults, { slowChance: 0 }));
+    },
+    coordinatorDeaf: (machine, ms) => {
+      const { coordinator, world } = this.#places;
+      machine.trouble(world.clock.nowMs + ms);
+      coordinator.loseAnswers(machine.name, true);
+      this.#window(ms, () => coordinator.loseAnswers(machine.name, false));
+    },
     wall: (machine) => machine.clock.jumpWall(this.#places.random.between(-86_400_000, 86_400_000)),
   };
 

@@ -19,10 +19,12 @@ import type { World } from './scenario.ts';
 /** What all machines share. */
 export interface Surroundings {
   readonly world: World;
-  readonly options: ClusterScenarioOptions;
+  readonly options: Pick<ClusterScenarioOptions, 'zones' | 'capacityMiB' | 'canPunch' | 'linkMiBPerS'>;
   readonly volume: Volume;
   readonly network: SimNetwork;
   readonly origin: SimOrigin;
+  /** Further volumes. */
+  readonly others?: readonly { readonly volume: Volume; readonly origin: SimOrigin }[];
   readonly coordinator: SimCoordinator;
   emitted(machine: ClusterMachine, life: Life, event: Event): void;
 }
@@ -35,7 +37,7 @@ export class ClusterMachine {
   readonly name: string;
   readonly zone: string;
   readonly clock: SimMachineClock;
-  readonly disk: SimDisk;
+  disk: SimDisk;
   readonly host: SimHost;
   life: Life;
   /** The daemon, while it serves. */
@@ -50,27 +52,40 @@ export class ClusterMachine {
 
   constructor(surroundings: Surroundings, index: number) {
     const { world, options, network } = surroundings;
-    const { clock, trace } = world;
+    const { clock } = world;
     this.#surroundings = surroundings;
     this.name = `node-${index}`;
     this.zone = `zone-${index % options.zones}`;
     this.#random = world.random.fork(this.name);
     this.clock = new SimMachineClock(clock, this.#random.fork('clock'));
-    this.disk = new SimDisk({
+    this.disk = this.#makeDisk('disk');
+    const bytesPerMs = (options.linkMiBPerS * MiB) / 1000;
+    this.host = network.addHost(`10.0.0.${index + 1}`, { upBytesPerMs: bytesPerMs, downBytesPerMs: bytesPerMs });
+    this.life = new Life(`${this.name} life 0`);
+    this.life.alive = false;
+  }
+
+  #makeDisk(name: string): SimDisk {
+    const { world, options } = this.#surroundings;
+    const { clock, trace } = world;
+    return new SimDisk({
       clock,
       trace,
       machine: this.clock,
-      random: this.#random.fork('disk'),
+      random: this.#random.fork(name),
       capacityBytes: (options.capacityMiB + 64) * MiB,
       canPunch: options.canPunch,
       canClone: false,
       deadlineMs: Number.POSITIVE_INFINITY,
       faults: CALM_DISK,
     });
-    const bytesPerMs = (options.linkMiBPerS * MiB) / 1000;
-    this.host = network.addHost(`10.0.0.${index + 1}`, { upBytesPerMs: bytesPerMs, downBytesPerMs: bytesPerMs });
-    this.life = new Life(`${this.name} life 0`);
-    this.life.alive = false;
+  }
+
+  /** The machine gets a new, empty disk. To be called while it is down. */
+  replaceDisk(): void {
+    this.#surroundings.world.trace.note(`${this.name} lost its disk`);
+    this.disk.dispose();
+    this.disk = this.#makeDisk(`disk ${this.lives}`);
   }
 
   get isPaused(): boolean {
@@ -105,13 +120,14 @@ export class ClusterMachine {
   }
 
   #startNode(life: Life): Promise<SimNode> {
-    const { world, options, volume, network, origin, coordinator } = this.#surroundings;
+    const { world, options, volume, network, origin, coordinator, others = [] } = this.#surroundings;
     return world.startNode({
       clock: this.clock.attach(life),
       random: this.#random.fork(life.name),
       disk: this.disk.attach(life),
       origin: origin.attach(life),
       volume,
+      others: others.map((each) => ({ volume: each.volume, origin: each.origin.attach(life) })),
       directory: '/cache',
       capacityBytes: options.capacityMiB * MiB,
       hotBytes: 256 * KiB,

@@ -52,6 +52,9 @@ export type ClusterScenarioOptions = {
   readonly corruptWeight: number;
   readonly diskWeight: number;
   readonly wallWeight: number;
+  readonly loseDiskWeight: number;
+  readonly coordinatorSlowWeight: number;
+  readonly coordinatorDeafWeight: number;
   /** What is tried when the faults are over; see `cluster-drills.ts`. */
   readonly drill: Drill;
 };
@@ -117,6 +120,9 @@ export function drawCluster(random: SimRandom): ClusterScenarioOptions {
     corruptWeight: weight(random),
     diskWeight: weight(random),
     wallWeight: weight(random),
+    loseDiskWeight: 0,
+    coordinatorSlowWeight: 0,
+    coordinatorDeafWeight: 0,
     drill: random.pick(DRILLS),
   };
 }

@@ -14,9 +14,24 @@ export type ScenarioOptions = Readonly<Record<string, number | boolean | string>
  * On one node: `drop-write`: the disk acknowledges a write that never happens. `keep-boot-id`: a power cut looks like the
  * end of a process, so that torn bytes are trusted. Across nodes: `trust-peers`: blocks are taken from peers unchecked.
  * `forget-holders`: owners of chunks let everybody read from the origin. `young-facts`: owners of metadata say that what
- * they remember was true just now.
+ * they remember was true just now. Of writes: `blind-origin`: the origin looks at no conditions. `cut-objects`: it makes
+ * objects without their last byte. `late-origin`: it acknowledges writes that it applies later. `lose-disk`: disks are lost
+ * and nobody is told. `blind-compares`: the coordinator looks at no compares. `forget-records`: it hides the records of
+ * written objects from those who read them.
  */
-export const SABOTAGES = ['drop-write', 'keep-boot-id', 'trust-peers', 'forget-holders', 'young-facts'] as const;
+export const SABOTAGES = [
+  'drop-write',
+  'keep-boot-id',
+  'trust-peers',
+  'forget-holders',
+  'young-facts',
+  'blind-origin',
+  'cut-objects',
+  'late-origin',
+  'lose-disk',
+  'blind-compares',
+  'forget-records',
+] as const;
 export type Sabotage = (typeof SABOTAGES)[number];
 
 export interface World {

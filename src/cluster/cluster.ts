@@ -6,7 +6,7 @@
  */
 import type { Address } from '../core/address.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
-import { epochPatienceMs, outboxBatchMax, peerCallMs, sessionTtlMs } from '../core/limits.ts';
+import { epochPatienceMs, helloMs, outboxBatchMax, peerCallMs, sessionTtlMs } from '../core/limits.ts';
 import type { Compare, Coordinator } from '../io/coordinator.ts';
 import type { Clock } from '../io/io.ts';
 import type { Json, ListenPeers, PeerMessage, PeerService, PeerTransport } from '../io/peers.ts';
@@ -14,6 +14,7 @@ import { Budget } from '../mover/budget.ts';
 import { Mover, type ServeBlocks } from '../mover/mover.ts';
 import type { Emit } from '../observe/events.ts';
 import { Estranged } from './estranged.ts';
+import { Hellos } from './hellos.ts';
 import type { Member, Members } from './member.ts';
 import { joinCluster, type Membership } from './membership.ts';
 import { Outbox } from './outbox.ts';
@@ -47,12 +48,14 @@ export type MembersListener = (members: Members, moves: readonly SlotMove[]) => 
 export class Cluster {
   readonly #options: ClusterOptions;
   readonly #handlers = new Map<string, Handler>();
-  readonly #listeners: MembersListener[] = [];
+  readonly #listeners = new Set<MembersListener>();
   readonly #outbox: Outbox;
   readonly #estranged: Estranged;
   readonly #stop = new AbortController();
   readonly placement = new Placement();
   readonly mover: Mover;
+  /** Which members do not answer. */
+  readonly hellos: Hellos;
   #serveBlocks: ServeBlocks = refuseBlocks;
   #transport: PeerTransport | undefined;
   #membership: Membership | undefined;
@@ -76,6 +79,11 @@ export class Cluster {
       closing: this.#stop.signal,
       probe: (node) => this.call(node, { type: 'hello' }),
       onChange: () => this.#place(),
+    });
+    this.hellos = new Hellos({
+      clock,
+      hello: (node) => this.call(node, { type: 'hello' }, { deadlineMs: helloMs }),
+      sessionOf: (node) => this.member(node)?.session,
     });
     this.handle('hello', () => null);
     this.#outbox = new Outbox({
@@ -155,8 +163,10 @@ export class Cluster {
     this.#serveBlocks = serve;
   }
 
-  onMembers(listener: MembersListener): void {
-    this.#listeners.push(listener);
+  /** Returns what ends it. */
+  onMembers(listener: MembersListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /**
@@ -201,7 +211,9 @@ export class Cluster {
     const member = this.endpoint(node);
     try {
       const { epoch } = this.members;
-      return await this.#peers().call(member, { ...message, epoch }, { deadlineMs, signal });
+      const answer = await this.#peers().call(member, { ...message, epoch }, { deadlineMs, signal });
+      this.hellos.answered(node);
+      return answer;
     } catch (error) {
       if (isForebayError(error, 'peerRefused')) this.#estranged.refused(node, member.session, error.message);
       throw error;
@@ -278,7 +290,7 @@ export class Cluster {
   #place(): void {
     const members = this.#estranged.without(this.members);
     const moves = this.placement.update(members);
-    for (const listener of this.#listeners) listener(members, moves);
+    for (const listener of Array.from(this.#listeners)) listener(members, moves);
   }
 
   #lost(node: string, type: string, items: readonly Json[], error: unknown): void {

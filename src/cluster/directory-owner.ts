@@ -1,6 +1,6 @@
 /**
  * This node as the owner of slots: answers where chunks are, sends grants to those who wait, and takes slots over when the
- * membership changes. What it decides is in `directory.ts`.
+ * membership changes, and before that, as a deputy, when their owner does not answer. What it decides is in `directory.ts`.
  */
 import { directoryTickMs } from '../core/limits.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
@@ -16,6 +16,7 @@ import {
   type WireAnswer,
 } from './chunk-wire.ts';
 import type { Cluster } from './cluster.ts';
+import { Deputyships } from './deputyships.ts';
 import type { Asker, DirectoryDecider, Grant } from './directory.ts';
 import type { Members } from './member.ts';
 import type { SlotMove } from './placement.ts';
@@ -24,6 +25,7 @@ import { type Slot, slotOfChunk } from './slot.ts';
 export class DirectoryOwner {
   readonly #cluster: Cluster;
   readonly #decider: DirectoryDecider;
+  readonly #deputyships = new Deputyships();
 
   constructor(cluster: Cluster, decider: DirectoryDecider) {
     this.#cluster = cluster;
@@ -40,7 +42,9 @@ export class DirectoryOwner {
     const { clock, closing } = this.#cluster;
     for (;;) {
       await clock.sleep(directoryTickMs, closing);
-      this.#send(this.#decider.tick(clock.boottimeMs()));
+      const nowMs = clock.boottimeMs();
+      this.#decider.handOver(this.#deputyships.tick(nowMs, (owner) => !this.#cluster.hellos.isSilent(owner)));
+      this.#send(this.#decider.tick(nowMs));
     }
   }
 
@@ -51,11 +55,15 @@ export class DirectoryOwner {
   }
 
   #isOurs(ref: ChunkRef): boolean {
-    return this.#cluster.placement.owner(slotOfChunk(ref))?.node === this.#cluster.self;
+    const slot = slotOfChunk(ref);
+    return this.#cluster.placement.owner(slot)?.node === this.#cluster.self || this.#deputyships.covers(slot);
   }
 
-  #locate(from: string, message: PeerMessage): Json {
+  /** `owner`: the asker gets no answer from that one. */
+  async #locate(from: string, message: PeerMessage): Promise<Json> {
     const refs = listOf(message['refs']).map(refFromWire);
+    const { owner } = message;
+    if (typeof owner === 'string' && this.#cluster.mayAct()) await this.#standIn(owner);
     if (!this.#cluster.mayAct()) return refs.map(() => ({ kind: 'notOwner' }));
     const ours = refs.filter((ref) => this.#isOurs(ref));
     const asker: Asker = { node: from, zone: this.#cluster.member(from)?.zone ?? '' };
@@ -76,11 +84,14 @@ export class DirectoryOwner {
 
   #held(from: string, message: PeerMessage): Json {
     for (const item of itemsOf(message)) {
-      const { refs, last } = fieldsOf(item);
-      const ours = listOf(refs)
-        .map(refFromWire)
-        .filter((ref) => this.#isOurs(ref));
+      const { refs, filling, last } = fieldsOf(item);
+      const oursOf = (list: Json) =>
+        listOf(list)
+          .map(refFromWire)
+          .filter((ref) => this.#isOurs(ref));
+      const ours = oursOf(refs ?? []);
       const nowMs = this.#cluster.clock.boottimeMs();
+      if (filling !== undefined) this.#send(this.#decider.filling(nowMs, from, oursOf(filling)));
       const grants =
         last === undefined
           ? this.#decider.held(nowMs, from, ours)
@@ -90,10 +101,28 @@ export class DirectoryOwner {
     return null;
   }
 
+  /** Stands in for a member, unless it says hello to this node. */
+  async #standIn(owner: string): Promise<void> {
+    const { hellos, placement, members, self, clock } = this.#cluster;
+    if (owner === self || this.#deputyships.isFor(owner) || this.#cluster.member(owner) === undefined) return;
+    if (!hellos.isSilent(owner) && (await hellos.isThere(owner))) return;
+    // the membership may have changed, and another asker have come first
+    if (this.#cluster.members.epoch !== members.epoch || this.#deputyships.isFor(owner)) return;
+    const slots = placement.slotsOf(owner, self);
+    if (slots.length === 0) return;
+    const nowMs = clock.boottimeMs();
+    this.#deputyships.begin(nowMs, owner, slots);
+    const others = members.members.map(({ node }) => node).filter((node) => node !== owner);
+    this.#decider.takeOver(nowMs, members.epoch, slots, others);
+    for (const node of others) this.#cluster.tell(node, 'directory.deputy', { owner });
+    this.#cluster.emit({ kind: 'directory.deputy', owner, slots: slots.length });
+  }
+
   #changed({ epoch, members }: Members, moves: readonly SlotMove[]): void {
     const { self, clock } = this.#cluster;
     const nowMs = clock.boottimeMs();
-    const gone: Slot[] = [];
+    const { placement } = this.#cluster;
+    const gone: Slot[] = this.#deputyships.endAll().filter((slot) => placement.owner(slot)?.node !== self);
     const come: Slot[] = [];
     for (const { slot, from, to } of moves) {
       if (from === self) gone.push(slot);

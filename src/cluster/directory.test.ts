@@ -411,3 +411,44 @@ test('memory is bounded: beyond its chunks the directory forgets those asked for
   const [answer] = busy.locate(0, asker('b'), [chunk(2)]);
   assert.ok(answer?.kind === 'wait' && answer.ms >= directoryWaitMs / 2, 'what is under way is not forgotten');
 });
+
+test('S-11: a fill that was begun by an earlier owner’s leave is waited for, and served from where it comes', () => {
+  const played = new Transcript(['a', 'b', 'c'].map((node) => asker(node)));
+  const { directory } = played;
+  directory.takeOver(played.nowMs, 2, [...Array(SLOTS).keys()] as Slot[], ['a', 'b', 'c']);
+  played.asks('b');
+  played.note('a fills', directory.filling(played.nowMs, 'a', [chunk(0)]));
+  for (const node of ['a', 'b', 'c'])
+    played.note(`${node} told all`, directory.held(played.nowMs, node, [], { epoch: 2 }));
+  played.done('a').done('b');
+  played.asks('c').is(`
+    b asks for 0: wait ${directoryWaitMs}
+    a fills
+      → b 0: pull from a
+    a told all
+    b told all
+    c told all
+    a has 0
+    b has 0
+    c asks for 0: pull from a
+    `);
+});
+
+test('S-11: who tells of a fill and is not heard of again is not waited for longer than a pull; who is, as long as a fill', () => {
+  for (const isHeardOf of [false, true]) {
+    const { directory } = new Transcript(['a', 'b'].map((node) => asker(node)));
+    directory.filling(1000, 'a', [chunk(0)]);
+    if (isHeardOf) directory.report(2000, 'a', [{ ref: chunk(0), kind: 'going' }]);
+    directory.tick(1000 + pullLeaseMs);
+    assert.equal(directory.holders(chunk(0)).length, isHeardOf ? 1 : 0);
+    directory.tick(2000 + fillLeaseMs);
+    assert.deepEqual(directory.holders(chunk(0)), []);
+  }
+});
+
+test('a fill that is told of after its end changes nothing', () => {
+  const played = new Transcript(['a', 'b'].map((node) => asker(node)));
+  played.done('a');
+  played.note('a fills', played.directory.filling(played.nowMs, 'a', [chunk(0)]));
+  assert.deepEqual(played.directory.holders(chunk(0)), [{ node: 'a', state: 'whole' }]);
+});

@@ -74,6 +74,8 @@ export interface DirectoryDecider {
   report(nowMs: number, node: string, outcomes: readonly Outcome[]): readonly Grant[];
   /** What a member holds whole: sent to a new owner. `last`: this was all that it holds of the slots asked for at `epoch`. */
   held(nowMs: number, node: string, refs: readonly ChunkRef[], last?: { epoch: number }): readonly Grant[];
+  /** What a member reads from the origin by an earlier owner's leave: others wait for it, or pull from there. */
+  filling(nowMs: number, node: string, refs: readonly ChunkRef[]): readonly Grant[];
   /** A member evicted or dropped these. */
   dropped(nowMs: number, node: string, refs: readonly ChunkRef[]): readonly Grant[];
   /** These slots are ours since `epoch`; `from` are the members that will report what they hold of them. */
@@ -104,7 +106,7 @@ export class Directory implements DirectoryDecider {
   readonly #spreads = new Map<HolderRow, ChunkSpread>();
   /** Those with waiters. */
   readonly #starved = new Set<ChunkSpread>();
-  /** In the order in which they end. */
+  /** In the order in which they end; fills that members told of are among the pulls until they are heard of again. */
   readonly #pulls = new Set<Lease>();
   readonly #fills = new Set<Lease>();
   #waiting = 0;
@@ -168,6 +170,22 @@ export class Directory implements DirectoryDecider {
       if (row !== undefined) this.#done(nowMs, node, row, grants);
     }
     if (last !== undefined) this.#settle(nowMs, this.#takeovers.reported(name, last.epoch), grants);
+    return grants;
+  }
+
+  filling(nowMs: number, name: string, refs: readonly ChunkRef[]): readonly Grant[] {
+    const grants: Grant[] = [];
+    const node = this.#nodes.get({ node: name, zone: undefined });
+    for (const ref of refs) {
+      const row = this.#table.add(ref);
+      if (row === undefined) continue;
+      let spread = this.#spreads.get(row);
+      if (spread === undefined) this.#spreads.set(row, (spread = new ChunkSpread(row)));
+      // It may have ended meanwhile, and what was said of that have come first: the first `going` makes it a fill like others.
+      if (!spread.leases.has(node) && !this.#sources.isWhole(spread, node))
+        this.#lease(spread, node, undefined, { leases: this.#pulls, deadlineMs: nowMs + pullLeaseMs });
+      this.#release(nowMs, spread, grants);
+    }
     return grants;
   }
 
@@ -308,21 +326,30 @@ export class Directory implements DirectoryDecider {
   }
 
   #begin(nowMs: number, spread: ChunkSpread, asker: DirectoryNode, source: DirectoryNode | undefined): void {
+    const leases = source === undefined ? this.#fills : this.#pulls;
+    this.#lease(spread, asker, source, { leases, deadlineMs: nowMs + leaseMsOf(source) });
+  }
+
+  #lease(
+    spread: ChunkSpread,
+    asker: DirectoryNode,
+    source: DirectoryNode | undefined,
+    { leases, deadlineMs }: { leases: Set<Lease>; deadlineMs: number },
+  ): void {
     if (spread.waiters.has(asker)) this.#unpark(spread, asker);
-    const deadlineMs = nowMs + (source === undefined ? fillLeaseMs : pullLeaseMs);
     const depth = source === undefined ? 1 : (spread.leases.get(source)?.depth ?? 0) + 1;
     const lease: Lease = { asker, spread, source, depth, deadlineMs };
     asker.leases.add(lease);
-    (source === undefined ? this.#fills : this.#pulls).add(lease);
+    leases.add(lease);
     spread.begin(lease);
   }
 
   #renew(nowMs: number, lease: Lease | undefined): void {
     if (lease === undefined) return;
-    const leases = lease.source === undefined ? this.#fills : this.#pulls;
-    leases.delete(lease);
-    lease.deadlineMs = nowMs + (lease.source === undefined ? fillLeaseMs : pullLeaseMs);
-    leases.add(lease);
+    this.#pulls.delete(lease);
+    this.#fills.delete(lease);
+    lease.deadlineMs = nowMs + leaseMsOf(lease.source);
+    (lease.source === undefined ? this.#fills : this.#pulls).add(lease);
   }
 
   #done(nowMs: number, node: DirectoryNode, row: HolderRow, grants: Grant[]): void {
@@ -451,6 +478,10 @@ export class Directory implements DirectoryDecider {
   #tidy(spread: ChunkSpread): void {
     if (spread.idle && this.#spreads.get(spread.row) === spread) this.#spreads.delete(spread.row);
   }
+}
+
+function leaseMsOf(source: DirectoryNode | undefined): number {
+  return source === undefined ? fillLeaseMs : pullLeaseMs;
 }
 
 function* firstOf<T>(items: Iterable<T>, count: number): Generator<T> {

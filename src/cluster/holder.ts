@@ -49,7 +49,7 @@ export class Holder {
       let waited = -1;
       while (at < end) {
         signal.throwIfAborted();
-        const run = await this.#store.acquireBlocks(content, { first: at, count: end - at });
+        const run = await this.#store.acquireBlocks(content, { first: at, count: end - at }, sizeBytes);
         if (run !== undefined) {
           at += run.checksums.length;
           yield run;

@@ -2,11 +2,11 @@
  * Where this node gets a chunk that it lacks: asks the owner of the chunk's slot, waits for its grants, and reports how it
  * ended. Questions to one owner travel together while an earlier one is under way.
  *
- * Promise (S-11): the origin is read only with the owner's leave, or, after the owner could not be reached for
- * `ownerPatienceMs`, without it, which is said.
+ * Promise (S-11): the origin is read only with the owner's leave, or that of its deputy where the owner does not answer
+ * (`deputyships.ts`), or, after neither could be reached for `ownerPatienceMs`, without leave, which is said.
  */
 import { isForebayError } from '../core/errors.ts';
-import { ownerPatienceMs, ownerRetryMs } from '../core/limits.ts';
+import { deputyMs, ownerPatienceMs, ownerRetryMs } from '../core/limits.ts';
 import type { PeerMessage } from '../io/peers.ts';
 import type { RefillReason as CountedRefill } from '../observe/events.ts';
 import { type ChunkRef, chunkName } from './chunk-ref.ts';
@@ -54,12 +54,17 @@ export class Locator {
   readonly #questions = new Map<string, Question[]>();
   readonly #asking = new Set<string>();
   readonly #wants = new Map<string, Want>();
+  /** Chunks that are read from the origin here, by whose leave ever. */
+  readonly #filling = new Set<string>();
+  /** Owners that do not answer → who stands in for them, until when. */
+  readonly #deputies = new Map<string, Map<string, number>>();
   #joined = false;
 
   constructor({ cluster, holdings }: LocatorOptions) {
     this.#cluster = cluster;
     this.#holdings = holdings;
     cluster.handle('directory.grant', (_from, message) => this.#granted(message));
+    cluster.handle('directory.deputy', (from, message) => this.#deputized(from, message));
     cluster.handle('lost:directory.report', (_node, message) => this.#reportAgain(message));
     cluster.handle('lost:directory.held', (node, message) => this.#heldAgain(node, message));
     cluster.onMembers((members, moves) => this.#changed(members, moves));
@@ -71,7 +76,9 @@ export class Locator {
     const want: Want = { granted: undefined, wake: () => undefined };
     this.#wants.set(name, want);
     try {
-      return await this.#locate(ref, want, signal);
+      const source = await this.#locate(ref, want, signal);
+      if (source.kind === 'fill') this.#filling.add(name);
+      return source;
     } finally {
       if (this.#wants.get(name) === want) this.#wants.delete(name);
     }
@@ -79,6 +86,7 @@ export class Locator {
 
   /** A chunk that the owner knows to be on its way is here whole. */
   done(ref: ChunkRef): void {
+    this.#filling.delete(chunkName(ref));
     this.#tellOwner(ref, 'directory.report', { ref: chunkName(ref), kind: 'done' });
   }
 
@@ -88,6 +96,7 @@ export class Locator {
   }
 
   failed(ref: ChunkRef, reason: FailureReason, source?: string): void {
+    this.#filling.delete(chunkName(ref));
     this.#tellOwner(ref, 'directory.report', {
       ref: chunkName(ref),
       kind: 'failed',
@@ -123,8 +132,11 @@ export class Locator {
     let awaySinceMs: number | undefined;
     for (;;) {
       signal.throwIfAborted();
-      const owner = placement.owner(slotOfChunk(ref));
-      const answer = owner === undefined ? undefined : await this.#askUnlessAway(owner.node, ref);
+      const owner = placement.owner(slotOfChunk(ref))?.node;
+      const answer =
+        owner === undefined
+          ? undefined
+          : ((await this.#askUnlessAway(owner, { ref })) ?? (await this.#askDeputy(owner, ref)));
       signal.throwIfAborted();
       if (answer === undefined || answer.kind === 'notOwner') {
         const nowMs = clock.boottimeMs();
@@ -140,39 +152,53 @@ export class Locator {
     }
   }
 
-  /** `undefined` when the owner cannot be asked. */
-  async #askUnlessAway(owner: string, ref: ChunkRef): Promise<WireAnswer | undefined> {
+  /** Who follows the owner answers for it, unless it can be reached from there. */
+  async #askDeputy(owner: string, ref: ChunkRef): Promise<WireAnswer | undefined> {
+    const deputy = this.#cluster.placement.deputy(slotOfChunk(ref))?.node;
+    if (deputy === undefined) return undefined;
+    const answer = await this.#askUnlessAway(deputy, { ref, insteadOf: owner });
+    if (answer !== undefined && answer.kind !== 'notOwner') this.#standsIn(deputy, owner);
+    return answer;
+  }
+
+  /** `undefined` when the node cannot be asked. */
+  async #askUnlessAway(node: string, about: { ref: ChunkRef; insteadOf?: string }): Promise<WireAnswer | undefined> {
+    if (this.#cluster.hellos.isSilent(node)) return undefined;
     try {
-      return await this.#ask(owner, ref);
+      return await this.#ask(node, about);
     } catch (error) {
       if (!isForebayError(error)) throw error;
       return undefined;
     }
   }
 
-  #ask(owner: string, ref: ChunkRef): Promise<WireAnswer> {
+  #ask(node: string, { ref, insteadOf }: { ref: ChunkRef; insteadOf?: string }): Promise<WireAnswer> {
     const question: Question = { ref, answer: Promise.withResolvers<WireAnswer>() };
-    const waiting = this.#questions.get(owner);
-    if (waiting === undefined) this.#questions.set(owner, [question]);
+    const line = `${node} ${insteadOf ?? ''}`;
+    const waiting = this.#questions.get(line);
+    if (waiting === undefined) this.#questions.set(line, [question]);
     else waiting.push(question);
-    if (!this.#asking.has(owner)) void this.#askAll(owner);
+    if (!this.#asking.has(line)) void this.#askAll(line, node, insteadOf);
     return question.answer.promise;
   }
 
-  async #askAll(owner: string): Promise<void> {
-    this.#asking.add(owner);
+  async #askAll(line: string, node: string, owner: string | undefined): Promise<void> {
+    const { hellos } = this.#cluster;
+    this.#asking.add(line);
     await Promise.resolve();
-    for (let batch = this.#questions.get(owner); batch !== undefined; batch = this.#questions.get(owner)) {
-      this.#questions.delete(owner);
+    for (let batch = this.#questions.get(line); batch !== undefined; batch = this.#questions.get(line)) {
+      this.#questions.delete(line);
       try {
         const refs = batch.map(({ ref }) => chunkName(ref));
-        const answers = listOf(await this.#cluster.call(owner, { type: 'directory.locate', refs }));
+        const message = { type: 'directory.locate', refs, ...(owner !== undefined && { owner }) };
+        const answer = await hellos.unlessSilent(node, (signal) => this.#cluster.call(node, message, { signal }));
+        const answers = listOf(answer);
         for (const [index, { answer }] of batch.entries()) answer.resolve(answerFromWire(answers[index]));
       } catch (error) {
         for (const { answer } of batch) answer.reject(error);
       }
     }
-    this.#asking.delete(owner);
+    this.#asking.delete(line);
   }
 
   /** The grant, or nothing when it is time to ask again. */
@@ -204,9 +230,51 @@ export class Locator {
     return null;
   }
 
+  /** A node stands in for an owner that is silent: it learns what is here of that one's. */
+  #deputized(deputy: string, message: PeerMessage): null {
+    const { placement, members } = this.#cluster;
+    for (const item of itemsOf(message)) {
+      const owner = textOf(fieldsOf(item)['owner']);
+      this.#standsIn(deputy, owner);
+      const slots = new Set(placement.slotsOf(owner, deputy));
+      const isTheirs = (ref: ChunkRef) => slots.has(slotOfChunk(ref));
+      const refs = Array.from(this.#holdings()).filter(isTheirs).map(chunkName);
+      const filling = [...this.#filling].filter((name) => isTheirs(refFromWire(name)));
+      this.#tellHeld(deputy, refs, { filling, last: members.epoch });
+    }
+    return null;
+  }
+
+  #standsIn(deputy: string, owner: string): void {
+    const deputies = this.#deputies.get(owner) ?? new Map<string, number>();
+    this.#deputies.set(owner, deputies.set(deputy, this.#cluster.clock.boottimeMs() + deputyMs));
+  }
+
+  /** Who is told of a chunk besides its owner. */
+  #deputyOf(owner: string, ref: ChunkRef): string | undefined {
+    const deputies = this.#deputies.get(owner);
+    const deputy = deputies && this.#cluster.placement.deputy(slotOfChunk(ref))?.node;
+    if (deputies === undefined || deputy === undefined) return undefined;
+    if ((deputies.get(deputy) ?? 0) > this.#cluster.clock.boottimeMs()) return deputy;
+    deputies.delete(deputy);
+    if (deputies.size === 0) this.#deputies.delete(owner);
+    return undefined;
+  }
+
+  #tellHeld(
+    node: string,
+    refs: readonly string[],
+    { filling, last }: { filling: readonly string[]; last: number },
+  ): void {
+    for (let at = 0; at < refs.length; at += HELD_BATCH)
+      this.#cluster.tell(node, 'directory.held', { refs: refs.slice(at, at + HELD_BATCH) });
+    this.#cluster.tell(node, 'directory.held', { refs: [], ...(filling.length > 0 && { filling }), last });
+  }
+
   /** A new owner learns what is here, and those who waited for the old one ask the new. */
   #changed({ epoch }: Members, moves: readonly SlotMove[]): void {
     const { placement, self } = this.#cluster;
+    this.#deputies.clear();
     const moved = new Set(moves.map(({ slot }) => slot));
     const first = !this.#joined;
     this.#joined = true;
@@ -221,19 +289,22 @@ export class Locator {
       if (refs === undefined) owners.set(owner, [chunkName(ref)]);
       else refs.push(chunkName(ref));
     }
-    for (const [owner, refs] of owners) {
-      for (let at = 0; at < refs.length; at += HELD_BATCH)
-        this.#cluster.tell(owner, 'directory.held', { refs: refs.slice(at, at + HELD_BATCH) });
-      this.#cluster.tell(owner, 'directory.held', { refs: [], last: epoch });
-    }
+    const filling = Map.groupBy(this.#filling, (name) => {
+      const slot = slotOfChunk(refFromWire(name));
+      return moved.has(slot) ? placement.owner(slot)?.node : undefined;
+    });
+    for (const [owner, refs] of owners) this.#tellHeld(owner, refs, { filling: filling.get(owner) ?? [], last: epoch });
     for (const [name, want] of this.#wants)
       if (moved.has(slotOfChunk(refFromWire(name))) && placement.owner(slotOfChunk(refFromWire(name)))?.node !== self)
         want.wake();
   }
 
   #tellOwner(ref: ChunkRef, type: string, item: { readonly [name: string]: string | readonly string[] }): void {
-    const owner = this.#cluster.placement.owner(slotOfChunk(ref));
-    if (owner !== undefined) this.#cluster.tell(owner.node, type, item);
+    const owner = this.#cluster.placement.owner(slotOfChunk(ref))?.node;
+    if (owner === undefined) return;
+    this.#cluster.tell(owner, type, item);
+    const deputy = this.#deputyOf(owner, ref);
+    if (deputy !== undefined) this.#cluster.tell(deputy, type, item);
   }
 
   /** A report that did not arrive is told to whoever is the owner then: what is here is worth knowing, how it came is not. */
@@ -255,6 +326,7 @@ export class Locator {
     for (const item of itemsOf(message)) {
       const { refs, last } = fieldsOf(item);
       const known = listOf(refs).map(textOf);
+      // what was read from the origin then may have ended since, and that have been told
       this.#cluster.tell(node, 'directory.held', { refs: known, ...(last !== undefined && { last }) });
     }
     return null;

@@ -134,6 +134,30 @@ test('objects of one directory have one owner, those of others their own', () =>
   assert.equal(slotOfDirectory('models', 'a'), slotOfDirectory('models', 'b'));
 });
 
+test('the deputy of a slot is who owns it when its owner has left', () => {
+  const nodes = named(20);
+  const placement = new Placement();
+  placement.update({ epoch: 1, members: nodes });
+  const gone = nodes[3]?.node as string;
+  const deputies = new Map(
+    Array.from({ length: SLOTS }, (_, slot) => slot as Slot)
+      .filter((slot) => placement.owner(slot)?.node === gone)
+      .map((slot) => [slot, placement.deputy(slot)?.node]),
+  );
+  const [deputy] = deputies.values();
+  const theirs = [...deputies].filter(([, node]) => node === deputy).map(([slot]) => slot);
+  assert.deepEqual(placement.slotsOf(gone, deputy as string), theirs);
+  placement.update({ epoch: 2, members: nodes.filter(({ node }) => node !== gone) });
+  assert.ok(deputies.size > SLOTS / 40);
+  for (const [slot, node] of deputies) assert.equal(placement.owner(slot)?.node, node);
+});
+
+test('a node alone has no deputy', () => {
+  const placement = new Placement();
+  placement.update({ epoch: 1, members: named(1) });
+  assert.equal(placement.deputy(0 as Slot), undefined);
+});
+
 test('1,000 nodes are placed within a second from nothing, and a join costs next to nothing', () => {
   const nodes = named(1000);
   const placement = new Placement();

@@ -75,6 +75,30 @@ export class Placement {
     return this.#owners[slot]?.member;
   }
 
+  /** Who owns the slot when its owner has left, and stands in for one that does not answer. */
+  deputy(slot: Slot): Member | undefined {
+    const owner = this.#owners[slot];
+    let best: { node: Placed; far: number } | undefined;
+    for (const node of this.#nodes.values()) {
+      if (node.member.node === owner?.member.node) continue;
+      const u = draw(node, slot);
+      if (best !== undefined && 1 - u > best.far * node.weight) continue;
+      const far = -Math.log(u) / node.weight;
+      if (best === undefined || far < best.far || (far === best.far && byName(node, best.node) < 0))
+        best = { node, far };
+    }
+    return best?.node.member;
+  }
+
+  /** The slots of an owner for which `deputy` would stand in. */
+  slotsOf(owner: string, deputy: string): readonly Slot[] {
+    const slots: Slot[] = [];
+    for (let slot = 0; slot < SLOTS; slot++)
+      if (this.#owners[slot]?.member.node === owner && this.deputy(slot as Slot)?.node === deputy)
+        slots.push(slot as Slot);
+    return slots;
+  }
+
   /**
    * The best `count` members for a slot, best first; the first is the owner unless zones say otherwise. `awayFrom`: members
    * outside of this zone come before those in it.

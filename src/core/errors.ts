@@ -220,6 +220,13 @@ export const ERRORS = {
     true,
     'Another write to the key came first; read it, then try again.',
   ),
+  degraded: row(
+    'ServiceUnavailable',
+    503,
+    'EAGAIN',
+    true,
+    'Too few nodes hold what is written; start more nodes, set onDegraded, or ask for another level (x-forebay-ack).',
+  ),
   recordUnreadable: row(
     'InternalError',
     500,

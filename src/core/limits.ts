@@ -86,6 +86,15 @@ export const azureBlockBytes = 64 * MiB;
 export const revalidateDeadlineMs = 2000;
 /** After a failed revalidation, how long the origin counts as away before it is asked again. */
 export const originAwayMs = 1000;
+/** How long a read waits for its record, and how long the coordinator then counts as away. */
+export const recordReadDeadlineMs = 2000;
+export const recordsAwayMs = 1000;
+/** Records that a listing reads at once: they are laid over the origin's pages of the same keys. */
+export const recordsPerWindowMax = 1000;
+/** How often replicas are gone through for bytes that the origin does not have, each time by the newest record. */
+export const replicaRoundsMax = 6;
+/** How long replicas that are busy are left alone before they are asked again, at first; twice as long each time. */
+export const replicaBusyMs = 100;
 /** Fills under way at once; each holds at most `fillBuffersMax` blocks in memory. */
 export const fillsInFlightMax = 16;
 export const fillBuffersMax = 2;
@@ -123,6 +132,17 @@ export const uploadKeepMs = 3600_000;
 export const uploadSweepMs = 600_000;
 /** Idle multipart uploads are aborted after this. */
 export const uploadIdleMaxMs = 24 * 3600_000;
+/** Space for bytes that are being written is reserved this much at a time where their length is not known, less on a small disk. */
+export const stagedReserveBytes = 1 * GiB;
+/** How long a write waits for room on the disk before it fails with diskFull, and how often it looks. */
+export const stagedWaitMs = 30_000;
+export const stagedRetryMs = 100;
+/** Share of the capacity that only the oldest write under way may take, so that of many one at a time ends. */
+export const stagedOldestShare = 1 / 16;
+/** Contents being written at once. */
+export const stagedContentsMax = 16_384;
+/** Bytes written before the kernel is asked to begin writing them to the disk: the final sync then has little to wait for. */
+export const writebackBytes = 8 * MiB;
 /** Data without a journal record waits this long before it is deleted. */
 export const orphanKeepMs = 24 * 3600_000;
 
@@ -142,8 +162,14 @@ export const estrangedProbeMs = 5000;
 export const outboxBatchMax = 512;
 /** How long a chunk's owner may be unreachable before the origin is asked without its leave (counted as a refill). */
 export const ownerPatienceMs = 2000;
-/** An owner that lets a question wait is asked whether it is there; it answers within this. */
-export const ownerHelloMs = 1000;
+/** A node that lets a question wait for this long is asked whether it is there, and again every so often; it answers within that. */
+export const helloAfterMs = 250;
+export const helloAgainMs = 2000;
+export const helloMs = 1000;
+/** A node that did not say hello is asked again so often, while there are questions for it. */
+export const helloEveryMs = 1000;
+/** For how long a node stands in for an owner that does not answer; then it asks anew what the members hold. */
+export const deputyMs = 30_000;
 /** Between two attempts to reach an owner. */
 export const ownerRetryMs = 100;
 /** How often an owner looks for leases that have timed out. */
@@ -251,6 +277,42 @@ export const coordinatorPollMs = 50;
 /** Another process may hold the embedded coordinator's file for this long. */
 export const coordinatorBusyMs = 2000;
 
+/** A writer and up to four others hold a version that is not in the origin. */
+export const replicasMax = 5;
+/** Blocks that a replica is asked to pull in one message, such messages under way per version and replica, and per replica in all. */
+export const stagePullBlocksMax = 16;
+export const stagePullsInFlightMax = 2;
+export const stageCallsPerPeerMax = 16;
+/** How long a replica may take for one such message, or to sync what it pulled, before the next node takes its place. */
+export const stageCallMs = 60_000;
+/** Contents up to this travel inside the message that seals them. */
+export const stageInlineMaxBytes = 64 * KiB;
+/** Copies that a replica takes in at once; more are refused, for other nodes take them. */
+export const replicasStagedMax = 1024;
+/** How often copies that failed are tried again, and how many versions at once. */
+export const replicaRetryMs = 2000;
+export const replicaRetriesInFlightMax = 4;
+/** How long an acknowledgement at `replicated` waits for nodes that are not there (`onDegraded = "wait"`). */
+export const degradedWaitMs = 30_000;
+/** Bodies that are staged at once, with this many blocks of each on their way to the disk. */
+export const stagedBodiesMax = 256;
+export const stagedBlocksInFlightMax = 4;
+/** How long a write waits for the origin to say what it has under the key, once everything else is done; then a conflict is found out later. */
+export const baseHeadMs = 1000;
+/** For how long an origin that did not say so in time is not waited for. */
+export const baseAwayMs = 5000;
+/** How often a commit is tried again when others change the same key. */
+export const commitTriesMax = 32;
+/** Replaced versions that never reached the origin are kept this long for who reads them. */
+export const replacedKeepMs = 600_000;
+/** What was written but, as far as is known, never committed is kept this long when no record speaks of it. */
+export const uncommittedKeepMs = 24 * 3600_000;
+/** How often what is held for others, or for nobody any more, is looked through. */
+export const dirtySweepMs = 5000;
+/** A watch over records that broke is begun anew after this. */
+export const recordWatchRetryMs = 500;
+/** How long an acknowledgement at `origin` waits for the drain. */
+export const originAckMaxMs = 900_000;
 /** Records read in one transaction, transactions of reads under way at once, and reads that wait for one of these. */
 export const recordReadsMax = 64;
 export const recordReadLanesMax = 4;
@@ -311,3 +373,34 @@ export const pullAheadBlocksMax = 16;
 export const pullAheadMemoryBlocksMax = 4;
 /** Threads that receive for one disk, each with one that writes; by default half the cores. */
 export const pullersMax = 4;
+
+/** A volume without a keeper is taken by the first in its order of members; the next waits this much longer, up to so many. */
+export const keeperRankMs = 250;
+export const keeperRanksMax = 8;
+/** Between two attempts to become keeper, and how often one looks whether its session is still the same. */
+export const keeperRetryMs = 500;
+export const keeperLookMs = 500;
+/** How long a version waits for a rename or a replacement before the origin shows it. */
+export const drainSettleMs = 2000;
+/** Bodies that one node sends to origins for keepers at once, and that wait for that. */
+export const drainSendsMax = 8;
+export const drainSendsWaitingMax = 256;
+/** Parts that one keeper has under way at one holder. */
+export const drainPartsPerHolderMax = 4;
+/** A holder answers within this and what its bytes take at the slowest that is worth waiting for, its turn included. */
+export const drainCallMs = 120_000;
+export const drainBytesPerSMin = 512 * KiB;
+/** Objects that one keeper uploads, and finalises, at once. */
+export const drainUploadsMax = 8;
+export const drainFinalisesMax = 32;
+/** An object that could not be drained is tried again after this, longer each time. */
+export const drainBackoffBaseMs = 500;
+export const drainBackoffMaxMs = 30_000;
+/** What the origin refuses for good is tried again after this, for somebody may have changed its mind. */
+export const drainRefusedRetryMs = 300_000;
+/** How long a drained version's record stays, so that every node knows the two names of its bytes for one. */
+export const recordStubMs = 3600_000;
+/** How often a keeper looks for what is over, and for objects that came back after their delete. */
+export const drainSweepMs = 15_000;
+/** How long a request to an origin that nobody waits for any more may still take effect there. */
+export const originLateMs = 900_000;

@@ -8,6 +8,9 @@ export interface StoreStatus {
   readonly reservedBytes: number;
   readonly presentBytes: number;
   readonly pinnedBytes: number;
+  /** Being written, and written but not in the origin. */
+  readonly stagedBytes: number;
+  readonly dirtyBytes: number;
   readonly contents: number;
   readonly smallContents: number;
   readonly facts: number;

@@ -162,6 +162,10 @@ class TimedFile implements WrappedFile {
     return this.#watch.runSync(`sync ${this.path}`, () => this[INNER].sync());
   }
 
+  writeback(range: Range): Promise<void> {
+    return this.#watch.runSync(`writeback ${this.path}`, () => this[INNER].writeback(range));
+  }
+
   punch(range: Range): Promise<void> {
     return this.#run('punch', (file) => file.punch(range));
   }

@@ -94,6 +94,8 @@ export interface File {
   /** CRC32 (zlib) of each consecutive slice of `sliceBytes` of `range`, computed where the bytes are read. A slice cut short by the end of the file has no value. */
   checksums(range: Range, sliceBytes: number): Promise<readonly number[]>;
   sync(): Promise<void>;
+  /** Has the system begin to write a range to the disk, without waiting for it. Promises nothing, and does nothing where that cannot be asked. */
+  writeback(range: Range): Promise<void>;
   /** Frees the space of `range`; it reads as zeros afterwards. */
   punch(range: Range): Promise<void>;
   truncate(sizeBytes: number): Promise<void>;

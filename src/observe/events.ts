@@ -38,6 +38,8 @@ export type Event =
       readonly joined: string;
       readonly left: string;
     }
+  /** This node answers for slots of a member that does not. */
+  | { readonly kind: 'directory.deputy'; readonly owner: string; readonly slots: number }
   | { readonly kind: 'cluster.frozen'; readonly message: string }
   | { readonly kind: 'cluster.thawed' }
   | { readonly kind: 'session.lost'; readonly message: string }
@@ -48,7 +50,7 @@ export type Event =
       readonly kind: 'object.opened';
       readonly volume: string;
       readonly key: string;
-      readonly source: 'fact' | 'origin' | 'stale';
+      readonly source: 'fact' | 'origin' | 'record' | 'stale';
     }
   | { readonly kind: 'object.changed'; readonly volume: string; readonly key: string; readonly content: string }
   | {
@@ -150,7 +152,52 @@ export type Event =
       readonly bytes: number;
       readonly ms: number;
     }
+  | {
+      /** As many nodes have it as the volume wants; `ms` after it was committed. */
+      readonly kind: 'write.replicated';
+      readonly volume: string;
+      readonly key: string;
+      readonly bytes: number;
+      readonly ms: number;
+    }
+  | {
+      /** Too few nodes could be found for an acknowledgement at `replicated`: what the volume does instead. */
+      readonly kind: 'write.degraded';
+      readonly volume: string;
+      readonly key: string;
+      readonly replicas: number;
+      readonly wanted: number;
+      readonly instead: 'origin' | 'local';
+    }
   | { readonly kind: 'write.deleted'; readonly volume: string; readonly key: string }
+  /** This node looks after a volume: it finalises, drains and repairs (`drain/keeper.ts`). */
+  | { readonly kind: 'keeper.begun'; readonly volume: string; readonly token: number }
+  | { readonly kind: 'keeper.ended'; readonly volume: string }
+  | {
+      readonly kind: 'drain.done';
+      readonly volume: string;
+      readonly key: string;
+      readonly what: 'object' | 'tombstone';
+      readonly bytes: number;
+      /** Since this keeper heard of the version. */
+      readonly ms: number;
+    }
+  /** It is tried again by itself. */
+  | {
+      readonly kind: 'drain.failed';
+      readonly volume: string;
+      readonly key: string;
+      readonly code: ErrorCode;
+      readonly message: string;
+    }
+  /** It stays here, and somebody has to decide: `forebay conflicts`. */
+  | {
+      readonly kind: 'drain.trouble';
+      readonly volume: string;
+      readonly key: string;
+      readonly trouble: 'refused' | 'conflict' | 'lost';
+      readonly message: string;
+    }
   | {
       readonly kind: 'door.request';
       readonly door: string;

@@ -70,6 +70,19 @@ export class Metrics {
   readonly #writes = new Counter('forebay_writes_total', 'Objects written or deleted', ['volume', 'operation']);
   readonly #writeBytes = new Counter('forebay_write_bytes_total', 'Bytes written by clients', ['volume']);
   readonly #writeSeconds = new Histogram('forebay_write_seconds', 'Duration of writes', ['volume']);
+  readonly #drained = new Counter('forebay_drained_total', 'Objects and deletes brought to the origin', [
+    'volume',
+    'what',
+  ]);
+  readonly #drainedBytes = new Counter('forebay_drained_bytes_total', 'Bytes brought to the origin', ['volume']);
+  readonly #drainFailures = new Counter('forebay_drain_failures_total', 'Attempts to drain that failed', [
+    'volume',
+    'code',
+  ]);
+  readonly #troubles = new Counter('forebay_drain_troubles_total', 'Objects that do not drain by themselves', [
+    'volume',
+    'trouble',
+  ]);
   readonly #requests = new Counter('forebay_door_requests_total', 'Requests at doors', ['door', 'operation', 'status']);
   readonly #requestBytes = new Counter('forebay_door_bytes_total', 'Bytes sent by doors', ['door', 'operation']);
   readonly #requestSeconds = new Histogram('forebay_door_request_seconds', 'Duration of requests at doors', [
@@ -107,6 +120,10 @@ export class Metrics {
       this.#disk,
       this.#writes,
       this.#writeBytes,
+      this.#drained,
+      this.#drainedBytes,
+      this.#drainFailures,
+      this.#troubles,
       this.#requests,
       this.#requestBytes,
       this.#refused,
@@ -204,6 +221,16 @@ export class Metrics {
         break;
       case 'origin.detour':
         this.#detours.add(1, event.volume, event.what, event.code);
+        break;
+      case 'drain.done':
+        this.#drained.add(1, event.volume, event.what);
+        this.#drainedBytes.add(event.bytes, event.volume);
+        break;
+      case 'drain.failed':
+        this.#drainFailures.add(1, event.volume, event.code);
+        break;
+      case 'drain.trouble':
+        this.#troubles.add(1, event.volume, event.trouble);
         break;
       case 'store.dropped':
         this.#dropped.add(event.bytes, event.reason);

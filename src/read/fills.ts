@@ -6,6 +6,8 @@
  * come from. Blocks are stored as they come, so that readers, and peers that pull from here, go on while the rest still
  * arrives. A flight is registered before its first wait: whoever needs one of its blocks from then on waits for it.
  *
+ * What the origin does not have yet comes from the nodes that its record names instead (`replica-blocks.ts`).
+ *
  * Bounds:  `flightsMax` flights.
  * Errors:  diskFull and diskUnavailable tell the reader to go round the store; the origin's errors are the reader's. A peer's
  *          errors are nobody's but the next source's.
@@ -20,7 +22,7 @@ import { BLOCK_SIZE_BYTES, blockCount, blockRange, blocksRange } from '../core/c
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { detourSilenceMs, detoursPerChunkMax, goingEveryMs, sourcesTriedMax } from '../core/limits.ts';
-import { rangeLength } from '../core/range.ts';
+import { type Range, rangeLength } from '../core/range.ts';
 import { type Clock, DiskError } from '../io/io.ts';
 import type { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
@@ -28,6 +30,8 @@ import type { ContentShape, Store } from '../store/store.ts';
 import type { BlockRun, FillTarget, OnStored } from './fill-target.ts';
 import { OriginBlocks } from './origin-blocks.ts';
 import { blameOf, PeerBlocks } from './peer-blocks.ts';
+import { isUndrained } from './recorded.ts';
+import { type Renew, ReplicaBlocks } from './replica-blocks.ts';
 import { Slots } from './slots.ts';
 
 /** What fills need of the cluster. */
@@ -90,6 +94,7 @@ export class Fills {
   readonly #emit: Emit;
   readonly #origin: OriginBlocks;
   readonly #peers: Peers | undefined;
+  readonly #replicas: ReplicaBlocks;
   readonly #slots: Slots;
   /** Set before the first fill, where there is one. */
   listener: FillListener | undefined = undefined;
@@ -105,6 +110,8 @@ export class Fills {
     flightsMax: number;
     peers?: FillPeers | undefined;
     budget?: Budget | undefined;
+    /** What became of a version that the origin did not have. */
+    renew: Renew;
   }) {
     this.#store = options.store;
     this.#clock = options.clock;
@@ -114,6 +121,7 @@ export class Fills {
       ...options.peers,
       blocks: new PeerBlocks({ store: options.store, cluster: options.peers.cluster }),
     };
+    this.#replicas = new ReplicaBlocks({ ...options, cluster: options.peers?.cluster });
     this.#slots = new Slots(options.flightsMax);
   }
 
@@ -239,7 +247,7 @@ export class Fills {
     const hold = this.#store.hold(target);
     try {
       this.#stop.signal.throwIfAborted();
-      if (this.#peers === undefined) await this.#origin.fill(target, flight, this.#how(target, flight));
+      if (this.#peers === undefined) await this.#fillAlone(target, flight);
       else {
         failure = await this.#bring(target, flight, this.#peers);
         if (failure === undefined) this.listener?.arrived(target.id, chunkOf(target, flight), flight.from);
@@ -264,6 +272,12 @@ export class Fills {
     else flight.over.reject(failure);
   }
 
+  async #fillAlone(target: FillTarget, flight: Flight): Promise<void> {
+    const { signal } = this.#stop;
+    const there = isUndrained(target.fact) ? await this.#replicas.atOrigin(target, signal) : target;
+    await this.#origin.fill(there, flight, this.#how(target, flight));
+  }
+
   #report(target: FillTarget, failure: unknown): void {
     if (!isForebayError(failure)) throw failure;
     const { volume, key } = target.fact;
@@ -286,11 +300,17 @@ export class Fills {
       if (flight.waiters.length === 0) return failure;
     }
     let detoursLeft = detoursPerChunkMax;
+    let there = target;
     for (let tried = 1; this.#absent(target, flight).length > 0; tried += 1) {
       const source: Source = await locator.locate(ref, this.#stop.signal);
       if (source.kind === 'fill' || tried > sourcesTriedMax) {
         const refill = source.kind === 'fill' ? source.refill : 'holders-failed';
-        const how = await this.#fillOrDetour(target, flight, peers, { ref, refill, mayDetour: detoursLeft > 0 });
+        if (isUndrained(there.fact)) {
+          const drained = await this.#fromReplicas(target, flight, peers, ref);
+          if (drained === undefined) return undefined;
+          there = drained;
+        }
+        const how = await this.#fillOrDetour(there, flight, peers, { ref, refill, mayDetour: detoursLeft > 0 });
         if (how === 'filled') {
           locator.done(ref);
           return undefined;
@@ -306,6 +326,32 @@ export class Fills {
       else locator.failed(ref, blameOf(failure) ?? 'unreachable', source.from);
     }
     return undefined;
+  }
+
+  /** `undefined` when the flight's blocks are here; else what to fill from the origin, which has the version by now. */
+  async #fromReplicas(
+    target: FillTarget,
+    flight: Flight,
+    peers: Peers,
+    ref: ChunkRef,
+  ): Promise<FillTarget | undefined> {
+    try {
+      const there = await this.#replicas.bring(target, {
+        signal: this.#stop.signal,
+        pull: (node) => this.#pull(target, flight, peers, node),
+        isDone: () => this.#absent(target, flight).length === 0,
+      });
+      if (there === undefined) peers.locator.done(ref);
+      return there;
+    } catch (error) {
+      peers.locator.failed(ref, this.#stop.signal.aborted ? 'cancelled' : 'origin');
+      throw error;
+    }
+  }
+
+  /** Bytes of a version that the origin does not have, from its replicas, round the store. Rejects as a fill. */
+  replicaBytes(target: FillTarget, range: Range, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    return this.#replicas.bytes(target, range, signal);
   }
 
   /**

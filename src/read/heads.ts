@@ -10,15 +10,22 @@ import { countOf, fieldsOf, itemsOf, textOf } from '../cluster/chunk-wire.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { slotOfDirectory } from '../cluster/slot.ts';
 import { ERRORS, type ErrorCode, ForebayError, isForebayError } from '../core/errors.ts';
-import { headCallMs, ownerHelloMs, ownerPatienceMs, ownerRetryMs, writtenPatienceMs } from '../core/limits.ts';
+import { type ContentId, parseContentId } from '../core/ids.ts';
+import { headCallMs, ownerRetryMs, writtenPatienceMs } from '../core/limits.ts';
 import type { ObjectVersion } from '../core/object.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
 import type { Detours } from './detours.ts';
+import { isWrittenHere } from './recorded.ts';
 import type { VolumeSource } from './volume-source.ts';
+
+/** A version at the origin, and its content id where that is older than the version there: it was written through Forebay. */
+export interface HeardVersion extends ObjectVersion {
+  readonly content?: ContentId;
+}
 
 /** What the owner says: the version, or that there is none, as of `ageMs` ago at most. */
 export interface OwnerAnswer {
-  readonly version: ObjectVersion | undefined;
+  readonly version: HeardVersion | undefined;
   readonly ageMs: number;
 }
 
@@ -72,33 +79,21 @@ export class Heads {
   async ask(source: VolumeSource, key: string, not?: string): Promise<OwnerAnswer | undefined> {
     const volume = source.volume.name;
     const owner = this.#owner(volume, key);
-    if (owner === undefined || owner === this.#cluster.self) return undefined;
+    const { self, hellos } = this.#cluster;
+    // the origin knows best: of an owner that is silent nobody need wait to be told so
+    if (owner === undefined || owner === self || hellos.isSilent(owner)) return undefined;
     try {
-      const answer = await this.#unlessSilent(owner, { type: 'head', volume, key, not });
+      const message = { type: 'head', volume, key, not };
+      const answer = fieldsOf(
+        await hellos.unlessSilent(owner, (signal) =>
+          this.#cluster.call(owner, message, { deadlineMs: headCallMs, signal }),
+        ),
+      );
       return { version: versionFromWire(key, answer), ageMs: countOf(answer['ageMs']) };
     } catch (error) {
       if (!isForebayError(error)) throw error;
       if (isForebayError(error, ...OWNER_ERRORS)) return undefined;
       throw error;
-    }
-  }
-
-  /** An owner that takes long may wait for the origin; one that does not even say hello is not waited for. */
-  async #unlessSilent(owner: string, message: PeerMessage): Promise<Fields> {
-    const { clock } = this.#cluster;
-    const over = new AbortController();
-    const asked = this.#cluster.call(owner, message, { deadlineMs: headCallMs, signal: over.signal });
-    const isSilent = async (): Promise<never> => {
-      for (;;) {
-        await clock.sleep(ownerPatienceMs, over.signal);
-        await this.#cluster.call(owner, { type: 'hello' }, { deadlineMs: ownerHelloMs, signal: over.signal });
-      }
-    };
-    try {
-      return fieldsOf(await Promise.race([asked, isSilent()]));
-    } finally {
-      over.abort(new ForebayError('peerTimeout', `${owner} is not waited for any longer`));
-      asked.catch(() => undefined);
     }
   }
 
@@ -173,14 +168,17 @@ const OWNER_ERRORS: readonly ErrorCode[] = [
   'internal',
 ].filter((code): code is ErrorCode => code in ERRORS);
 
-function versionToWire(version: ObjectVersion): { readonly [name: string]: Json } {
-  const { sizeBytes, etag, modifiedMs, headers, metadata } = version;
-  return { sizeBytes, etag, modifiedMs, headers: { ...headers }, metadata: { ...metadata } };
+function versionToWire(version: HeardVersion): { readonly [name: string]: Json } {
+  const { sizeBytes, etag, modifiedMs, headers, metadata, content } = version;
+  const written = content !== undefined && isWrittenHere(content) ? { content } : {};
+  return { sizeBytes, etag, modifiedMs, headers: { ...headers }, metadata: { ...metadata }, ...written };
 }
 
-function versionFromWire(key: string, fields: Fields): ObjectVersion | undefined {
+function versionFromWire(key: string, fields: Fields): HeardVersion | undefined {
   if (fields['etag'] === undefined) return undefined;
+  const content = fields['content'] === undefined ? undefined : parseContentId(textOf(fields['content']));
   return {
+    ...(content !== undefined && isWrittenHere(content) && { content }),
     key,
     sizeBytes: countOf(fields['sizeBytes']),
     etag: textOf(fields['etag']),

@@ -14,6 +14,7 @@ import type { Broadcasts } from './broadcasts.ts';
 import type { FillTarget } from './fill-target.ts';
 import type { Fills } from './fills.ts';
 import type { OpenObject, Piece } from './reader.ts';
+import { isUndrained } from './recorded.ts';
 import type { Sequences } from './sequences.ts';
 import type { Slots } from './slots.ts';
 import type { VolumeSource } from './volume-source.ts';
@@ -192,8 +193,10 @@ export class Opened implements OpenObject {
     const { volume, key, etag } = this.fact;
     await bypasses.acquire(true);
     try {
-      emit({ kind: 'origin.refill', volume, reason, bytes: rangeLength(range) });
-      const stream = await this.#target.source.origin.get(key, { etag, range, signal });
+      if (!isUndrained(this.fact)) emit({ kind: 'origin.refill', volume, reason, bytes: rangeLength(range) });
+      const stream = isUndrained(this.fact)
+        ? this.#parts.fills.replicaBytes(this.#target, range, signal)
+        : await this.#target.source.origin.get(key, { etag, range, signal });
       let left = rangeLength(range);
       for await (const bytes of stream) {
         if (bytes.length > left)

@@ -13,7 +13,8 @@ import type { Clock } from '../io/io.ts';
 import type { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Reservation } from '../store/space.ts';
-import { type Store, smallFootprintBytes } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
+import { smallFootprintBytes } from '../store/store-index.ts';
 import { BlockBuffers } from './block-buffers.ts';
 import type { BlockRun, FillTarget, OnStored } from './fill-target.ts';
 

@@ -11,7 +11,8 @@ import { type ErrorCode, type ForebayError, isForebayError } from '../core/error
 import { smallContentMaxBytes } from '../core/limits.ts';
 import { rangeLength } from '../core/range.ts';
 import type { PullWant } from '../mover/mover.ts';
-import { type Store, smallFootprintBytes } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
+import { smallFootprintBytes } from '../store/store-index.ts';
 import type { BlockRun, FillTarget, OnStored } from './fill-target.ts';
 import { reserve } from './origin-blocks.ts';
 

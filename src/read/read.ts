@@ -19,6 +19,7 @@ import type { Emit } from '../observe/events.ts';
 import type { Store } from '../store/store.ts';
 import { Broadcasts } from './broadcasts.ts';
 import { ChunkRound } from './chunk-round.ts';
+import { CurrentVersions } from './current-versions.ts';
 import { Detours } from './detours.ts';
 import type { FillTarget } from './fill-target.ts';
 import { type FillPeers, Fills } from './fills.ts';
@@ -38,6 +39,8 @@ import type {
   WarmOptions,
   WarmProgress,
 } from './reader.ts';
+import type { RecordedVersions } from './recorded.ts';
+import type { Renew } from './replica-blocks.ts';
 import { selectedFacts, selectedKeys } from './selection.ts';
 import { Sequences } from './sequences.ts';
 import { Slots } from './slots.ts';
@@ -45,6 +48,7 @@ import { Versions } from './versions.ts';
 import type { VolumeSource } from './volume-source.ts';
 import { warm } from './warm.ts';
 import { WarmNodes } from './warm-nodes.ts';
+import { WrittenListings } from './written-listings.ts';
 
 export interface ReaderOptions {
   readonly store: Store;
@@ -58,6 +62,8 @@ export interface ReaderOptions {
   readonly originBudget?: Budget;
   /** Absent for a node alone. */
   readonly peers?: FillPeers;
+  /** What was written here and is not, or was not lately, in the origin: asked first in volumes with `writes`. */
+  readonly records?: RecordedVersions;
 }
 
 export function createReader(options: ReaderOptions): ReadThrough {
@@ -67,8 +73,10 @@ export function createReader(options: ReaderOptions): ReadThrough {
 export class ReadThrough implements Reader {
   readonly #options: ReaderOptions;
   readonly #versions: Versions;
+  readonly #current: CurrentVersions;
   readonly #heads: Heads | undefined;
   readonly #listings: Listings;
+  readonly #overlaid: WrittenListings;
   readonly #fills: Fills;
   readonly #broadcasts: Broadcasts | undefined;
   readonly #warmNodes: WarmNodes | undefined;
@@ -90,9 +98,13 @@ export class ReadThrough implements Reader {
         source,
       });
     this.#versions = new Versions({ store, clock, emit, heads: this.#heads });
+    this.#current = new CurrentVersions({ versions: this.#versions, records: options.records, store, clock, emit });
     const rounds = peers && detours && new ListingRound(peers.cluster, { detours, source });
     this.#listings = new Listings({ clock, peers: rounds });
-    this.#fills = new Fills({ store, clock, emit, flightsMax: options.fillsMax, peers, budget: options.originBudget });
+    this.#overlaid = new WrittenListings({ listings: this.#listings, current: this.#current, store });
+    const renew: Renew = (at, fact, signal) => this.#current.renewed(at, fact, signal);
+    const { fillsMax: flightsMax, originBudget: budget } = options;
+    this.#fills = new Fills({ store, clock, emit, flightsMax, peers, budget, renew });
     if (peers && detours) this.#takeRounds(peers, detours);
     this.#warmNodes = peers && new WarmNodes(peers.cluster, (selection, how) => this.#warmHere(selection, how));
     this.#broadcasts = peers && this.#startBroadcasts(peers, options);
@@ -115,19 +127,21 @@ export class ReadThrough implements Reader {
 
   async open(volume: string, key: string, signal?: AbortSignal): Promise<Opened> {
     const source = this.#source(volume);
-    return new Opened(this.#parts, source, await this.#versions.current(source, key, signal));
+    return new Opened(this.#parts, source, await this.#current.current(source, key, signal));
   }
 
   openHot(volume: string, key: string): OpenObject | undefined {
     const source = this.#options.volumes.get(volume);
-    const fact = source === undefined ? undefined : this.#versions.fresh(source, key);
-    if (source === undefined || fact === undefined) return undefined;
+    // What is recorded has to be asked for first.
+    if (source === undefined || this.#current.isRecorded(source)) return undefined;
+    const fact = this.#versions.fresh(source, key);
+    if (fact === undefined) return undefined;
     const bytes = fact.sizeBytes === 0 ? EMPTY : this.#options.store.hot(fact.content);
     return bytes && new OpenedHot(this.#options, fact, bytes);
   }
 
   async list(request: ListRequest, signal?: AbortSignal): Promise<Listing> {
-    return this.#listings.list(this.#source(request.volume), request, signal);
+    return this.#overlaid.list(this.#source(request.volume), request, signal);
   }
 
   /** A write through this node to a key took effect. */
@@ -187,7 +201,7 @@ export class ReadThrough implements Reader {
     const open = (key: string, signal: AbortSignal) => this.open(selection.volume, key, signal);
     yield* warm(
       { store, clock, random, open },
-      selectedKeys({ listings: this.#listings, store }, source, selection),
+      selectedKeys({ listings: this.#overlaid, store }, source, selection),
       options,
     );
   }
@@ -195,7 +209,7 @@ export class ReadThrough implements Reader {
   async *check(selection: Selection, options: { verify: boolean; signal: AbortSignal }): AsyncGenerator<ObjectState> {
     const source = this.#source(selection.volume);
     const { store } = this.#options;
-    for await (const { key } of selectedKeys({ listings: this.#listings, store }, source, selection)) {
+    for await (const { key } of selectedKeys({ listings: this.#overlaid, store }, source, selection)) {
       options.signal.throwIfAborted();
       const state = await this.#checkOne(selection.volume, key, options);
       if (state !== undefined) yield state;
@@ -227,7 +241,7 @@ export class ReadThrough implements Reader {
       }
       return { objects };
     }
-    for await (const { key } of selectedKeys({ listings: this.#listings, store }, source, selection)) {
+    for await (const { key } of selectedKeys({ listings: this.#overlaid, store }, source, selection)) {
       const opened = await this.open(selection.volume, key);
       if (opened.fact.sizeBytes > 0) store.pin(opened.target, true);
       opened.close();

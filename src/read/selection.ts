@@ -3,13 +3,13 @@ import { isForebayError } from '../core/errors.ts';
 import { listKeysMax } from '../core/limits.ts';
 import type { ObjectFact } from '../core/object.ts';
 import type { Store } from '../store/store.ts';
-import type { Listings } from './listings.ts';
 import type { Selection } from './reader.ts';
 import type { VolumeSource } from './volume-source.ts';
+import type { WrittenListings } from './written-listings.ts';
 
 /** Keys as the origin lists them; those remembered here where the origin cannot be asked. */
 export async function* selectedKeys(
-  parts: { listings: Listings; store: Store },
+  parts: { listings: Pick<WrittenListings, 'list'>; store: Store },
   source: VolumeSource,
   selection: Selection,
 ): AsyncGenerator<{ readonly key: string; readonly sizeBytes: number | undefined }> {

@@ -2,6 +2,9 @@
  * Which version of an object is current (S-2). A remembered fact counts for as long as the volume's `revalidate` says; then
  * the origin is asked once for all who wait. Without the origin a remembered fact is served as stale within `staleIfError`.
  *
+ * Facts of versions that the origin does not have yet are not looked at here: what is recorded of them decides, and is looked
+ * at first (`current-versions.ts`).
+ *
  * A fact's time is that at which the question was sent, so an answer that took long is not taken for newer than it is.
  * An opening may share a question that was sent no longer ago than `revalidate` allows, and none that was sent before a
  * write through this node: the answer may be of before the write.
@@ -16,8 +19,9 @@ import type { Clock } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import { contentDoorEtag } from '../store/fact-record.ts';
 import type { Store } from '../store/store.ts';
-import type { Heads, OwnerAnswer } from './heads.ts';
+import type { Heads, HeardVersion, OwnerAnswer } from './heads.ts';
 import { Recent } from './recent.ts';
+import { isUndrained, type RecordedVersion } from './recorded.ts';
 import type { VolumeSource } from './volume-source.ts';
 
 /** What was learned, and when it was so at the latest: with an owner in between that is before the question was sent. */
@@ -58,7 +62,7 @@ export class Versions {
 
   /** The remembered fact, where it is fresh. */
   fresh(source: VolumeSource, key: string): ObjectFact | undefined {
-    const fact = this.#store.fact(source.volume.name, key);
+    const fact = this.#known(source, key);
     if (fact === undefined) return undefined;
     const { revalidateMs, write } = source.volume;
     // A write through an earlier life may have been acknowledged without its journal entry: the origin is asked once.
@@ -85,8 +89,7 @@ export class Versions {
     const stale = this.#staleFact(source, key);
     if (stale !== undefined && (this.#away.get(volume.name) ?? 0) > begunMs) return this.#serveStale(stale);
     try {
-      const asked = this.#answer(source, key, begunMs);
-      const { fact } = await abortable(stale === undefined ? asked : this.#orDeadline(asked), signal);
+      const { fact } = await abortable(this.#answerInTime(source, key, { begunMs, stale }), signal);
       if (fact === undefined) throw noSuchKey(volume.name, key);
       // The owner answered with what it remembers, for the origin is away.
       if (begunMs - fact.checkedMs > volume.revalidateMs) return this.#serveStale(fact);
@@ -131,11 +134,39 @@ export class Versions {
     if (ask !== undefined) ask.outdated = true;
     this.#asks.delete(name);
     this.#absences.delete(name);
-    this.forget(volume, key);
+    const known = this.#store.fact(volume, key);
+    if (known !== undefined && !isUndrained(known)) this.forget(volume, key);
+  }
+
+  /** A version that the origin does not have is current: keeps it as the fact, unless a younger one is there. */
+  learnWritten(fact: ObjectFact): ObjectFact {
+    const { volume, key } = fact;
+    const known = this.#store.fact(volume, key);
+    if (known !== undefined && known.checkedMs > fact.checkedMs) return fact;
+    if (known?.content === fact.content && known.etag === fact.etag && isSameList(known.replicas, fact.replicas))
+      return this.#store.touchFact(known, fact.checkedMs);
+    this.#replace(known, fact);
+    return fact;
+  }
+
+  /**
+   * The origin has what was written here: its bytes are one content under both names. To be called before `current`, which asks
+   * the origin.
+   */
+  learnName(source: VolumeSource, key: string, { version, etag }: RecordedVersion & { kind: 'stub' }): void {
+    const known = this.#store.fact(source.volume.name, key);
+    if (known === undefined) return;
+    const { content } = version;
+    if (known.etag === etag ? known.content === content : known.content !== content || !isUndrained(known)) return;
+    const { replicas: _replicas, ...kept } = known;
+    const checkedMs = isUndrained(known) ? Number.NEGATIVE_INFINITY : known.checkedMs;
+    this.#replace(known, { ...kept, content, etag, doorEtag: contentDoorEtag(content), checkedMs });
   }
 
   /** The origin refused to give bytes of this version: another is current. */
-  refused({ volume, key, content, etag }: ObjectFact): void {
+  refused(fact: ObjectFact): void {
+    const { volume, key, content, etag } = fact;
+    if (isUndrained(fact)) return;
     if (this.#store.fact(volume, key)?.content !== content) return;
     this.#refused.set(askName(volume, key), etag);
     this.forget(volume, key);
@@ -149,14 +180,27 @@ export class Versions {
     this.#store.drop(fact.content, 'stale');
   }
 
+  /** The remembered fact, where it is one of what the origin has. */
+  #known(source: VolumeSource, key: string): ObjectFact | undefined {
+    const fact = this.#store.fact(source.volume.name, key);
+    return fact !== undefined && isUndrained(fact) ? undefined : fact;
+  }
+
+  #replace(known: ObjectFact | undefined, fact: ObjectFact): void {
+    this.#store.setFact(fact);
+    if (known === undefined || known.content === fact.content) return;
+    this.#emit({ kind: 'object.changed', volume: fact.volume, key: fact.key, content: fact.content });
+    this.#store.drop(known.content, 'stale');
+  }
+
   #serveStale(fact: ObjectFact): { fact: ObjectFact; stale: true } {
     this.#emit({ kind: 'object.opened', volume: fact.volume, key: fact.key, source: 'stale' });
     return { fact, stale: true };
   }
 
   #staleFact(source: VolumeSource, key: string): ObjectFact | undefined {
-    const { name, staleIfErrorMs } = source.volume;
-    const fact = this.#store.fact(name, key);
+    const { staleIfErrorMs } = source.volume;
+    const fact = this.#known(source, key);
     if (fact === undefined || staleIfErrorMs === Number.POSITIVE_INFINITY) return fact;
     return this.#clock.boottimeMs() - fact.checkedMs <= staleIfErrorMs ? fact : undefined;
   }
@@ -165,6 +209,22 @@ export class Versions {
     const askedMs = this.#absences.get(askName(source.volume.name, key));
     if (askedMs !== undefined && this.#heads?.maySettle(source, key, askedMs) === false) return false;
     return askedMs !== undefined && nowMs - askedMs <= countsMs(source, undefined);
+  }
+
+  /** With a fact at hand that can still serve after it, for the deadline only. */
+  async #answerInTime(
+    source: VolumeSource,
+    key: string,
+    { begunMs, stale }: { begunMs: number; stale: ObjectFact | undefined },
+  ): Promise<Answer> {
+    const asked = this.#answer(source, key, begunMs);
+    if (stale === undefined) return asked;
+    try {
+      return await this.#orDeadline(asked);
+    } catch (error) {
+      if (!(error instanceof LateError) || this.#staleFact(source, key) !== undefined) throw error;
+      return asked;
+    }
   }
 
   /** Shares answers to others' questions where they are young enough, else asks. */
@@ -206,7 +266,7 @@ export class Versions {
     const isRefused = refused !== undefined && owner?.version?.etag === refused;
     const isAway = (this.#away.get(volume.name) ?? 0) > this.#clock.boottimeMs();
     if (owner !== undefined && !isRefused && (!stale || isAway)) return this.#heard(source, key, owner, self());
-    let version: ObjectVersion | undefined;
+    let version: HeardVersion | undefined;
     try {
       const asked = this.#heads === undefined ? origin.head(key) : this.#heads.askOrigin(source, key);
       // The owner does not reach the origin; this node may.
@@ -239,11 +299,13 @@ export class Versions {
   #learn(
     source: VolumeSource,
     key: string,
-    version: ObjectVersion | undefined,
+    version: HeardVersion | undefined,
     { checkedMs: sentMs, latestMs }: { checkedMs: number; latestMs: number },
   ): ObjectFact | undefined {
     const { name } = source.volume;
     const known = this.#store.fact(name, key);
+    // It may be newer than what the origin has: its record decides, and was not asked here.
+    if (known !== undefined && isUndrained(known)) return version && factOf(source, version, sentMs);
     // What the owner remembers may be older than what this node asked by itself; in doubt the owner is right.
     if (known !== undefined && known.checkedMs > latestMs && known.etag !== version?.etag) return known;
     if (version === undefined) {
@@ -251,17 +313,14 @@ export class Versions {
       this.#absences.set(askName(name, key), sentMs);
       return undefined;
     }
-    if (known !== undefined && known.etag === version.etag) {
+    const isSameContent = version.content === undefined || version.content === known?.content;
+    if (known !== undefined && known.etag === version.etag && isSameContent) {
       if (known.sizeBytes === version.sizeBytes) return this.#store.touchFact(known, Math.max(sentMs, known.checkedMs));
       this.forget(name, key);
       throw new ForebayError('originUnavailable', `the origin gives one ETag to versions of ${key} of different sizes`);
     }
     const fact = factOf(source, version, sentMs);
-    this.#store.setFact(fact);
-    if (known !== undefined && known.content !== fact.content) {
-      this.#emit({ kind: 'object.changed', volume: name, key, content: fact.content });
-      this.#store.drop(known.content, 'stale');
-    }
+    this.#replace(known, fact);
     return fact;
   }
 
@@ -269,7 +328,7 @@ export class Versions {
   async #orDeadline<T>(asked: Promise<T>): Promise<T> {
     const stop = new AbortController();
     const deadline = this.#clock.sleep(revalidateDeadlineMs, stop.signal).then(() => {
-      throw new ForebayError('originUnavailable', `the origin did not answer within ${revalidateDeadlineMs} ms`);
+      throw new LateError('originUnavailable', `the origin did not answer within ${revalidateDeadlineMs} ms`);
     });
     deadline.catch(() => undefined);
     asked.catch(() => undefined);
@@ -281,16 +340,25 @@ export class Versions {
   }
 }
 
+/** The question goes on. */
+class LateError extends ForebayError {}
+
 /** For how long a fact, or the knowledge that there is no object, counts. */
 function countsMs({ volume: { revalidateMs } }: VolumeSource, version: ObjectVersion | undefined): number {
   return version === undefined && revalidateMs === Number.POSITIVE_INFINITY ? absenceNeverMs : revalidateMs;
 }
 
-function factOf(source: VolumeSource, version: ObjectVersion, checkedMs: number): ObjectFact {
+function factOf(source: VolumeSource, heard: HeardVersion, checkedMs: number): ObjectFact {
   const volume = source.volume.name;
-  const content = originContentId({ volume, key: version.key, etag: version.etag });
-  const doorEtag = source.origin.kind === 's3' ? version.etag : contentDoorEtag(content);
-  return { ...version, volume, content, doorEtag, checkedMs };
+  const { key, etag, sizeBytes, modifiedMs, headers, metadata } = heard;
+  const content = heard.content ?? originContentId({ volume, key, etag });
+  const isOwnName = heard.content !== undefined || source.origin.kind !== 's3';
+  const doorEtag = isOwnName ? contentDoorEtag(content) : etag;
+  return { key, etag, sizeBytes, modifiedMs, headers, metadata, volume, content, doorEtag, checkedMs };
+}
+
+function isSameList(a: readonly string[] | undefined, b: readonly string[] | undefined): boolean {
+  return a === b || (a?.length === b?.length && a?.every((item, index) => item === b?.[index]) === true);
 }
 
 function noSuchKey(volume: string, key: string): ForebayError {

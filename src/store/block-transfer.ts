@@ -22,15 +22,21 @@ export interface Receiving {
   close(): void;
 }
 
+export interface BlockSink {
+  readonly append: (record: JournalRecord) => void;
+  /** A block came of a content that is being written, whose own account it is then; false when it is not. */
+  readonly arrived: (id: ContentId, block: number, checksum: number) => boolean;
+}
+
 export class BlockTransfer {
   readonly #parts: StoreParts;
   readonly #acquisition: Acquisition;
-  readonly #append: (record: JournalRecord) => void;
+  readonly #into: BlockSink;
 
-  constructor(parts: StoreParts, acquisition: Acquisition, append: (record: JournalRecord) => void) {
+  constructor(parts: StoreParts, acquisition: Acquisition, into: BlockSink) {
     this.#parts = parts;
     this.#acquisition = acquisition;
-    this.#append = append;
+    this.#into = into;
   }
 
   /** The caller holds the content, which is not small, and writes only blocks of the chunk of `block` that are absent. */
@@ -50,11 +56,11 @@ export class BlockTransfer {
       return {
         file: opened.file,
         stored: (at, checksum, reservation) => {
-          if (index.hasBlock(row, at)) return;
+          if (index.hasBlock(row, at) || this.#into.arrived(content.id, at, checksum)) return;
           const { start, end } = blockRange(at, content.sizeBytes);
           reservation.use(end - start);
           index.setBlock(row, at, checksum);
-          this.#append({ type: 'blocks', ...content, firstBlock: at, checksums: [checksum] });
+          this.#into.append({ type: 'blocks', ...content, firstBlock: at, checksums: [checksum] });
         },
         close: () => {
           opened.release();
@@ -68,11 +74,15 @@ export class BlockTransfer {
   }
 
   /** The present blocks from `blocks.first` on, at most `blocks.count`; `undefined` when the first is absent. The caller holds the content. */
-  async acquire(id: ContentId, blocks: { first: number; count: number }): Promise<BlockRun | undefined> {
+  async acquire(
+    id: ContentId,
+    blocks: { first: number; count: number },
+    namedBytes?: number,
+  ): Promise<BlockRun | undefined> {
     const { index } = this.#parts;
     const row = index.contents.find(id);
     if (row === undefined) return undefined;
-    const range = blocksRange(blocks, index.contents.sizeBytes(row));
+    const range = blocksRange(blocks, commonBytes(index.contents.sizeBytes(row), namedBytes));
     if (range.end <= range.start) return undefined;
     const piece = await this.#acquisition.acquire(row, range, { verify: false });
     if (piece === undefined) return undefined;
@@ -88,4 +98,10 @@ export class BlockTransfer {
     }
     return { first, checksums, source: { kind: 'file', file: piece.file }, release };
   }
+}
+
+/** Up to where blocks are the same under two sizes. */
+function commonBytes(sizeBytes: number, namedBytes = sizeBytes): number {
+  if (sizeBytes === namedBytes) return sizeBytes;
+  return Math.floor(Math.min(sizeBytes, namedBytes) / BLOCK_SIZE_BYTES) * BLOCK_SIZE_BYTES;
 }

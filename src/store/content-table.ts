@@ -16,6 +16,10 @@ export const FLAG_PINNED = 1;
 export const FLAG_LENT = 2;
 /** Replaced at the origin: goes as soon as its last holder closes it. */
 export const FLAG_DOOMED = 4;
+/** Being written here, or pulled as a replica: gone after a restart. Set by `StoreIndex.mark`. */
+export const FLAG_STAGED = 8;
+/** Not in the origin yet: never evicted. Set by `StoreIndex.mark`. */
+export const FLAG_DIRTY = 16;
 
 const NONE = 0;
 
@@ -117,6 +121,11 @@ export class ContentTable {
     return this.#sizes[row] as number;
   }
 
+  /** Of a content that is being written, whose blocks are all of the same length under both sizes. */
+  setSize(row: ContentRow, sizeBytes: number): void {
+    this.#sizes[row] = sizeBytes;
+  }
+
   isSmall(row: ContentRow): boolean {
     return (this.#sizes[row] as number) < smallContentMaxBytes;
   }
@@ -127,6 +136,16 @@ export class ContentTable {
 
   has(row: ContentRow, flag: number): boolean {
     return ((this.#flags[row] as number) & flag) !== 0;
+  }
+
+  /** Written here and not in the origin: nothing of it may go. */
+  isWritten(row: ContentRow): boolean {
+    return this.has(row, FLAG_STAGED | FLAG_DIRTY);
+  }
+
+  /** Its row stays also with no block and no holder. */
+  isKept(row: ContentRow): boolean {
+    return this.has(row, FLAG_PINNED | FLAG_STAGED | FLAG_DIRTY);
   }
 
   set(row: ContentRow, flag: number, on: boolean): void {

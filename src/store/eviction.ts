@@ -10,7 +10,7 @@ import { blockCount } from '../core/chunk.ts';
 import type { Clock, Disk } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import { CHUNK_VISITED, type ChunkRow } from './chunk-table.ts';
-import { type ContentRow, FLAG_LENT, FLAG_PINNED } from './content-table.ts';
+import { type ContentRow, FLAG_LENT } from './content-table.ts';
 import type { HotCache } from './hot-cache.ts';
 import type { Packs } from './packs.ts';
 import type { Removal } from './removal.ts';
@@ -54,8 +54,11 @@ export class Eviction {
     const { index, clock, disk } = this.#options;
     const row = index.chunks.content(chunk);
     if (index.chunks.uses(chunk) > 0 || index.chunks.present(chunk) === 0) return false;
-    if (index.contents.has(row, FLAG_PINNED) || index.contents.leaseUntilMs(row) > clock.boottimeMs()) return false;
-    if (index.contents.isSmall(row)) return this.#options.packs.mayRemove(index.chunks.place(chunk).pack);
+    if (index.contents.isKept(row) || index.contents.leaseUntilMs(row) > clock.boottimeMs()) return false;
+    if (index.contents.isSmall(row)) {
+      const { pack } = index.chunks.place(chunk);
+      return !index.isPackWritten(pack) && this.#options.packs.mayRemove(pack);
+    }
     const onlyWhole = index.contents.has(row, FLAG_LENT) || !disk.canPunch;
     return !onlyWhole || index.contents.holds(row) === 0;
   }
@@ -109,6 +112,8 @@ export class Eviction {
     for (const chunk of rows) {
       if (!index.chunks.isLive(chunk)) continue;
       const row = index.chunks.content(chunk);
+      // Written meanwhile: its place was synced, and stays.
+      if (index.contents.isWritten(row)) continue;
       const stays = spared.has(chunk) || index.chunks.has(chunk, CHUNK_VISITED) || !this.mayEvict(chunk);
       if (stays) {
         index.chunks.set(chunk, CHUNK_VISITED, false);

@@ -30,6 +30,14 @@ export interface Inspection {
   readonly smallContents: number;
   readonly facts: number;
   readonly presentBytes: number;
+  /** Contents that are not in the origin, and contents whose writing had not ended. */
+  readonly dirty: readonly {
+    readonly id: ContentId;
+    readonly volume: string;
+    readonly key: string;
+    readonly sizeBytes: number;
+  }[];
+  readonly unsealed: number;
   readonly orphans: readonly string[];
   /** What was asked for, by content id or by key; else nothing. */
   readonly found: readonly { readonly fact: ObjectFact | undefined; readonly content: InspectedContent | undefined }[];
@@ -46,6 +54,9 @@ class CountedIndex extends StoreIndex {
     forgotten: 0,
     flags: 0,
     end: 0,
+    staged: 0,
+    dirty: 0,
+    clean: 0,
   };
 
   override apply(record: JournalRecord): void {
@@ -61,7 +72,7 @@ export async function inspectDirectory(disk: Disk, directory: string, wanted?: s
   const newIndex = () => new CountedIndex({ bootId: '', factBytesMax: Number.POSITIVE_INFINITY });
   const replayed = await replayJournal(disk, layout.journal, newIndex, () => undefined);
   const index = replayed.into;
-  index.settle({ unverified: false });
+  const unsealed = index.settle({ unverified: false });
   const orphans = (await disk.list(layout.orphans)).map((entry) => entry.name);
   return {
     directory,
@@ -72,9 +83,18 @@ export async function inspectDirectory(disk: Disk, directory: string, wanted?: s
     smallContents: index.smallContents,
     facts: index.facts.count,
     presentBytes: index.presentBytes,
+    dirty: dirtyOf(index),
+    unsealed: unsealed.length,
     orphans,
     found: wanted === undefined ? [] : await find(disk, layout, index, wanted),
   };
+}
+
+function dirtyOf(index: StoreIndex): Inspection['dirty'] {
+  const found = Array.from(index.contents.rows(), (row) => index.dirtyContent(row));
+  return found
+    .filter((content) => content !== undefined)
+    .map(({ id, volume, key, sizeBytes }) => ({ id, volume, key, sizeBytes }));
 }
 
 async function find(disk: Disk, layout: Layout, index: StoreIndex, wanted: string): Promise<Inspection['found']> {

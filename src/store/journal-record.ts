@@ -44,10 +44,37 @@ export type JournalRecord =
       readonly pinned: boolean;
       readonly lent: boolean;
     }
+  /** A content is being written: without a `dirty` record after this it goes at the next start. */
+  | { readonly type: 'staged'; readonly id: ContentId; readonly chunkSizeBytes: number }
+  /** A content is not in the origin: never evicted. Also its note, which a later record replaces. */
+  | {
+      readonly type: 'dirty';
+      readonly id: ContentId;
+      readonly sizeBytes: number;
+      readonly chunkSizeBytes: number;
+      readonly volume: string;
+      readonly key: string;
+      readonly record: Uint8Array;
+    }
+  /** A content is in the origin, or replaced: ordinary cache. */
+  | { readonly type: 'clean'; readonly id: ContentId }
   /** The last record of a whole snapshot. */
   | { readonly type: 'end'; readonly records: number };
 
-const TYPES = ['boot', 'blocks', 'absent', 'gone', 'small', 'fact', 'forgotten', 'flags', 'end'] as const;
+const TYPES = [
+  'boot',
+  'blocks',
+  'absent',
+  'gone',
+  'small',
+  'fact',
+  'forgotten',
+  'flags',
+  'end',
+  'staged',
+  'dirty',
+  'clean',
+] as const;
 const HEADER_BYTES = 8;
 /** Longer records are damage: the longest real one is a fact with 8 KiB of metadata. */
 const RECORD_MAX_BYTES = MiB;
@@ -106,7 +133,18 @@ export class RecordBuffer {
         this.#u32(record.count);
         return;
       case 'gone':
+      case 'clean':
         this.#id(record.id);
+        return;
+      case 'staged':
+        this.#id(record.id);
+        this.#u32(record.chunkSizeBytes);
+        return;
+      case 'dirty':
+        this.#content(record);
+        this.#text(record.volume);
+        this.#text(record.key);
+        this.#raw(record.record);
         return;
       case 'small':
         this.#id(record.id);
@@ -248,7 +286,12 @@ function decodeKnown(type: JournalRecord['type'] | undefined, at: Cursor): Journ
     case 'absent':
       return { type, id: at.id(), firstBlock: at.u32(), count: at.u32() };
     case 'gone':
+    case 'clean':
       return { type, id: at.id() };
+    case 'staged':
+      return { type, id: at.id(), chunkSizeBytes: at.u32() };
+    case 'dirty':
+      return { type, ...content(), volume: at.text(), key: at.text(), record: Uint8Array.from(at.rest()) };
     case 'small':
       return { type, id: at.id(), sizeBytes: at.u32(), pack: at.u32(), offset: at.u32(), checksum: at.u32() };
     case 'fact':

@@ -14,6 +14,8 @@ export interface Replayed {
   /** Bytes that were not records. After damage nothing that the journal says is taken without a check. */
   readonly lostBytes: number;
   readonly bytes: number;
+  /** Bytes were lost in front of others that were not: more than the torn end that a killed daemon leaves. */
+  readonly lostWithin: boolean;
 }
 
 /**
@@ -34,7 +36,7 @@ export async function replayJournal<Into extends { apply(record: JournalRecord):
       .sort((a, b) => a - b);
   const logs = numbersOf('.log');
   const snapshots = numbersOf('.snap').reverse();
-  const totals = { records: 0, lostBytes: 0, bytes: 0 };
+  const totals = { records: 0, lostBytes: 0, bytes: 0, lostWithin: false };
   const damaged = (path: string, offset: number, lost: number) => {
     totals.lostBytes += lost;
     emit({ kind: 'journal.damaged', path, offset, lost });
@@ -52,6 +54,7 @@ export async function replayJournal<Into extends { apply(record: JournalRecord):
       break;
     }
     damaged(path, 0, Math.max(1, read.bytes));
+    totals.lostWithin = true;
     into = begin();
   }
   for (const number of logs.filter((each) => each >= from)) {
@@ -60,6 +63,7 @@ export async function replayJournal<Into extends { apply(record: JournalRecord):
     totals.records += read.records;
     totals.bytes += read.bytes;
     if (read.lostBytes > 0) damaged(path, read.bytes - read.lostBytes, read.lostBytes);
+    if (read.lostBytes > 0 && number !== logs.at(-1)) totals.lostWithin = true;
   }
   return { ...totals, into, nextSegment: Math.max(0, ...logs, ...snapshots) + 1 };
 }

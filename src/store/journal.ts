@@ -13,6 +13,7 @@ import { MiB } from '../core/limits.ts';
 import type { Clock, Disk, File } from '../io/io.ts';
 import { DiskError } from '../io/io.ts';
 import { type JournalRecord, RecordBuffer } from './journal-record.ts';
+import { SharedSync } from './shared-sync.ts';
 
 export const JOURNAL_MAGIC = Buffer.from('FBJRNL01', 'latin1');
 
@@ -53,6 +54,9 @@ export class Journal {
   #logBytes = 0;
   #snapshotBytes = 0;
   #snapshotting: Promise<void> | undefined;
+  /** The present segment's name survives a power cut. */
+  #isNamed = false;
+  readonly #sync = new SharedSync(() => this.#syncNow());
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -73,9 +77,9 @@ export class Journal {
     return this.#snapshotBytes;
   }
 
-  /** Adds a record; returns its number for `writtenThrough`. */
-  append(record: JournalRecord): number {
-    if (this.#pending.length > pendingMaxBytes && EXPENDABLE.has(record.type)) return this.#appended;
+  /** Adds a record; returns its number for `writtenThrough`. `kept`: also one of a type that could be done without. */
+  append(record: JournalRecord, kept = false): number {
+    if (this.#pending.length > pendingMaxBytes && !kept && EXPENDABLE.has(record.type)) return this.#appended;
     this.#pending.append(record);
     this.#appended += 1;
     this.#start();
@@ -96,8 +100,22 @@ export class Journal {
 
   /** Resolves when everything appended so far survives a power cut. */
   async sync(): Promise<void> {
-    await this.writtenThrough(this.#appended);
-    await this.#file?.sync();
+    await this.syncedThrough(this.#appended);
+  }
+
+  /** Resolves when all records up to `number` survive a power cut; those who wait share a sync. Rejects with DiskError. */
+  async syncedThrough(number: number): Promise<void> {
+    await this.writtenThrough(number);
+    await this.#sync.run();
+  }
+
+  async #syncNow(): Promise<void> {
+    const file = this.#file;
+    if (file === undefined) return;
+    await file.sync();
+    if (this.#isNamed || this.#file !== file) return;
+    await this.#options.disk.syncDirectory(this.#options.directory);
+    if (this.#file === file) this.#isNamed = true;
   }
 
   /**
@@ -167,6 +185,8 @@ export class Journal {
   }
 
   async #beginSegment(): Promise<void> {
+    // What was written to the segment before must not be less safe than what follows.
+    await this.#file?.sync();
     const number = this.#rotating ? this.#segment + 1 : this.#segment;
     const file = await this.#options.disk.open(`${this.#options.directory}/${segmentName(number)}.log`, {
       write: true,
@@ -181,6 +201,7 @@ export class Journal {
     this.#segment = number;
     this.#offset = JOURNAL_MAGIC.length;
     this.#rotating = false;
+    this.#isNamed = false;
     await old?.close();
   }
 

@@ -3,7 +3,9 @@ import { ForebayError } from '../core/errors.ts';
 import { type ContentId, parseContentId } from '../core/ids.ts';
 import { type Disk, DiskError } from '../io/io.ts';
 
-const FORMAT_VERSION = 1;
+/** 2 since contents are staged here; a directory without any stays at 1, so that an older daemon may have it back. */
+const FORMAT_VERSION = 2;
+const FORMAT_BASE = 1;
 
 export class Layout {
   readonly directory: string;
@@ -40,6 +42,21 @@ export class Layout {
     return `${this.objects}/${id.slice(-2)}/${id}.data`;
   }
 
+  /** `objects/ab/<content>.table`: the block checksums of a content that was written here. */
+  table(id: ContentId): string {
+    return `${this.objects}/${id.slice(-2)}/${id}.table`;
+  }
+
+  /** The directory of a content's files. */
+  fan(id: ContentId): string {
+    return `${this.objects}/${id.slice(-2)}`;
+  }
+
+  /** The content whose table a file name names. */
+  static tableOf(name: string): ContentId | undefined {
+    return name.endsWith('.table') ? parseContentId(name.slice(0, -'.table'.length)) : undefined;
+  }
+
   /** The content whose data a file name names. */
   static contentOf(name: string): ContentId | undefined {
     return name.endsWith('.data') ? parseContentId(name.slice(0, -'.data'.length)) : undefined;
@@ -64,10 +81,13 @@ async function makeIfMissing(disk: Disk, path: string): Promise<void> {
   });
 }
 
-/** Reads the layout's version, or writes it into a new directory. Throws formatTooNew, or config for something that is not ours. */
-export async function checkFormat(disk: Disk, layout: Layout): Promise<void> {
+/** Reads the layout's version, or writes the lowest into a new directory; returns it. Throws formatTooNew, or config for something that is not ours. */
+export async function checkFormat(disk: Disk, layout: Layout): Promise<number> {
   const text = await readText(disk, layout.format);
-  if (text === undefined || text === '') return writeFormat(disk, layout);
+  if (text === undefined || text === '') {
+    await writeFormat(disk, layout, FORMAT_BASE);
+    return FORMAT_BASE;
+  }
   const match = /^forebay-store (\d+)\n$/.exec(text);
   if (match === null)
     throw new ForebayError('config', `${layout.format} is not a Forebay cache directory's; name another cacheDir`);
@@ -78,12 +98,18 @@ export async function checkFormat(disk: Disk, layout: Layout): Promise<void> {
       `${layout.directory} has layout ${version}, and this Forebay knows layouts up to ${FORMAT_VERSION}`,
     );
   }
+  return version;
 }
 
-async function writeFormat(disk: Disk, layout: Layout): Promise<void> {
+/** From here on older daemons refuse the directory. Safe at any instant: one byte changes. */
+export function raiseFormat(disk: Disk, layout: Layout): Promise<void> {
+  return writeFormat(disk, layout, FORMAT_VERSION);
+}
+
+async function writeFormat(disk: Disk, layout: Layout, version: number): Promise<void> {
   const file = await disk.open(layout.format, { write: true, create: true });
   try {
-    await file.write(0, Buffer.from(`forebay-store ${FORMAT_VERSION}\n`, 'utf8'));
+    await file.write(0, Buffer.from(`forebay-store ${version}\n`, 'utf8'));
     await file.sync();
   } finally {
     await file.close();

@@ -2,8 +2,9 @@
 import { crc32 } from 'node:zlib';
 import { blockCount } from '../core/chunk.ts';
 import { ForebayError } from '../core/errors.ts';
+import type { ContentId } from '../core/ids.ts';
 import { MiB, openFilesMax } from '../core/limits.ts';
-import { DiskError } from '../io/io.ts';
+import { type Disk, DiskError } from '../io/io.ts';
 import { CHUNK_VISITED, type ChunkRow } from './chunk-table.ts';
 import type { ContentRow } from './content-table.ts';
 import { DiskHealth } from './disk-health.ts';
@@ -18,9 +19,10 @@ import { reconcile } from './reconcile.ts';
 import { Removal } from './removal.ts';
 import { scrub } from './scrubber.ts';
 import { Space } from './space.ts';
-import { Store, type StoreOptions, smallFootprintBytes } from './store.ts';
-import { StoreIndex } from './store-index.ts';
+import { Store, type StoreOptions } from './store.ts';
+import { StoreIndex, smallFootprintBytes } from './store-index.ts';
 import type { StoreParts } from './store-parts.ts';
+import { recoverTables } from './table-recovery.ts';
 import { Verification } from './verification.ts';
 
 const packMaxBytes = 64 * MiB;
@@ -38,16 +40,25 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const lock = await disk.lock(layout.lock);
   if (lock === undefined) throw new ForebayError('locked', `another daemon uses ${options.directory}`);
   try {
-    await checkFormat(disk, layout);
+    const formatVersion = await checkFormat(disk, layout);
     const newIndex = () => new StoreIndex({ bootId: clock.bootId, factBytesMax: options.factBytes });
     const replayed = await replayJournal(disk, layout.journal, newIndex, emit);
     const index = replayed.into;
     const unclean = replayed.lostBytes > 0 || index.replayedBootId !== clock.bootId;
-    index.settle({ unverified: replayed.lostBytes > 0 });
+    const recovered = replayed.lostWithin ? await recoverTables(disk, layout, index) : [];
+    const unsealed = index.settle({ unverified: replayed.lostBytes > 0 });
     const packLengths = await listPacks(options, layout);
     dropLostPacks(index, packLengths);
-    const { parts, store } = assemble(options, layout, { index, lock, packLengths, segment: replayed.nextSegment });
+    const { parts, store } = assemble(options, layout, {
+      index,
+      lock,
+      packLengths,
+      segment: replayed.nextSegment,
+      formatVersion,
+    });
     parts.journal.append({ type: 'boot', bootId: clock.bootId, wallMs: clock.wallMs() });
+    journalRecovered(parts, recovered);
+    dropUnsealed(parts, disk, unsealed);
     takeSpace(parts, packLengths);
     await fillReserve(options, layout);
     store.start((signal) =>
@@ -88,7 +99,29 @@ function dropLostPacks(index: StoreIndex, lengths: ReadonlyMap<number, number>):
     const { pack, offset } = index.chunks.place(chunk);
     if (offset + smallFootprintBytes(index.contents.sizeBytes(row)) <= (lengths.get(pack) ?? 0)) continue;
     index.clearBlock(row, 0);
+    index.setClean(row);
     index.removeContent(row);
+  }
+}
+
+/** The damaged journal does not say what the tables did. */
+function journalRecovered(parts: StoreParts, recovered: readonly ContentId[]): void {
+  const { index, journal } = parts;
+  for (const id of recovered) {
+    const row = index.contents.find(id);
+    const dirty = row === undefined ? undefined : index.dirtyRecord(row);
+    if (row === undefined || dirty === undefined) continue;
+    for (const record of Array.from(index.presenceRecords(row))) journal.append(record, true);
+    journal.append(dirty, true);
+  }
+}
+
+/** What was being written when the daemon before died: nobody was told that it is safe. */
+function dropUnsealed(parts: StoreParts, disk: Disk, unsealed: readonly ContentId[]): void {
+  for (const id of unsealed) {
+    parts.journal.append({ type: 'gone', id });
+    void parts.removal.removeFile(id);
+    void disk.unlink(parts.layout.table(id)).catch(() => undefined);
   }
 }
 
@@ -115,7 +148,13 @@ function takeSpace(parts: StoreParts, packLengths: ReadonlyMap<number, number>):
 function assemble(
   options: StoreOptions,
   layout: Layout,
-  from: { index: StoreIndex; lock: StoreParts['lock']; packLengths: ReadonlyMap<number, number>; segment: number },
+  from: {
+    index: StoreIndex;
+    lock: StoreParts['lock'];
+    packLengths: ReadonlyMap<number, number>;
+    segment: number;
+    formatVersion: number;
+  },
 ): { parts: StoreParts; store: Store } {
   const { disk, clock, emit } = options;
   const { index } = from;
@@ -160,6 +199,8 @@ function assemble(
     eviction,
     verification,
     lock: from.lock,
+    layout,
+    formatVersion: from.formatVersion,
     dataPath,
   };
   const store = new Store(parts, options);

@@ -10,6 +10,7 @@ import type { ContentId } from '../core/ids.ts';
 import { MiB } from '../core/limits.ts';
 import type { Disk, File } from '../io/io.ts';
 import type { OpenFiles } from './open-files.ts';
+import { SharedSync } from './shared-sync.ts';
 import { PACK_HEADER_BYTES } from './store-index.ts';
 
 const MAGIC = 0x31534246;
@@ -46,6 +47,9 @@ export class Packs {
   /** Appends not settled yet, by the lowest pack that they can lie in. */
   readonly #unsettled = new Map<number, number>();
   #running = false;
+  readonly #syncs = new Map<number, SharedSync>();
+  /** Packs whose names survive a power cut. */
+  readonly #named = new Set<number>();
 
   constructor(options: {
     disk: Disk;
@@ -111,9 +115,33 @@ export class Packs {
     }
   }
 
+  /** What was appended to a pack so far survives a power cut; those who wait share a sync. */
+  sync(pack: number): Promise<void> {
+    let sync = this.#syncs.get(pack);
+    if (sync === undefined) {
+      sync = new SharedSync(() => this.#sync(pack));
+      this.#syncs.set(pack, sync);
+    }
+    return sync.run();
+  }
+
+  async #sync(pack: number): Promise<void> {
+    const opened = await this.#files.acquire(this.path(pack), 'write');
+    try {
+      await opened.file.sync();
+    } finally {
+      opened.release();
+    }
+    if (this.#named.has(pack)) return;
+    await this.#disk.syncDirectory(this.#directory);
+    this.#named.add(pack);
+  }
+
   /** Deletes a pack; returns its length. */
   async remove(pack: number): Promise<number> {
     const path = this.path(pack);
+    this.#syncs.delete(pack);
+    this.#named.delete(pack);
     this.#files.forget(path);
     await this.#disk.unlink(path);
     const length = this.#lengths.get(pack) ?? 0;

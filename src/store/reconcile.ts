@@ -7,7 +7,7 @@ import type { ContentId } from '../core/ids.ts';
 import { MiB } from '../core/limits.ts';
 import { type Clock, type Disk, DiskError } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
-import type { ContentRow } from './content-table.ts';
+import { type ContentRow, FLAG_STAGED } from './content-table.ts';
 import { Layout } from './layout.ts';
 import type { StoreParts } from './store-parts.ts';
 
@@ -43,6 +43,13 @@ async function reconcileFile(
   file: { directory: string; name: string },
   around: Around,
 ): Promise<void> {
+  const tabled = Layout.tableOf(file.name);
+  if (tabled !== undefined) {
+    const row = parts.index.contents.find(tabled);
+    if (row === undefined || !parts.index.contents.isWritten(row))
+      await around.disk.unlink(`${file.directory}/${file.name}`);
+    return;
+  }
   const id = Layout.contentOf(file.name);
   const row = id === undefined ? undefined : parts.index.contents.find(id);
   if (id !== undefined && row !== undefined) {
@@ -78,9 +85,10 @@ function addOrphan(parts: StoreParts, path: string, orphan: { bytes: number; sin
 async function punchUnknown(parts: StoreParts, content: { id: ContentId; row: ContentRow }, disk: Disk): Promise<void> {
   const { index } = parts;
   const { id, row } = content;
-  if (!disk.canPunch || index.isWhole(row)) return;
+  if (!disk.canPunch || index.isWhole(row) || index.contents.has(row, FLAG_STAGED)) return;
   const stat = await disk.stat(parts.dataPath(id));
-  const isStill = () => index.contents.isLive(row) && index.contents.id(row) === id;
+  const isStill = () =>
+    index.contents.isLive(row) && index.contents.id(row) === id && !index.contents.has(row, FLAG_STAGED);
   if (stat === undefined || !isStill()) return;
   if (stat.allocatedBytes <= index.contents.presentBlocks(row) * BLOCK_SIZE_BYTES + allocationSlackBytes) return;
   const count = blockCount(index.contents.sizeBytes(row));

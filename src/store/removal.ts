@@ -10,7 +10,7 @@ import { orphanKeepMs } from '../core/limits.ts';
 import type { Clock, Disk } from '../io/io.ts';
 import { DiskError } from '../io/io.ts';
 import type { ContentRow } from './content-table.ts';
-import { FLAG_LENT, FLAG_PINNED } from './content-table.ts';
+import { FLAG_LENT } from './content-table.ts';
 import type { HotCache } from './hot-cache.ts';
 import type { Journal } from './journal.ts';
 import type { OpenFiles } from './open-files.ts';
@@ -60,12 +60,13 @@ export class Removal {
     const bytes = before - index.presentBytes;
     const empty = index.contents.presentBlocks(row) === 0 && index.contents.holds(row) === 0;
     const lent = index.contents.has(row, FLAG_LENT);
-    if (empty && !index.contents.has(row, FLAG_PINNED)) index.removeContent(row);
+    const gone = empty && !index.contents.isWritten(row);
+    if (empty && !index.contents.isKept(row)) index.removeContent(row);
     const record = journal.append(
-      empty ? { type: 'gone', id } : { type: 'absent', id, firstBlock: blocks.first, count: blocks.count },
+      gone ? { type: 'gone', id } : { type: 'absent', id, firstBlock: blocks.first, count: blocks.count },
     );
     const done = this.#after(id, record, async () => {
-      if (empty) await this.#unlink(id);
+      if (gone) await this.#unlink(id);
       else if (this.#options.disk.canPunch && !lent) await this.#punch(id, blocks, sizeBytes);
       this.#options.space.free(bytes);
       return bytes;
@@ -82,7 +83,11 @@ export class Removal {
     index.contents.set(row, FLAG_LENT, false);
     const bytes = before - index.presentBytes;
     journal.append(index.flagsRecord(row));
-    const done = this.#after(id, journal.append({ type: 'gone', id }), async () => {
+    const count = blockCount(index.contents.sizeBytes(row));
+    const record = index.contents.isWritten(row)
+      ? journal.append({ type: 'absent', id, firstBlock: 0, count })
+      : journal.append({ type: 'gone', id });
+    const done = this.#after(id, record, async () => {
       await this.#unlink(id);
       space.free(bytes);
       return bytes;
@@ -118,8 +123,9 @@ export class Removal {
     const before = index.presentBytes;
     index.clearBlock(row, 0);
     hot.delete(id);
-    if (index.contents.holds(row) === 0 && !index.contents.has(row, FLAG_PINNED)) index.removeContent(row);
-    journal.append({ type: 'gone', id });
+    const written = index.contents.isWritten(row);
+    if (index.contents.holds(row) === 0 && !index.contents.isKept(row)) index.removeContent(row);
+    journal.append(written ? { type: 'absent', id, firstBlock: 0, count: 1 } : { type: 'gone', id });
     return { bytes: before - index.presentBytes };
   }
 

@@ -53,6 +53,11 @@ export class Space {
     return new Reservation(this, bytes);
   }
 
+  /** A promise of nothing, to which others are added. */
+  promise(): Reservation {
+    return new Reservation(this, 0);
+  }
+
   /** Moves promised bytes to taken ones. */
   settle(reservedBytes: number, usedBytes: number): void {
     this.#reservedBytes -= reservedBytes;
@@ -93,6 +98,12 @@ export class Reservation {
     assert(bytes <= this.#bytes, 'a fill takes no more space than it reserved');
     this.#bytes -= bytes;
     this.#space.settle(bytes, bytes);
+  }
+
+  /** Takes over what another promised. */
+  absorb(other: Reservation): void {
+    this.#bytes += other.#bytes;
+    other.#bytes = 0;
   }
 
   release(): void {

@@ -9,8 +9,10 @@ import type { Reservation } from './space.ts';
 export interface StagingOptions {
   readonly id: ContentId;
   readonly chunkSizeBytes: number;
-  /** Declared length, where one is: reserved at once. Without it `stagedReserveBytes` at a time. */
+  /** The exact length, where it is known: reserved at once. Without it space is reserved as it is needed, `stagedReserveBytes` at a time at most. */
   readonly lengthBytes?: number;
+  /** Without room on the disk: wait for `stagedWaitMs` (default), or fail at once with diskFull. */
+  readonly onFull?: 'block' | 'fail';
   /** Called for every block that is whole, in the order in which they become so. */
   readonly onBlock?: (block: number) => void;
   readonly signal?: AbortSignal;
@@ -50,10 +52,9 @@ export interface Staging {
   /** Blocks that are whole, ascending. */
   wholeBlocks(): Iterable<number>;
   hasBlock(block: number): boolean;
-  /**
-   * All bytes are here: sums up what is left, and what `expected` says is compared (throws `corruptBlock`-like originTruncated). Still
-   * not durable.
-   */
+  /** The length is known from now on, so that the last block, a short one, can be received and given to peers. `sum` does it too. */
+  sized(sizeBytes: number): void;
+  /** All bytes are here: sums up what is left, and cuts off what lies beyond. Still not durable. Throws incompleteBody where bytes lack. */
   sum(sizeBytes: number): Promise<Sealed>;
   /** After `sum`: syncs the bytes, then journals content and note and syncs that. From then on it is dirty: never evicted, there after a restart (S-3, S-4). */
   seal(note: DirtyNote): Promise<void>;

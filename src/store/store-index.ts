@@ -7,13 +7,19 @@ import { BLOCK_SIZE_BYTES, blockCount, blockRange, CHUNK_SIZE_DEFAULT_BYTES } fr
 import type { ContentId } from '../core/ids.ts';
 import { rangeLength } from '../core/range.ts';
 import { CHUNK_UNVERIFIED, type ChunkRow, ChunkTable } from './chunk-table.ts';
-import { type ContentRow, ContentTable, FLAG_LENT, FLAG_PINNED } from './content-table.ts';
+import { type ContentRow, ContentTable, FLAG_DIRTY, FLAG_LENT, FLAG_PINNED, FLAG_STAGED } from './content-table.ts';
 import { setFactChecked } from './fact-record.ts';
 import { FactTable } from './fact-table.ts';
 import type { JournalRecord } from './journal-record.ts';
+import type { DirtyContent, DirtyNote } from './staging.ts';
 
 /** Bytes in front of a small content in its pack. */
 export const PACK_HEADER_BYTES = 28;
+
+/** What a small content takes on the disk. */
+export function smallFootprintBytes(sizeBytes: number): number {
+  return sizeBytes + PACK_HEADER_BYTES;
+}
 
 /** Blocks stated by one record at most. */
 const BLOCKS_PER_RECORD_MAX = 32;
@@ -32,6 +38,12 @@ export class StoreIndex {
   smallContents = 0;
   /** Bytes that live in each pack, headers counted. */
   readonly packLive = new Map<number, number>();
+  /** Whose the dirty contents are. */
+  readonly notes = new Map<ContentId, DirtyNote>();
+  /** Sizes of the dirty contents. */
+  dirtyBytes = 0;
+  /** Written contents in each pack. */
+  readonly #packWritten = new Map<number, number>();
   readonly #bootId: string;
   #replayedBootId = '';
 
@@ -78,6 +90,58 @@ export class StoreIndex {
     return this.chunks.presentCount(chunk) === Math.min(blocks, blockCount(this.contents.sizeBytes(row)) - first);
   }
 
+  /** A pack with bytes that are not in the origin. */
+  isPackWritten(pack: number): boolean {
+    return (this.#packWritten.get(pack) ?? 0) > 0;
+  }
+
+  /** Sets or clears FLAG_STAGED or FLAG_DIRTY. */
+  mark(row: ContentRow, flag: typeof FLAG_STAGED | typeof FLAG_DIRTY, on: boolean): void {
+    const { contents } = this;
+    if (contents.has(row, flag) === on) return;
+    const before = contents.isWritten(row);
+    contents.set(row, flag, on);
+    if (flag === FLAG_DIRTY) this.dirtyBytes += on ? contents.sizeBytes(row) : -contents.sizeBytes(row);
+    if (before === contents.isWritten(row) || !contents.isSmall(row) || contents.presentBlocks(row) === 0) return;
+    const chunk = this.chunks.find(row, 0);
+    if (chunk !== undefined) this.#countWritten(this.chunks.place(chunk).pack, on ? 1 : -1);
+  }
+
+  #countWritten(pack: number, delta: 1 | -1): void {
+    const count = (this.#packWritten.get(pack) ?? 0) + delta;
+    if (count > 0) this.#packWritten.set(pack, count);
+    else this.#packWritten.delete(pack);
+  }
+
+  /** Dirty from now on. */
+  setDirty(row: ContentRow, note: DirtyNote): void {
+    this.notes.set(this.contents.id(row), { volume: note.volume, key: note.key, record: note.record });
+    this.mark(row, FLAG_DIRTY, true);
+    this.mark(row, FLAG_STAGED, false);
+  }
+
+  /** Neither staged nor dirty any more. */
+  setClean(row: ContentRow): void {
+    this.notes.delete(this.contents.id(row));
+    this.mark(row, FLAG_DIRTY, false);
+    this.mark(row, FLAG_STAGED, false);
+  }
+
+  dirtyContent(row: ContentRow): DirtyContent | undefined {
+    const id = this.contents.id(row);
+    const note = this.notes.get(id);
+    if (note === undefined || !this.contents.has(row, FLAG_DIRTY)) return undefined;
+    return { ...note, ...this.#shape(row) };
+  }
+
+  #shape(row: ContentRow): { id: ContentId; sizeBytes: number; chunkSizeBytes: number } {
+    return {
+      id: this.contents.id(row),
+      sizeBytes: this.contents.sizeBytes(row),
+      chunkSizeBytes: this.contents.chunkBlocks(row) * BLOCK_SIZE_BYTES,
+    };
+  }
+
   /** The content's row, added when missing. */
   ensureContent(id: ContentId, content: { sizeBytes: number; chunkSizeBytes: number }): ContentRow {
     return this.contents.find(id) ?? this.contents.add(id, content);
@@ -87,10 +151,11 @@ export class StoreIndex {
   ensureChunk(row: ContentRow, chunk: number): ChunkRow {
     const found = this.chunks.find(row, chunk);
     if (found !== undefined) return found;
-    const blocks = Math.min(
-      this.contents.chunkBlocks(row),
-      blockCount(this.contents.sizeBytes(row)) - chunk * this.contents.chunkBlocks(row),
-    );
+    const whole = this.contents.chunkBlocks(row);
+    // The size of what is being written may still grow.
+    const blocks = this.contents.has(row, FLAG_STAGED)
+      ? whole
+      : Math.min(whole, blockCount(this.contents.sizeBytes(row)) - chunk * whole);
     return this.chunks.add(row, chunk, blocks);
   }
 
@@ -135,6 +200,7 @@ export class StoreIndex {
     this.smallContents += 1;
     const length = this.contents.sizeBytes(row) + PACK_HEADER_BYTES;
     this.packLive.set(place.pack, (this.packLive.get(place.pack) ?? 0) + length);
+    if (this.contents.isWritten(row)) this.#countWritten(place.pack, 1);
     return chunk;
   }
 
@@ -168,7 +234,9 @@ export class StoreIndex {
         break;
       case 'gone': {
         const row = this.contents.find(record.id);
-        if (row !== undefined) this.#applyAbsent(record.id, 0, blockCount(this.contents.sizeBytes(row)));
+        if (row === undefined) break;
+        this.setClean(row);
+        this.#applyAbsent(record.id, 0, blockCount(this.contents.sizeBytes(row)));
         break;
       }
       case 'small': {
@@ -176,7 +244,26 @@ export class StoreIndex {
           sizeBytes: record.sizeBytes,
           chunkSizeBytes: CHUNK_SIZE_DEFAULT_BYTES,
         });
+        this.#resize(row, record.sizeBytes);
         this.#applied(this.setSmall(row, record.checksum, record));
+        break;
+      }
+      case 'staged': {
+        const row = this.ensureContent(record.id, { ...record, sizeBytes: record.chunkSizeBytes });
+        this.mark(row, FLAG_STAGED, true);
+        break;
+      }
+      case 'dirty': {
+        const row = this.ensureContent(record.id, record);
+        this.#resize(row, record.sizeBytes);
+        this.setDirty(row, record);
+        break;
+      }
+      case 'clean': {
+        const row = this.contents.find(record.id);
+        if (row === undefined) break;
+        this.setClean(row);
+        if (this.contents.presentBlocks(row) === 0 && !this.contents.isKept(row)) this.contents.remove(row);
         break;
       }
       case 'fact': {
@@ -199,13 +286,23 @@ export class StoreIndex {
     }
   }
 
-  /** Ends replay: contents without a block or flag go; with `unverified`, every chunk is checked before its first use. */
-  settle(options: { unverified: boolean }): void {
+  /**
+   * Ends replay: contents without a block or flag go, and those whose writing did not end, which are returned; with
+   * `unverified`, every chunk is checked before its first use.
+   */
+  settle(options: { unverified: boolean }): ContentId[] {
+    const unsealed: ContentId[] = [];
     for (const row of this.contents.rows()) {
-      const kept = this.contents.presentBlocks(row) > 0 || this.contents.has(row, FLAG_PINNED);
+      if (this.contents.has(row, FLAG_STAGED)) {
+        unsealed.push(this.contents.id(row));
+        this.setClean(row);
+        for (let block = 0; block < blockCount(this.contents.sizeBytes(row)); block += 1) this.clearBlock(row, block);
+      }
+      const kept = this.contents.presentBlocks(row) > 0 || this.contents.isKept(row);
       if (!kept) this.contents.remove(row);
     }
     if (options.unverified) for (const chunk of this.chunks.rows()) this.chunks.set(chunk, CHUNK_UNVERIFIED, true);
+    return unsealed;
   }
 
   /** The state as records. May be read slowly while the state changes (see `Journal.snapshot`). */
@@ -223,11 +320,12 @@ export class StoreIndex {
   }
 
   *#contentRecords(row: ContentRow, options: { unverifiedOnly: boolean }): Generator<JournalRecord> {
-    const content = {
-      id: this.contents.id(row),
-      sizeBytes: this.contents.sizeBytes(row),
-      chunkSizeBytes: this.contents.chunkBlocks(row) * BLOCK_SIZE_BYTES,
-    };
+    const content = this.#shape(row);
+    if (this.contents.has(row, FLAG_STAGED)) {
+      // Its blocks are journalled when it is sealed.
+      if (!options.unverifiedOnly) yield { type: 'staged', id: content.id, chunkSizeBytes: content.chunkSizeBytes };
+      return;
+    }
     const flags = this.flagsRecord(row);
     if (!options.unverifiedOnly && (flags.pinned || flags.lent)) yield flags;
     // The rows are read at once and yielded afterwards: between two yields anything may change.
@@ -238,6 +336,8 @@ export class StoreIndex {
       if (this.contents.isSmall(row)) records.push(this.smallRecord(row, chunk));
       else records.push(...this.#blockRecords(chunk, content, this.contents.chunkBlocks(row)));
     }
+    const dirty = options.unverifiedOnly ? undefined : this.dirtyRecord(row);
+    if (dirty !== undefined) records.push(dirty);
     yield* records;
   }
 
@@ -250,6 +350,20 @@ export class StoreIndex {
       pinned: this.contents.has(row, FLAG_PINNED),
       lent: this.contents.has(row, FLAG_LENT),
     };
+  }
+
+  dirtyRecord(row: ContentRow): JournalRecord | undefined {
+    const dirty = this.dirtyContent(row);
+    return dirty && { type: 'dirty', ...dirty };
+  }
+
+  /** What a restart must know of the blocks that are here. */
+  *presenceRecords(row: ContentRow): Generator<JournalRecord> {
+    for (const chunk of this.chunksOf(row)) {
+      if (this.chunks.present(chunk) === 0) continue;
+      if (this.contents.isSmall(row)) yield this.smallRecord(row, chunk);
+      else yield* this.#blockRecords(chunk, this.#shape(row), this.contents.chunkBlocks(row));
+    }
   }
 
   smallRecord(row: ContentRow, chunk: ChunkRow): JournalRecord {
@@ -282,6 +396,7 @@ export class StoreIndex {
 
   #applyBlocks(record: Extract<JournalRecord, { type: 'blocks' }>): void {
     const row = this.ensureContent(record.id, record);
+    this.#resize(row, record.sizeBytes);
     for (const [index, checksum] of record.checksums.entries())
       this.#applied(this.setBlock(row, record.firstBlock + index, checksum));
   }
@@ -295,13 +410,20 @@ export class StoreIndex {
     const row = this.contents.find(id);
     if (row === undefined) return;
     for (let block = firstBlock; block < firstBlock + count; block += 1) this.clearBlock(row, block);
-    if (this.contents.presentBlocks(row) === 0 && !this.contents.has(row, FLAG_PINNED)) this.contents.remove(row);
+    if (this.contents.presentBlocks(row) === 0 && !this.contents.isKept(row)) this.contents.remove(row);
+  }
+
+  /** Of what was staged only the chunk size was journalled at first. */
+  #resize(row: ContentRow, sizeBytes: number): void {
+    if (!this.contents.has(row, FLAG_STAGED) || this.contents.sizeBytes(row) === sizeBytes) return;
+    if (this.contents.presentBlocks(row) === 0) this.contents.setSize(row, sizeBytes);
   }
 
   #removePlace(row: ContentRow, chunk: ChunkRow): void {
     const { pack } = this.chunks.place(chunk);
     const length = this.contents.sizeBytes(row) + PACK_HEADER_BYTES;
     this.packLive.set(pack, (this.packLive.get(pack) ?? 0) - length);
+    if (this.contents.isWritten(row)) this.#countWritten(pack, -1);
     this.smallContents -= 1;
   }
 }

@@ -3,6 +3,7 @@ import type { DiskHealth } from './disk-health.ts';
 import type { Eviction } from './eviction.ts';
 import type { HotCache } from './hot-cache.ts';
 import type { Journal } from './journal.ts';
+import type { Layout } from './layout.ts';
 import type { OpenFiles } from './open-files.ts';
 import type { Packs } from './packs.ts';
 import type { Removal } from './removal.ts';
@@ -23,5 +24,8 @@ export interface StoreParts {
   readonly eviction: Eviction;
   readonly verification: Verification;
   readonly lock: { release(): Promise<void> };
+  readonly layout: Layout;
+  /** Of the directory when it was opened. */
+  readonly formatVersion: number;
   readonly dataPath: (id: ContentId) => string;
 }

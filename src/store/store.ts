@@ -20,10 +20,12 @@ import type { BlockRun } from '../io/peers.ts';
 import type { DropReason, Emit } from '../observe/events.ts';
 import { Acquisition } from './acquisition.ts';
 import { BlockTransfer, type Receiving } from './block-transfer.ts';
-import { type ContentRow, FLAG_DOOMED, FLAG_LENT, FLAG_PINNED } from './content-table.ts';
+import { type ContentRow, FLAG_DOOMED, FLAG_LENT, FLAG_PINNED, FLAG_STAGED } from './content-table.ts';
 import type { Piece } from './piece.ts';
 import type { Reservation } from './space.ts';
-import { PACK_HEADER_BYTES } from './store-index.ts';
+import type { DirtyContent, DirtyNote, Staging, StagingOptions } from './staging.ts';
+import { Stagings } from './stagings.ts';
+import { smallFootprintBytes } from './store-index.ts';
 import type { StoreParts } from './store-parts.ts';
 
 export interface StoreOptions {
@@ -56,11 +58,6 @@ function ignoreDisk(error: unknown): void {
   if (!(error instanceof DiskError) && !isForebayError(error, 'diskFull', 'diskUnavailable', 'shuttingDown')) throw error;
 }
 
-/** What a small content takes on the disk. */
-export function smallFootprintBytes(sizeBytes: number): number {
-  return sizeBytes + PACK_HEADER_BYTES;
-}
-
 /** Holds a content: its row stays, and its file is not unlinked. */
 export interface Hold {
   release(): void;
@@ -70,6 +67,7 @@ export class Store {
   readonly #parts: StoreParts;
   readonly #acquisition: Acquisition;
   readonly #transfer: BlockTransfer;
+  readonly #stagings: Stagings;
   readonly #options: StoreOptions;
   #snapshotting = false;
   readonly #stop = new AbortController();
@@ -79,8 +77,20 @@ export class Store {
   constructor(parts: StoreParts, options: StoreOptions) {
     this.#parts = parts;
     this.#acquisition = new Acquisition(parts);
-    this.#transfer = new BlockTransfer(parts, this.#acquisition, (record) => void this.#append(record));
     this.#options = options;
+    this.#stagings = new Stagings({
+      parts,
+      disk: options.disk,
+      clock: options.clock,
+      reserve: (bytes) => this.reserve(bytes),
+      append: (record, kept) => this.#append(record, kept),
+      released: (row) => this.released(row),
+      drop: (id) => this.drop(id, 'caller'),
+    });
+    this.#transfer = new BlockTransfer(parts, this.#acquisition, {
+      append: (record) => void this.#append(record),
+      arrived: (id, block, checksum) => this.#stagings.arrived(id, block, checksum),
+    });
   }
 
   // ---- facts -------------------------------------------------------------------------------------------------------
@@ -151,28 +161,34 @@ export class Store {
     };
   }
 
-  /** As `hold`, for a content of which something is here or on its way; `undefined` where there is nothing. */
+  /**
+   * As `hold`, for a content of which something is here or on its way; `undefined` where there is nothing. A content that was
+   * written here is found under any size: a peer may have asked before its size was known.
+   */
   holdKnown(id: ContentId, sizeBytes: number): (Hold & { readonly chunkSizeBytes: number }) | undefined {
     const { contents } = this.#parts.index;
     const row = contents.find(id);
-    if (row === undefined || contents.sizeBytes(row) !== sizeBytes || contents.has(row, FLAG_DOOMED)) return undefined;
+    if (row === undefined || contents.has(row, FLAG_DOOMED)) return undefined;
+    if (contents.sizeBytes(row) !== sizeBytes && !contents.isWritten(row)) return undefined;
     const chunkSizeBytes = contents.chunkBlocks(row) * BLOCK_SIZE_BYTES;
     return { ...this.hold({ id, sizeBytes, chunkSizeBytes }), chunkSizeBytes };
   }
 
-  /** Every chunk that is here whole, in no order. */
+  /** Every chunk that is here whole, in no order, but of contents that are being written. */
   *wholeChunks(): Generator<{ readonly content: ContentId; readonly chunk: number }> {
     const { index } = this.#parts;
-    for (const row of index.contents.rows())
+    for (const row of index.contents.rows()) {
+      if (index.contents.has(row, FLAG_STAGED)) continue;
       for (const chunk of index.chunksOf(row))
         if (index.isWholeChunk(row, chunk)) yield { content: index.contents.id(row), chunk: index.chunks.index(chunk) };
+    }
   }
 
   /** The chunks of a content that are here whole. */
   *wholeChunksOf(id: ContentId): Generator<number> {
     const { index } = this.#parts;
     const row = index.contents.find(id);
-    if (row === undefined) return;
+    if (row === undefined || index.contents.has(row, FLAG_STAGED)) return;
     for (const chunk of index.chunksOf(row)) if (index.isWholeChunk(row, chunk)) yield index.chunks.index(chunk);
   }
 
@@ -187,9 +203,16 @@ export class Store {
     return this.#acquisition.acquire(row, range, options);
   }
 
-  /** For a peer: the present blocks from `blocks.first` on with their checksums; `undefined` when the first is absent. The caller holds the content. */
-  async acquireBlocks(id: ContentId, blocks: { first: number; count: number }): Promise<BlockRun | undefined> {
-    return this.#transfer.acquire(id, blocks);
+  /**
+   * For a peer: the present blocks from `blocks.first` on with their checksums; `undefined` when the first is absent. The caller holds the
+   * content. Under another size than the content's own, which is right while it is written, blocks of the same length are given.
+   */
+  async acquireBlocks(
+    id: ContentId,
+    blocks: { first: number; count: number },
+    sizeBytes?: number,
+  ): Promise<BlockRun | undefined> {
+    return this.#transfer.acquire(id, blocks, sizeBytes);
   }
 
   // ---- filling -----------------------------------------------------------------------------------------------------
@@ -229,7 +252,7 @@ export class Store {
       } finally {
         opened.release();
       }
-      if (index.hasBlock(row, block)) return;
+      if (index.hasBlock(row, block) || this.#stagings.arrived(content.id, block, checksum)) return;
       reservation.use(bytes.length);
       index.setBlock(row, block, checksum);
       this.#append({ type: 'blocks', ...content, firstBlock: block, checksums: [checksum] });
@@ -254,6 +277,7 @@ export class Store {
       reservation.use(smallFootprintBytes(content.sizeBytes));
       const row = index.contents.find(content.id);
       if (row === undefined || index.contents.holds(row) === 0 || index.hasBlock(row, 0)) return;
+      if (index.contents.has(row, FLAG_STAGED)) return;
       const chunk = index.setSmall(row, checksum, place);
       this.#append(index.smallRecord(row, chunk));
       hot.put(content.id, bytes);
@@ -262,13 +286,48 @@ export class Store {
     }
   }
 
+  // ---- writing -----------------------------------------------------------------------------------------------------
+
+  /**
+   * Begins to write a content, or to pull it as a replica. Rejects with diskFull where there is no room in time, overloaded
+   * at the bound of contents, conflict when it is being written or dirty already, diskUnavailable, DiskError. What of it is here
+   * as cache is taken over.
+   */
+  stage(options: StagingOptions): Promise<Staging> {
+    return this.#stagings.stage(options);
+  }
+
+  /** What is sealed here and not in the origin. */
+  dirtyContents(): Generator<DirtyContent> {
+    return this.#stagings.dirtyContents();
+  }
+
+  dirty(id: ContentId): DirtyContent | undefined {
+    return this.#stagings.dirty(id);
+  }
+
+  /** Replaces what is journalled with a dirty content; not synced. */
+  renote(id: ContentId, note: DirtyNote): void {
+    this.#stagings.renote(id, note);
+  }
+
+  /** The origin has it: ordinary cache from now on. After a crash it may be dirty again. */
+  cleaned(id: ContentId): void {
+    this.#stagings.cleaned(id);
+  }
+
+  /** Nobody needs it any more: freed once its readers are gone. */
+  discard(id: ContentId): void {
+    this.#stagings.discard(id);
+  }
+
   // ---- removing ----------------------------------------------------------------------------------------------------
 
-  /** Removes a content that is wrong, stale or unwanted: at once, or when its last holder lets go. */
+  /** Removes a content that is wrong, stale or unwanted: at once, or when its last holder lets go. One that is not in the origin stays (S-4). */
   drop(id: ContentId, reason: DropReason): void {
     const { index } = this.#parts;
     const row = index.contents.find(id);
-    if (row === undefined) return;
+    if (row === undefined || index.contents.isWritten(row)) return;
     index.contents.set(row, FLAG_PINNED, false);
     if (index.contents.holds(row) > 0) index.contents.set(row, FLAG_DOOMED, true);
     else this.#removeAll(row, reason);
@@ -356,6 +415,8 @@ export class Store {
       reservedBytes: space.reservedBytes,
       presentBytes: index.presentBytes,
       pinnedBytes,
+      stagedBytes: this.#stagings.stagedBytes,
+      dirtyBytes: index.dirtyBytes,
       contents: index.contents.count,
       smallContents: index.smallContents,
       facts: index.facts.count,
@@ -390,14 +451,15 @@ export class Store {
     await journal.close(closeDeadlineMs);
     await packs.close();
     await Promise.race([files.close(), this.#options.clock.sleep(closeDeadlineMs)]);
-    await lock.release();
+    // the end of the process lets go of it, too
+    await lock.release().catch(ignoreDisk);
   }
 
   // ---- inside ------------------------------------------------------------------------------------------------------
 
-  #append(record: Parameters<StoreParts['journal']['append']>[0]): number {
+  #append(record: Parameters<StoreParts['journal']['append']>[0], kept = false): number {
     const { journal, index } = this.#parts;
-    const number = journal.append(record);
+    const number = journal.append(record, kept);
     const { snapshotAfterBytes = 16 * MiB } = this.#options;
     if (!this.#snapshotting && journal.logBytes > Math.max(snapshotAfterBytes, journal.snapshotBytes)) {
       this.#snapshotting = true;
@@ -415,9 +477,9 @@ export class Store {
   /** The last holder of a content let go. For `verification.ts`. */
   released(row: ContentRow): void {
     const { index, removal } = this.#parts;
-    if (index.contents.has(row, FLAG_DOOMED)) {
+    if (index.contents.has(row, FLAG_DOOMED) && !index.contents.isWritten(row)) {
       this.#removeAll(row, 'stale');
-    } else if (index.contents.presentBlocks(row) === 0 && !index.contents.has(row, FLAG_PINNED)) {
+    } else if (index.contents.presentBlocks(row) === 0 && !index.contents.isKept(row)) {
       const id = index.contents.id(row);
       const small = index.contents.isSmall(row);
       index.removeContent(row);

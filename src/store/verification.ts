@@ -7,7 +7,7 @@ import type { ContentId } from '../core/ids.ts';
 import { type Disk, DiskError } from '../io/io.ts';
 import type { Emit, Event } from '../observe/events.ts';
 import { CHUNK_BLOCKS_MAX, CHUNK_UNVERIFIED, type ChunkRow } from './chunk-table.ts';
-import { type ContentRow, FLAG_LENT } from './content-table.ts';
+import { type ContentRow, FLAG_LENT, FLAG_STAGED } from './content-table.ts';
 import type { DiskHealth } from './disk-health.ts';
 import type { OpenFiles } from './open-files.ts';
 import type { Packs } from './packs.ts';
@@ -75,6 +75,11 @@ export class Verification {
   async #check(chunk: ChunkRow, found: FoundBy): Promise<void> {
     const { index, released } = this.#options;
     const row = index.chunks.content(chunk);
+    if (index.contents.has(row, FLAG_STAGED)) {
+      // Its blocks change while they are read; they are summed as they are written.
+      index.chunks.set(chunk, CHUNK_UNVERIFIED, false);
+      return;
+    }
     index.contents.addHolds(row, 1);
     index.chunks.addUses(chunk, 1);
     const present = index.chunks.present(chunk);

@@ -1,5 +1,5 @@
 /**
- * The write path until fan-out writes exist: a write is acknowledged when the origin has it, and nothing of it is
+ * The write path of volumes without `writes`: a write is acknowledged when the origin has it, and nothing of it is
  * kept here (the next read fills it). Whatever fails leaves the object as it was (S-5).
  *
  * Bodies up to `putSingleMaxBytes` are held whole and go in one request, larger PUTs in parts that are held whole,
@@ -27,7 +27,7 @@ import type {
   UploadInfo,
   WriteAttributes,
   WriteBody,
-  WriteCondition,
+  WriteOptions,
   Writer,
   Written,
 } from './writer.ts';
@@ -50,7 +50,7 @@ export function createWriter(options: WriterOptions): Writer & { close(): void }
   return new WriteThrough(options);
 }
 
-type CommitOptions = WriteAttributes & { condition?: WriteCondition; signal: AbortSignal };
+type CommitOptions = WriteAttributes & WriteOptions;
 
 class WriteThrough implements Writer {
   readonly #options: WriterOptions;
@@ -88,7 +88,7 @@ class WriteThrough implements Writer {
   async copy(
     source: Target,
     target: Target,
-    options: { attributes?: WriteAttributes; condition?: WriteCondition; signal: AbortSignal },
+    options: WriteOptions & { attributes?: WriteAttributes },
   ): Promise<Written> {
     const origin = this.#writable(target.volume);
     const { attributes, signal } = options;
@@ -106,6 +106,12 @@ class WriteThrough implements Writer {
     } finally {
       object.close();
     }
+  }
+
+  async rename({ volume }: Target): Promise<Written> {
+    this.#writable(volume);
+    const message = `the volume ${volume} writes straight to its origin, which renames nothing: set ack = "local" or "replicated"`;
+    throw new ForebayError('notImplemented', message);
   }
 
   async beginUpload(target: Target, attributes: WriteAttributes): Promise<{ uploadId: string }> {
@@ -169,7 +175,7 @@ class WriteThrough implements Writer {
     target: Target,
     uploadId: string,
     parts: readonly { number: number; doorEtag: string }[],
-    options: { condition?: WriteCondition; signal: AbortSignal },
+    options: WriteOptions,
   ): Promise<Written> {
     const origin = this.#writable(target.volume);
     const { signal } = options;
@@ -186,7 +192,7 @@ class WriteThrough implements Writer {
         },
       );
       if (bytes !== undefined) this.#done(target, bytes, fromMs);
-      return { doorEtag: completion.doorEtag, modifiedMs: completion.modifiedMs };
+      return { doorEtag: completion.doorEtag, modifiedMs: completion.modifiedMs, level: 'origin' };
     } finally {
       await this.#options.onWritten(target.volume, target.key);
     }
@@ -229,7 +235,7 @@ class WriteThrough implements Writer {
     origin: Origin,
     source: Target,
     target: Target,
-    options: { attributes?: WriteAttributes; condition?: WriteCondition; signal: AbortSignal },
+    options: WriteOptions & { attributes?: WriteAttributes },
   ): Promise<Written | undefined> {
     const { signal } = options;
     const condition = await originCondition({ ...target, origin }, options.condition, signal);
@@ -263,7 +269,7 @@ class WriteThrough implements Writer {
       this.#done(target, bytes, fromMs);
       const origin = this.#originOf(target.volume);
       const modifiedMs = Math.floor(this.#options.clock.wallMs());
-      return { doorEtag: doorEtagOf({ ...target, origin }, etag), modifiedMs };
+      return { doorEtag: doorEtagOf({ ...target, origin }, etag), modifiedMs, level: 'origin' };
     } finally {
       await this.#options.onWritten(target.volume, target.key);
     }

@@ -1,9 +1,10 @@
 /**
- * What doors ask of the write path. Until fan-out writes exist, `write/write-through.ts` implements it: a write is
- * acknowledged when the origin has it.
+ * What doors ask of the write path. `write/staged-writer.ts` implements it for volumes with `writes`, `write/write-through.ts`,
+ * which acknowledges when the origin has it, for the others; `write/routed-writer.ts` sends each call to one of them.
  */
 import type { ObjectHeaders } from '../core/object.ts';
 import type { Range } from '../core/range.ts';
+import type { Level } from '../core/volume.ts';
 
 export interface Target {
   readonly volume: string;
@@ -31,6 +32,15 @@ export interface WriteAttributes {
 export interface Written {
   readonly doorEtag: string;
   readonly modifiedMs: number;
+  /** Who has it now. */
+  readonly level: Level;
+}
+
+/** `ack`: what this request waits for, in place of the volume's own; a stronger level may be given than was asked for. */
+export interface WriteOptions {
+  readonly condition?: WriteCondition;
+  readonly ack?: Level;
+  readonly signal: AbortSignal;
 }
 
 export interface UploadInfo extends Target {
@@ -50,15 +60,20 @@ export interface Writer {
   put(
     target: Target,
     body: WriteBody,
-    options: WriteAttributes & { condition?: WriteCondition; signal: AbortSignal },
+    options: WriteAttributes & WriteOptions,
   ): Promise<Written>;
-  delete(target: Target, options?: { ifMatch?: string }): Promise<void>;
+  delete(target: Target, options?: { ifMatch?: string; ack?: Level }): Promise<void>;
   /** `attributes` absent: the source's are kept. `sourceIf…`: conditions on the source, already evaluated by the door. */
   copy(
     source: Target,
     target: Target,
-    options: { attributes?: WriteAttributes; condition?: WriteCondition; signal: AbortSignal },
+    options: WriteOptions & { attributes?: WriteAttributes },
   ): Promise<Written>;
+  /**
+   * Gives an object another key, over whatever is there, for everyone at once (S-5). Only within a volume; where its writes go
+   * straight to the origin throws notImplemented.
+   */
+  rename(source: Target, target: Target, options: { ack?: Level; signal: AbortSignal }): Promise<Written>;
   beginUpload(target: Target, attributes: WriteAttributes): Promise<{ uploadId: string }>;
   putPart(target: Target, uploadId: string, number: number, body: WriteBody, signal: AbortSignal): Promise<PartInfo>;
   copyPart(
@@ -75,7 +90,7 @@ export interface Writer {
     target: Target,
     uploadId: string,
     parts: readonly { number: number; doorEtag: string }[],
-    options: { condition?: WriteCondition; signal: AbortSignal },
+    options: WriteOptions,
   ): Promise<Written>;
   abortUpload(target: Target, uploadId: string): Promise<void>;
 }

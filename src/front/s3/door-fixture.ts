@@ -251,7 +251,7 @@ function readerOf(map: MapVolume): Reader {
 }
 
 function writerOf(map: MapVolume): Writer {
-  const written = ({ doorEtag, modifiedMs }: ObjectFact) => ({ doorEtag, modifiedMs });
+  const written = ({ doorEtag, modifiedMs }: ObjectFact) => ({ doorEtag, modifiedMs, level: 'origin' as const });
   const upload = (id: string): Upload => {
     const found = map.uploads.get(id);
     if (found === undefined) throw new ForebayError('noSuchUpload', 'no such upload');
@@ -277,6 +277,11 @@ function writerOf(map: MapVolume): Writer {
       map.check(target, options.condition);
       const { fact, bytes } = map.stored(source);
       return written(map.put(target, bytes, options.attributes ?? fact));
+    },
+    async rename(source, target) {
+      const { fact, bytes } = map.stored(source);
+      map.objects.delete(`${source.volume}/${source.key}`);
+      return written(map.put(target, bytes, fact));
     },
     async beginUpload(target, attributes) {
       const uploadId = randomBytes(8).toString('hex');

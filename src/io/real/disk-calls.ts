@@ -43,6 +43,10 @@ export function createDiskCalls(data: DiskWorkerData): (request: DiskRequest) =>
         if (done < 0) throw failure(errnoName(-done), 'fallocate');
         return undefined;
       }
+      case 'writeback':
+        // A hint: what it cannot begin, the final sync does.
+        if (libc.available) libc.beginWriteback(request.fd, request.at, request.length);
+        return undefined;
       case 'truncate':
         return fs.ftruncateSync(request.fd, request.size);
       case 'lock':

@@ -15,7 +15,7 @@ export type DiskRequest =
       readonly end: number;
       readonly slice: number;
     }
-  | { readonly op: 'punch'; readonly fd: number; readonly at: number; readonly length: number }
+  | { readonly op: 'punch' | 'writeback'; readonly fd: number; readonly at: number; readonly length: number }
   | { readonly op: 'truncate'; readonly fd: number; readonly size: number }
   | { readonly op: 'makeDirectory'; readonly path: string; readonly mode: number | undefined }
   | { readonly op: 'setMode'; readonly path: string; readonly mode: number }

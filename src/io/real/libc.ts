@@ -35,6 +35,8 @@ export interface LibcCalls {
   pollWait(pollFd: number, tokens: Int32Array, timeoutMs: number): number;
   /** Frees the space of a range and keeps the size. */
   punchHole(fd: number, position: number, length: number): number;
+  /** Begins to write a range of a file to the disk, without waiting for it. */
+  beginWriteback(fd: number, position: number, length: number): number;
   /** Opens a path below `directoryFd` that follows no link and never leaves it. */
   openBeneath(directoryFd: number, path: string, open: { flags: number; mode: number }): number;
 }
@@ -62,6 +64,7 @@ const EPOLLIN = 0x1;
 const EPOLLOUT = 0x4;
 const EPOLLET = 0x80000000;
 const FALLOC_PUNCH_HOLE_KEEP_SIZE = 3;
+const SYNC_FILE_RANGE_WRITE = 2;
 /** openat2 has this number on every architecture. */
 const SYS_OPENAT2 = 437n;
 const RESOLVE_BENEATH_NO_SYMLINKS = 0x08n | 0x04n;
@@ -113,6 +116,7 @@ function open(ffi: Ffi) {
     epoll_ctl: { return: 'i32', arguments: ['i32', 'i32', 'i32', 'pointer'] },
     epoll_wait: { return: 'i32', arguments: ['i32', 'pointer', 'i32', 'i32'] },
     fallocate: { return: 'i32', arguments: ['i32', 'i32', 'i64', 'i64'] },
+    sync_file_range: { return: 'i32', arguments: ['i32', 'i64', 'i64', 'u32'] },
     syscall: { return: 'i64', arguments: ['i64', 'i64', 'pointer', 'pointer', 'u64'] },
   }).functions;
 }
@@ -179,6 +183,8 @@ function bind(ffi: Ffi): LibcCalls {
     pollWait,
     punchHole: (fd, position, length) =>
       result(c.fallocate(fd, FALLOC_PUNCH_HOLE_KEEP_SIZE, BigInt(position), BigInt(length))),
+    beginWriteback: (fd, position, length) =>
+      result(c.sync_file_range(fd, BigInt(position), BigInt(length), SYNC_FILE_RANGE_WRITE)),
     openBeneath: (directoryFd, path, how) => {
       // a small Buffer of its own would be moved or freed by the garbage collector between here and the call
       if (Buffer.byteLength(path) >= PATH_MAX_BYTES) return -ENAMETOOLONG;

@@ -106,6 +106,10 @@ export class RealFile implements File {
     await this.#ask((fd) => ({ op: 'sync', fd }));
   }
 
+  async writeback(range: Range): Promise<void> {
+    await this.#ask((fd) => ({ op: 'writeback', fd, at: range.start, length: rangeLength(range) }));
+  }
+
   async punch(range: Range): Promise<void> {
     try {
       await this.#ask((fd) => ({ op: 'punch', fd, at: range.start, length: rangeLength(range) }));

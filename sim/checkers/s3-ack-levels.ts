@@ -1,0 +1,43 @@
+/**
+ * S-3 at the instant of an acknowledgement: at `replicated` as many nodes as the volume's `replicas` have it by the records
+ * (or the origin has it, or the answer says that it has less), at `origin` the origin shows it or what replaced it.
+ */
+import type { Level, Volume } from '../../src/core/volume.ts';
+import type { Written } from '../../src/write/writer.ts';
+import type { WriteOperation } from '../write-history.ts';
+import type { Findings } from './checker.ts';
+import { textOf } from './s2-linearizable.ts';
+import type { Copies } from './s3-copies.ts';
+
+export interface AckPlaces {
+  readonly findings: Findings;
+  readonly copies: Copies;
+  readonly volumeOf: (name: string) => Volume;
+  /** Whether the origin shows the write, or has, or what may have come after it. */
+  readonly hasShown: (write: WriteOperation) => boolean;
+}
+
+export class AckLevels {
+  readonly #places: AckPlaces;
+
+  constructor(places: AckPlaces) {
+    this.#places = places;
+  }
+
+  acknowledged(write: WriteOperation, written: (Written & { readonly level?: Level }) | undefined): void {
+    const { volumeOf, hasShown, findings, copies } = this.#places;
+    const { writes } = volumeOf(write.volume);
+    if (!writes) return;
+    const asked = write.level ?? writes.ack;
+    // conditional writes wait for the origin; what was degraded is said
+    const level = written?.level ?? asked;
+    const isDrained = copies.wasDrained(write.number);
+    if (level === 'origin' && !isDrained && !hasShown(write)) {
+      findings.add('S-3', `${textOf(write)} of ${write.key} was acknowledged at origin, which does not show it`);
+    }
+    if (level === 'replicated' && write.kind === 'put' && !isDrained && copies.mostOf(write.number) < writes.replicas) {
+      const most = copies.mostOf(write.number);
+      findings.add('S-3', `${textOf(write)} of ${write.key} was acknowledged as replicated, but ${most} nodes have it`);
+    }
+  }
+}

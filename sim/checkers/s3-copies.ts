@@ -1,0 +1,125 @@
+/**
+ * S-3 and S-4: who has what the origin does not have yet. It follows the records from outside and keeps, for every
+ * content, the nodes that have it: those that a record came to name, less those whose disk was lost since. So it is known
+ * exactly what may be lost. Bytes that a record promises on a node must be there whenever that node serves: nothing
+ * evicts, punches or forgets them.
+ */
+import { blockCount } from '../../src/core/chunk.ts';
+import type { ContentId } from '../../src/core/ids.ts';
+import type { DirtyRecord } from '../../src/write/object-record.ts';
+import { dirtyIn, type RecordStep, type RecordWatch } from '../record-watch.ts';
+import type { SimNode } from '../sim-node.ts';
+import { NUMBER_METADATA } from '../write-history.ts';
+import type { Findings } from './checker.ts';
+
+/** A node as the checker sees it: `node` while it serves. */
+export interface CopyHolder {
+  readonly name: string;
+  readonly node: SimNode | undefined;
+}
+
+interface Known {
+  readonly number: number;
+  /** Nodes that have it whole. */
+  readonly nodes: Set<string>;
+  /** The most that had it at once. */
+  most: number;
+  isDrained: boolean;
+}
+
+export class Copies {
+  readonly #findings: Findings;
+  readonly #records: RecordWatch;
+  readonly #holders: () => readonly CopyHolder[];
+  readonly #known = new Map<ContentId, Known>();
+  readonly #byNumber = new Map<number, Known[]>();
+  /** Contents, and keys with a delete, whose base nobody knew when they were committed. */
+  readonly #baseless = new Set<number | string>();
+  /** Machines whose disks were lost: what they hold is not what records from before say. */
+  readonly #lostOn = new Map<string, Set<ContentId>>();
+
+  constructor(places: { findings: Findings; records: RecordWatch; holders: () => readonly CopyHolder[] }) {
+    this.#findings = places.findings;
+    this.#records = places.records;
+    this.#holders = places.holders;
+  }
+
+  stepped({ volume, key, before, now }: RecordStep): void {
+    const named = new Map((before ? dirtyIn(before) : []).map((each) => [each.content, each.replicas]));
+    for (const dirty of now ? dirtyIn(now) : []) {
+      const known = this.#of(dirty);
+      for (const node of dirty.replicas) {
+        if (named.get(dirty.content)?.includes(node)) continue;
+        known.nodes.add(node);
+        this.#lostOn.get(node)?.delete(dirty.content);
+      }
+      known.most = Math.max(known.most, known.nodes.size);
+      if (dirty.base.origin === 'unknown') this.#baseless.add(known.number);
+      this.#audit(key, dirty);
+    }
+    const { current } = now ?? {};
+    if (current?.kind === 'stub') this.#of(current).isDrained = true;
+    if (current?.kind === 'tombstone' && current.base.origin === 'unknown') this.#baseless.add(`${volume}/${key}`);
+  }
+
+  #of({ content, metadata }: Pick<DirtyRecord, 'content' | 'metadata'>): Known {
+    const known = this.#known.get(content);
+    if (known) return known;
+    const made: Known = { number: Number(metadata[NUMBER_METADATA]), nodes: new Set(), most: 0, isDrained: false };
+    this.#known.set(content, made);
+    const same = this.#byNumber.get(made.number);
+    if (same) same.push(made);
+    else this.#byNumber.set(made.number, [made]);
+    return made;
+  }
+
+  /** A machine's disk, with all that was on it, is gone. */
+  lost(node: string): void {
+    const lost = this.#lostOn.get(node) ?? new Set();
+    this.#lostOn.set(node, lost);
+    for (const [content, known] of this.#known) if (known.nodes.delete(node)) lost.add(content);
+  }
+
+  /** Whether every copy that a record named is gone, and the origin never had it. */
+  isLost(number: number): boolean {
+    const all = this.#byNumber.get(number) ?? [];
+    return all.length > 0 && all.every(({ nodes, isDrained }) => nodes.size === 0 && !isDrained);
+  }
+
+  /** The most nodes that had the content at once, by the records. */
+  mostOf(number: number): number {
+    return Math.max(0, ...(this.#byNumber.get(number) ?? []).map(({ most }) => most));
+  }
+
+  wasDrained(number: number): boolean {
+    return (this.#byNumber.get(number) ?? []).some(({ isDrained }) => isDrained);
+  }
+
+  /** Whether it was committed without knowing what the origin had. */
+  isBaseless(what: number | string): boolean {
+    return this.#baseless.has(what);
+  }
+
+  /** Every node that a record names has what it says. */
+  audit(): void {
+    for (const { key, record } of this.#records.all()) for (const dirty of dirtyIn(record)) this.#audit(key, dirty);
+  }
+
+  #audit(key: string, dirty: DirtyRecord): void {
+    for (const { name, node } of this.#holders()) {
+      if (!node || !dirty.replicas.includes(name) || this.#lostOn.get(name)?.has(dirty.content)) continue;
+      const missing = missingBlock(node, dirty);
+      if (missing === undefined) continue;
+      const number = dirty.metadata[NUMBER_METADATA];
+      this.#findings.add(
+        'S-4',
+        `${name} does not have block ${missing} of ${key}, content ${number} (${dirty.content})`,
+      );
+    }
+  }
+}
+
+function missingBlock(node: SimNode, { content, sizeBytes }: DirtyRecord): number | undefined {
+  for (let block = 0; block < blockCount(sizeBytes); block++) if (!node.holds(content, block)) return block;
+  return undefined;
+}

@@ -1,0 +1,60 @@
+/** Seeds of the scenario of fan-out writes that once failed, as data. A name says what was wrong. Options are pinned. */
+import type { ScenarioOptions } from '../scenarios/scenario.ts';
+import type { Regression } from './read-cache.ts';
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** No fault at all; what is to be provoked adds what it needs. */
+export const CALM_CLUSTER_WRITE: ScenarioOptions = {
+  nodes: 3,
+  zones: 1,
+  objects: 3,
+  clientsPerNode: 1,
+  operations: 40,
+  thinkMs: 200,
+  sizeMaxMiB: 0.05,
+  chunkMiB: 1,
+  capacityMiB: 48,
+  linkMiBPerS: 100,
+  canPunch: true,
+  changeMs: NEVER,
+  latencyMs: 1,
+  lossChance: 0,
+  duplicateChance: 0,
+  lateChance: 0,
+  originFaultChance: 0,
+  faultMs: NEVER,
+  killWeight: 0,
+  powerWeight: 0,
+  leaveWeight: 0,
+  pauseWeight: 0,
+  splitWeight: 0,
+  oneWayWeight: 0,
+  originCutWeight: 0,
+  originAwayWeight: 0,
+  coordinatorCutWeight: 0,
+  coordinatorAwayWeight: 0,
+  coordinatorBackWeight: 0,
+  slowWeight: 0,
+  silentWeight: 0,
+  corruptWeight: 0,
+  diskWeight: 0,
+  wallWeight: 0,
+  loseDiskWeight: 0,
+  coordinatorSlowWeight: 0,
+  coordinatorDeafWeight: 0,
+  volumes: 1,
+  replicas: 2,
+  ack: 'local',
+  onDegraded: 'wait',
+  onFull: 'block',
+  onConflict: 'hold',
+  revalidateMs: 2000,
+  levelChance: 0,
+  sequenceChance: 0.1,
+  readChance: 0.4,
+  keepsBeginOptions: false,
+  unansweredChance: 0,
+};
+
+export const CLUSTER_WRITE_REGRESSIONS: readonly Regression[] = [];

@@ -1,0 +1,122 @@
+/**
+ * This node as one of those that hold what drains: reads its own blocks, checks them (S-9) and sends them to the origin when a
+ * keeper asks. What it sends has no effect before the keeper finalises, or is conditional, so that a late request does no harm.
+ *
+ * Bounds:  `drainSendsMax` at once, each a part in memory where it is small; `bandwidth.origin`.
+ * Errors:  notHeld where bytes are missing or wrong here, else the origin's.
+ */
+import type { Cluster } from '../cluster/cluster.ts';
+import { ForebayError } from '../core/errors.ts';
+import { drainSendsMax, drainSendsWaitingMax } from '../core/limits.ts';
+import type { Range } from '../core/range.ts';
+import type { Json } from '../io/peers.ts';
+import type { Budget } from '../mover/budget.ts';
+import type { Body, Origin } from '../origin/origin.ts';
+import type { ContentShape, Store } from '../store/store.ts';
+import { type DrainPart, type DrainPut, partFromWire, putFromWire } from './drain-wire.ts';
+
+export interface PartSenderOptions {
+  readonly cluster: Pick<Cluster, 'handle'>;
+  readonly store: Pick<Store, 'holdKnown' | 'acquire'>;
+  readonly originOf: (volume: string) => Origin | undefined;
+  readonly budget: Budget;
+}
+
+export class PartSender {
+  readonly #options: PartSenderOptions;
+  #sends = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(options: PartSenderOptions) {
+    this.#options = options;
+    options.cluster.handle('drain.part', (_from, message, signal) => this.#part(partFromWire(message), signal));
+    options.cluster.handle('drain.put', (_from, message, signal) => this.#put(putFromWire(message), signal));
+  }
+
+  async #part(want: DrainPart, signal: AbortSignal): Promise<Json> {
+    const upload = { key: want.key, id: want.upload };
+    const origin = this.#origin(want.volume);
+    return await this.#sending(want, want.range, signal, async (body) => {
+      const { number, token, sizeBytes } = await origin.part(upload, want.number, body, { signal });
+      return { number, token, sizeBytes };
+    });
+  }
+
+  async #put(want: DrainPut, signal: AbortSignal): Promise<Json> {
+    const { headers, metadata, condition } = want;
+    const origin = this.#origin(want.volume);
+    return await this.#sending(want, { start: 0, end: want.sizeBytes }, signal, async (body) => {
+      const options = { headers, metadata, signal, ...(condition && { condition }) };
+      return { etag: (await origin.put(want.key, body, options)).etag };
+    });
+  }
+
+  #origin(volume: string): Origin {
+    const origin = this.#options.originOf(volume);
+    if (origin === undefined) throw new ForebayError('noSuchBucket', `this node has no volume ${volume}`);
+    return origin;
+  }
+
+  async #sending<T>(
+    content: Omit<ContentShape, 'id'> & { content: ContentShape['id'] },
+    range: Range,
+    signal: AbortSignal,
+    send: (body: Body) => Promise<T>,
+  ): Promise<T> {
+    const { store, budget } = this.#options;
+    await this.#slot(signal);
+    try {
+      const hold = store.holdKnown(content.content, content.sizeBytes);
+      if (hold === undefined) throw new ForebayError('notHeld', `nothing of ${content.content} is here`);
+      try {
+        await budget.take(range.end - range.start, signal);
+        const stream = () => this.#bytes(content.content, range);
+        return await send({ lengthBytes: range.end - range.start, replayable: true, stream });
+      } finally {
+        hold.release();
+      }
+    } finally {
+      this.#sends--;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  async *#bytes(id: ContentShape['id'], range: Range): AsyncGenerator<Uint8Array, void, undefined> {
+    for (let at = range.start; at < range.end; ) {
+      const piece = await this.#options.store.acquire(id, { start: at, end: range.end }, { verify: true });
+      if (piece === undefined)
+        throw new ForebayError('notHeld', `byte ${at} of ${id} is not here, or was wrong here and is dropped`);
+      try {
+        const bytes =
+          piece.kind === 'bytes'
+            ? piece.bytes
+            : await piece.file.read(piece.range.start, piece.range.end - piece.range.start);
+        at += bytes.length;
+        yield bytes;
+      } finally {
+        piece.release();
+      }
+    }
+  }
+
+  /** Waits its turn; whoever gets one counts in `#sends`. */
+  async #slot(signal: AbortSignal): Promise<void> {
+    if (this.#sends >= drainSendsMax) {
+      if (this.#waiting.length >= drainSendsWaitingMax)
+        throw new ForebayError('overloaded', `${drainSendsWaitingMax} parts wait to be sent from here`);
+      await new Promise<void>((resolve, reject) => {
+        const go = () => {
+          signal.removeEventListener('abort', leave);
+          resolve();
+        };
+        const leave = () => {
+          this.#waiting.splice(this.#waiting.indexOf(go), 1);
+          reject(signal.reason as Error);
+        };
+        this.#waiting.push(go);
+        signal.addEventListener('abort', leave, { once: true });
+      });
+    }
+    this.#sends++;
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * A keeper's way to the bytes of a version: the nodes that hold it send them to the origin themselves, several parts each, and what
+ * one cannot send another does. Nothing here has an effect at the origin before somebody finalises.
+ *
+ * Bounds:  `drainPartsPerHolderMax` parts at each holder, over all objects of this keeper.
+ */
+
+import { fieldsOf, textOf } from '../cluster/chunk-wire.ts';
+import type { Cluster } from '../cluster/cluster.ts';
+import { ForebayError, isForebayError } from '../core/errors.ts';
+import { drainBytesPerSMin, drainCallMs, drainPartsPerHolderMax } from '../core/limits.ts';
+import type { Json, PeerMessage } from '../io/peers.ts';
+import type { TakenPart } from '../origin/origin.ts';
+import type { Unit } from './drain-units.ts';
+import { type DrainPart, type DrainPut, partToWire, putToWire, takenFromWire } from './drain-wire.ts';
+
+/** Of the holder, not of the origin: another one is asked. */
+const HOLDER_ERRORS = [
+  'peerUnreachable',
+  'peerTimeout',
+  'peerRefused',
+  'notHeld',
+  'corrupt',
+  'overloaded',
+  'shuttingDown',
+  'diskUnavailable',
+  'noSuchBucket',
+  'incompleteBody',
+] as const;
+
+export type DrainCluster = Pick<Cluster, 'self' | 'members' | 'call' | 'onMembers' | 'member'>;
+
+export class PartUploads {
+  readonly #cluster: DrainCluster;
+  readonly #inFlight = new Map<string, number>();
+  readonly #freed = new Set<() => void>();
+
+  constructor(cluster: DrainCluster) {
+    this.#cluster = cluster;
+  }
+
+  /** Those of the nodes that are members, this one first. Throws replicasUnavailable where none is. */
+  holders(nodes: readonly string[]): string[] {
+    const { self } = this.#cluster;
+    const live = nodes.filter((node) => this.#cluster.member(node) !== undefined);
+    if (live.length === 0)
+      throw new ForebayError('replicasUnavailable', `none of ${nodes.join(', ')} is in the cluster`);
+    return live.sort((a, b) => Number(b === self) - Number(a === self));
+  }
+
+  /** Puts the whole in one request, from the first holder that can. */
+  async put(put: DrainPut, nodes: readonly string[], signal: AbortSignal): Promise<{ etag: string }> {
+    let last: unknown;
+    for (const node of this.holders(nodes)) {
+      try {
+        const answer = await this.#call(node, putToWire(put), put.sizeBytes, signal);
+        return { etag: textOf(fieldsOf(answer)['etag']) };
+      } catch (error) {
+        // A holder that does not answer may have put it: the caller looks.
+        if (!isForebayError(error, ...HOLDER_ERRORS) || isForebayError(error, 'peerTimeout', 'peerUnreachable'))
+          throw error;
+        last = error;
+      }
+    }
+    throw last;
+  }
+
+  /** Sends the parts, and tells of each; resolves when all are at the origin. */
+  async send(
+    units: readonly Unit[],
+    part: Omit<DrainPart, 'number' | 'range'>,
+    options: { nodes: readonly string[]; signal: AbortSignal; onTaken: (taken: TakenPart) => void },
+  ): Promise<void> {
+    const failed = new AbortController();
+    const signal = AbortSignal.any([options.signal, failed.signal]);
+    const left = [...units].reverse();
+    const holders = new Set(this.holders(options.nodes));
+    const underWay = new Set<Promise<void>>();
+    let lastError: unknown;
+    try {
+      while (left.length > 0 || underWay.size > 0) {
+        signal.throwIfAborted();
+        if (holders.size === 0) throw lastError;
+        const node = left.length === 0 ? undefined : this.#leastBusy(holders);
+        if (node === undefined) {
+          await Promise.race([...underWay, this.#untilFreed(signal)]);
+          continue;
+        }
+        const unit = left.pop() as Unit;
+        const sending: Promise<void> = this.#part(node, unit, part, signal)
+          .then(options.onTaken, (error: unknown) => {
+            if (!isForebayError(error, ...HOLDER_ERRORS)) {
+              failed.abort(error);
+              return;
+            }
+            lastError = error;
+            holders.delete(node);
+            left.push(unit);
+          })
+          .finally(() => underWay.delete(sending));
+        underWay.add(sending);
+      }
+    } finally {
+      failed.abort(new ForebayError('shuttingDown', 'the upload is over'));
+      await Promise.allSettled(underWay);
+    }
+    options.signal.throwIfAborted();
+  }
+
+  async #part(
+    node: string,
+    unit: Unit,
+    part: Omit<DrainPart, 'number' | 'range'>,
+    signal: AbortSignal,
+  ): Promise<TakenPart> {
+    this.#inFlight.set(node, (this.#inFlight.get(node) ?? 0) + 1);
+    try {
+      const range = { start: unit.start, end: unit.end };
+      const message = partToWire({ ...part, number: unit.number, range });
+      return takenFromWire(await this.#call(node, message, unit.end - unit.start, signal));
+    } finally {
+      const count = (this.#inFlight.get(node) as number) - 1;
+      if (count === 0) this.#inFlight.delete(node);
+      else this.#inFlight.set(node, count);
+      for (const freed of Array.from(this.#freed)) freed();
+    }
+  }
+
+  /** Given up as soon as the node is no longer a member, for a dead one does not answer. */
+  async #call(node: string, message: PeerMessage, bytes: number, signal: AbortSignal): Promise<Json> {
+    const deadlineMs = drainCallMs + (bytes / drainBytesPerSMin) * 1000;
+    const gone = new AbortController();
+    const session = this.#cluster.member(node)?.session;
+    const stop = this.#cluster.onMembers(() => {
+      if (this.#cluster.member(node)?.session !== session)
+        gone.abort(new ForebayError('peerUnreachable', `${node} left the cluster`));
+    });
+    try {
+      return await this.#cluster.call(node, message, { deadlineMs, signal: AbortSignal.any([signal, gone.signal]) });
+    } finally {
+      stop();
+    }
+  }
+
+  #leastBusy(holders: ReadonlySet<string>): string | undefined {
+    let found: { node: string; count: number } | undefined;
+    for (const node of holders) {
+      const count = this.#inFlight.get(node) ?? 0;
+      if (count < drainPartsPerHolderMax && (found === undefined || count < found.count)) found = { node, count };
+    }
+    return found?.node;
+  }
+
+  #untilFreed(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#freed.delete(done);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      this.#freed.add(done);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+}

@@ -1,0 +1,367 @@
+/**
+ * What this node holds that the origin does not have, and until when (S-4). A content is let go by a record that says so:
+ * drained, it becomes ordinary cache; replaced or deleted, it stays for its readers for a while. A record that is absent
+ * frees nothing that was committed. What was never committed, and no longer can be, for its writer's life is over,
+ * is dropped.
+ *
+ * Restart: what the store kept is compared with the records, as the first event of the feed tells them all.
+ */
+import type { Cluster } from '../cluster/cluster.ts';
+import { isForebayError } from '../core/errors.ts';
+import type { ContentId } from '../core/ids.ts';
+import { dirtySweepMs, replacedKeepMs, uncommittedKeepMs } from '../core/limits.ts';
+import type { WritePolicy } from '../core/volume.ts';
+import type { Emit } from '../observe/events.ts';
+import type { DirtyNote } from '../store/staging.ts';
+import { decodeNote, encodeNote, type NotedRecord } from './dirty-note.ts';
+import type { DirtyRecord, ObjectRecord } from './object-record.ts';
+import type { RecordFeed } from './record-feed.ts';
+import type { RecordChange, Records } from './records.ts';
+import type { StagingStore } from './staging-store.ts';
+import { restated } from './version-order.ts';
+
+export interface KeptContent {
+  readonly content: ContentId;
+  readonly volume: string;
+  readonly sizeBytes: number;
+  readonly chunkSizeBytes: number;
+  /** It may have been renamed since it was written. */
+  readonly key: string;
+  /** What is known of its record; without a revision it is not known to be committed. */
+  readonly noted: NotedRecord | undefined;
+  /** Somebody of this node is committing it, or makes copies of it. */
+  readonly isUsed: boolean;
+}
+
+interface Kept {
+  readonly content: ContentId;
+  readonly volume: string;
+  readonly sizeBytes: number;
+  readonly chunkSizeBytes: number;
+  readonly sinceMs: number;
+  key: string;
+  noted: NotedRecord | undefined;
+  /** When it goes, for it was replaced. */
+  doomedMs: number | undefined;
+  /** Somebody of this node is committing it, or makes copies of it. */
+  uses: number;
+}
+
+export interface DirtyKeepingOptions {
+  readonly cluster: Cluster;
+  readonly store: StagingStore;
+  readonly records: Records;
+  readonly feed: RecordFeed;
+  readonly emit: Emit;
+  /** Of volumes that are staged here. */
+  readonly policyOf: (volume: string) => WritePolicy | undefined;
+}
+
+const placeOf = (volume: string, key: string): string => `${volume}/${key}`;
+
+export class DirtyKeeping {
+  readonly #options: DirtyKeepingOptions;
+  readonly #kept = new Map<ContentId, Kept>();
+  /** Volume and key → what is kept under it. */
+  readonly #places = new Map<string, Set<Kept>>();
+  readonly #stop = new AbortController();
+  #sweeping = false;
+
+  constructor(options: DirtyKeepingOptions) {
+    this.#options = options;
+    for (const { id, ...dirty } of options.store.dirtyContents()) this.#add(id, dirty);
+    options.feed.listen((volume, change) => this.#changed(volume, change));
+    options.cluster.onMembers(() => void this.#sweep());
+  }
+
+  /** Looks after what is kept, until closed. */
+  async run(): Promise<void> {
+    const { clock } = this.#options.cluster;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await this.#sweep();
+      await clock.sleep(dirtySweepMs, signal).catch(() => undefined);
+    }
+  }
+
+  close(): void {
+    this.#stop.abort();
+  }
+
+  *contents(): Generator<KeptContent> {
+    for (const kept of this.#kept.values()) yield { ...kept, isUsed: kept.uses > 0 };
+  }
+
+  /** Nobody lets go of it while it is used; returns what ends that. */
+  use(content: ContentId): () => void {
+    const kept = this.#kept.get(content);
+    if (kept === undefined) return () => undefined;
+    kept.uses += 1;
+    return () => {
+      kept.uses -= 1;
+    };
+  }
+
+  /** The store has sealed it: this node's own, or a copy. */
+  sealed(content: ContentId, _by: { writer: string; note: DirtyNote }): void {
+    const dirty = this.#options.store.dirty(content);
+    if (dirty === undefined) return;
+    const { id, ...rest } = dirty;
+    this.#add(id, rest);
+  }
+
+  /** Its record was committed by this node. */
+  committed(content: ContentId, key: string, record: ObjectRecord, revision: number): void {
+    const kept = this.#kept.get(content);
+    if (kept !== undefined) this.#named(kept, key, record, revision);
+  }
+
+  /** A commit failed for good: nobody will ever know of it. */
+  drop(content: ContentId): void {
+    const kept = this.#kept.get(content);
+    if (kept !== undefined) this.#drop(kept);
+  }
+
+  /** Its writer asks, maybe in another life, whether it is kept: it is, for as long as that life may commit it. */
+  promised(content: ContentId, note: DirtyNote): void {
+    const kept = this.#kept.get(content);
+    const asked = decodeNote(note);
+    if (kept === undefined || asked === undefined || kept.noted?.revision !== undefined) return;
+    kept.noted = asked;
+    this.#options.store.renote(content, note);
+  }
+
+  /** Its writer does not count on this copy; it goes unless a record does. */
+  async unpromised(content: ContentId, session: string): Promise<void> {
+    const kept = this.#kept.get(content);
+    if (kept?.noted?.session !== session || kept.uses > 0) return;
+    const { record } = await this.#options.records.read(kept.volume, kept.key);
+    if (kept.noted?.session === session && !isKeeper(record, content, this.#options.cluster.self)) this.#drop(kept);
+  }
+
+  /**
+   * Puts nodes that have it whole into its record. False where the record is of another version by now: no more copies are
+   * needed. Rejects as `Records`.
+   */
+  async addReplicas(
+    { content, volume, key }: Pick<KeptContent, 'content' | 'volume' | 'key'>,
+    added: readonly { node: string; fence: Parameters<Records['commit']>[0]['fences'] }[],
+  ): Promise<boolean> {
+    const { records } = this.#options;
+    for (;;) {
+      const { record, revision } = await records.read(volume, key);
+      const current = record?.current;
+      if (current?.kind !== 'dirty' || current.content !== content) return false;
+      const missing = added.filter(({ node }) => !current.replicas.includes(node));
+      if (missing.length === 0) return true;
+      const replicas = [...current.replicas, ...missing.map(({ node }) => node)];
+      const changes = { replicas, level: this.#levelOf(volume, current, replicas) };
+      const changed: ObjectRecord = { ...record, current: restated(current, revision, changes) };
+      const fences = missing.flatMap(({ fence }) => fence ?? []);
+      try {
+        const committed = await records.commit({ volume, key, expected: revision, record: changed, fences });
+        this.committed(content, key, changed, committed);
+        return true;
+      } catch (error) {
+        if (!isForebayError(error, 'recordChanged')) throw error;
+        const again = await records.read(volume, key);
+        // the record is as it was: a fence fell, so a node that shall be added lives another life now
+        if (again.revision === revision) throw error;
+      }
+    }
+  }
+
+  /** Only nodes that are there count. */
+  #levelOf(volume: string, current: DirtyRecord, replicas: readonly string[]): DirtyRecord['level'] {
+    const { cluster, policyOf } = this.#options;
+    const live = replicas.filter((node) => cluster.member(node) !== undefined).length;
+    return live >= (policyOf(volume)?.replicas ?? Number.POSITIVE_INFINITY) ? 'replicated' : current.level;
+  }
+
+  // ---- what the records say ----------------------------------------------------------------------------------------
+
+  #changed(volume: string, change: RecordChange): void {
+    if (change.kind === 'change') {
+      this.#told(volume, change.key, change.record, change.revision);
+      return;
+    }
+    const named = new Set<Kept>();
+    const seen = new Map<string, { record: ObjectRecord; revision: number }>();
+    for (const { key, record, revision } of change.records) {
+      seen.set(key, { record, revision });
+      for (const kept of this.#keepers(record, volume)) {
+        this.#named(kept, key, record, revision);
+        named.add(kept);
+      }
+    }
+    for (const kept of Array.from(this.#kept.values())) {
+      const found = seen.get(kept.key);
+      if (kept.volume === volume && !named.has(kept) && found !== undefined)
+        this.#unnamed(kept, found.record, found.revision);
+    }
+  }
+
+  #told(volume: string, key: string, record: ObjectRecord | undefined, revision: number): void {
+    const named = new Set(record === undefined ? [] : this.#keepers(record, volume));
+    if (record !== undefined) for (const kept of named) this.#named(kept, key, record, revision);
+    for (const kept of Array.from(this.#places.get(placeOf(volume, key)) ?? []))
+      if (!named.has(kept) && record !== undefined) this.#unnamed(kept, record, revision);
+  }
+
+  /** What is kept here that a record names, as dirty or as what a checkpoint will put there. */
+  #keepers(record: ObjectRecord, volume: string): Kept[] {
+    return contentsOf(record).flatMap((content) => {
+      const kept = this.#kept.get(content);
+      return kept?.volume === volume ? [kept] : [];
+    });
+  }
+
+  #named(kept: Kept, key: string, record: ObjectRecord, revision: number): void {
+    if ((kept.noted?.revision ?? 0) > revision) return;
+    const { store } = this.#options;
+    const { current } = record;
+    if (current?.kind === 'stub' && current.content === kept.content) {
+      this.#forget(kept);
+      store.markClean(kept.content);
+      return;
+    }
+    this.#move(kept, key);
+    kept.doomedMs = undefined;
+    const session = kept.noted?.session ?? '';
+    const isCommitted = current?.kind === 'dirty' && current.content === kept.content;
+    kept.noted = { record, session, ...(isCommitted && { revision }) };
+    store.renote(kept.content, encodeNote(kept.volume, key, kept.noted));
+  }
+
+  /** The record of its key is of another version. */
+  #unnamed(kept: Kept, record: ObjectRecord, revision: number): void {
+    const { noted } = kept;
+    if (noted?.revision === undefined || revision <= noted.revision || record.current === undefined) return;
+    kept.doomedMs ??= this.#options.cluster.clock.boottimeMs() + replacedKeepMs;
+  }
+
+  // ---- what nobody says anything of --------------------------------------------------------------------------------
+
+  async #sweep(): Promise<void> {
+    if (this.#sweeping || this.#stop.signal.aborted) return;
+    this.#sweeping = true;
+    try {
+      const nowMs = this.#options.cluster.clock.boottimeMs();
+      for (const kept of Array.from(this.#kept.values())) {
+        if (this.#stop.signal.aborted) return;
+        if (kept.uses > 0 || !this.#kept.has(kept.content)) continue;
+        if (kept.doomedMs !== undefined && kept.doomedMs <= nowMs) this.#drop(kept);
+        else if (kept.doomedMs === undefined && this.#isLeft(kept)) await this.#settle(kept);
+      }
+    } catch (error) {
+      // without the coordinator nothing is freed (S-15): the next sweep tries again
+      if (!isForebayError(error)) throw error;
+    } finally {
+      this.#sweeping = false;
+    }
+  }
+
+  /** Its writer's life is over, and this node is not promised by a record. */
+  #isLeft({ content, noted }: Kept): boolean {
+    const { cluster } = this.#options;
+    if (noted === undefined || cluster.members.epoch === 0 || cluster.isFrozen) return false;
+    if (cluster.members.members.some(({ session }) => session === noted.session)) return false;
+    return noted.revision === undefined || !isKeeper(noted.record, content, cluster.self);
+  }
+
+  async #settle(kept: Kept): Promise<void> {
+    const { records, cluster, policyOf } = this.#options;
+    const { content, volume, key } = kept;
+    const { record, revision, asOf } = await records.read(volume, key);
+    if (this.#kept.get(content) !== kept || kept.key !== key || kept.uses > 0) return;
+    if (record !== undefined && contentsOf(record).includes(content)) {
+      this.#named(kept, key, record, revision);
+      const { current } = record;
+      if (current?.kind !== 'dirty' || current.content !== content || isKeeper(record, content, cluster.self)) return;
+      const live = current.replicas.filter((node) => cluster.member(node) !== undefined).length;
+      if (live >= (policyOf(volume)?.replicas ?? 1)) return;
+      // a copy that its writer had no time to tell of
+      await this.addReplicas(kept, [{ node: cluster.self, fence: [cluster.fence()] }]);
+      return;
+    }
+    if (kept.noted?.revision !== undefined) {
+      if (record !== undefined) this.#unnamed(kept, record, revision);
+      return;
+    }
+    if (record?.current !== undefined) {
+      this.#drop(kept);
+      return;
+    }
+    // A coordinator that lost what it knew is behind what was read of it then.
+    const begun = begunRevision(kept.noted?.record);
+    const ageMs = cluster.clock.boottimeMs() - kept.sinceMs;
+    if (begun !== undefined && asOf >= begun && ageMs > uncommittedKeepMs) this.#drop(kept);
+  }
+
+  // ---- bookkeeping -------------------------------------------------------------------------------------------------
+
+  #add(content: ContentId, dirty: DirtyNote & { sizeBytes: number; chunkSizeBytes: number }): void {
+    if (this.#kept.has(content)) return;
+    const { volume, key, sizeBytes, chunkSizeBytes } = dirty;
+    const noted = decodeNote(dirty);
+    if (noted === undefined)
+      this.#options.emit({
+        kind: 'node.warning',
+        message: `what is kept beside ${content} of ${volume}/${key} cannot be read: it stays`,
+      });
+    const sinceMs = this.#options.cluster.clock.boottimeMs();
+    const kept: Kept = { content, volume, sizeBytes, chunkSizeBytes, sinceMs, key, noted, doomedMs: undefined, uses: 0 };
+    this.#kept.set(content, kept);
+    this.#place(kept);
+  }
+
+  #place(kept: Kept): void {
+    const place = placeOf(kept.volume, kept.key);
+    const there = this.#places.get(place);
+    if (there === undefined) this.#places.set(place, new Set([kept]));
+    else there.add(kept);
+  }
+
+  #unplace(kept: Kept): void {
+    const place = placeOf(kept.volume, kept.key);
+    const there = this.#places.get(place);
+    there?.delete(kept);
+    if (there?.size === 0) this.#places.delete(place);
+  }
+
+  #move(kept: Kept, key: string): void {
+    if (kept.key === key) return;
+    this.#unplace(kept);
+    kept.key = key;
+    this.#place(kept);
+  }
+
+  #forget(kept: Kept): void {
+    this.#kept.delete(kept.content);
+    this.#unplace(kept);
+  }
+
+  #drop(kept: Kept): void {
+    this.#forget(kept);
+    this.#options.store.dropDirty(kept.content);
+  }
+}
+
+function contentsOf({ current, intents = [] }: ObjectRecord): ContentId[] {
+  const versions = [...(current === undefined ? [] : [current]), ...intents.map(({ to }) => to)];
+  return versions.flatMap((version) => (version.kind === 'tombstone' ? [] : [version.content]));
+}
+
+/** A record counts on this node for the content. */
+function isKeeper(record: ObjectRecord | undefined, content: ContentId, node: string): boolean {
+  const { current, intents = [] } = record ?? {};
+  return [current, ...intents.map(({ to }) => to)].some(
+    (version) => version?.kind === 'dirty' && version.content === content && version.replicas.includes(node),
+  );
+}
+
+function begunRevision(record: ObjectRecord | undefined): number | undefined {
+  const { current, intents = [] } = record ?? {};
+  const version = [current, ...intents.map(({ to }) => to)].find((one) => one !== undefined && one.kind !== 'stub');
+  return version !== undefined && 'begunRevision' in version ? version.begunRevision : undefined;
+}
