@@ -11,6 +11,7 @@ import { roundFigures, selfFigures } from './figures.ts';
 import { floorSeconds } from './floor.ts';
 import type { FanOutReadOptions, Part, Round } from './part.ts';
 import { candidatesPlot, progressPlot } from './plots.ts';
+import { predictionOfRounds, predictionTrials } from './prediction.ts';
 import { Rig } from './rig.ts';
 import { sweep } from './sweep.ts';
 import { torrentClient } from './torrent.ts';
@@ -48,6 +49,8 @@ export async function runFanOutRead(options: FanOutReadOptions, progress: Progre
   }
   const parts: Part[] = [options.self ? selfFigures(rounds) : roundFigures(rounds)];
   if (!options.self) {
+    parts.push(predictionOfRounds(rounds, options));
+    if (options.predict) parts.push(await predictionTrials(rig, options, progress));
     if (options.late) parts.push(await lateTrials(rig, options, progress));
     if (options.slow > 0) parts.push(await slowTrials(rig, options, progress));
     if (options.full) parts.push(await sweep(rig, options, progress));

@@ -13,6 +13,8 @@ export interface FanOutReadOptions extends RigOptions {
   readonly kill: number;
   readonly slow: number;
   readonly late: boolean;
+  /** Also compare with the simulator at fewer nodes. */
+  readonly predict: boolean;
   readonly full: boolean;
   readonly self: boolean;
 }

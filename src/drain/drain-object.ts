@@ -138,11 +138,12 @@ async function send(
 ): Promise<string> {
   const { origin, uploads, signal, onSent } = parts;
   const options = putOptions(version, parts);
+  const kept = parts.keepsConditions ? { condition } : {};
   if (upload !== undefined)
-    return (await origin.finalise({ key: at, id: upload.id }, upload.parts, { ...options, condition })).etag;
+    return (await origin.finalise({ key: at, id: upload.id }, upload.parts, { ...options, ...kept })).etag;
   const { content, sizeBytes, chunkSizeBytes, replicas } = version;
   const { headers, metadata } = options;
-  const put = { volume, key: at, content, sizeBytes, chunkSizeBytes, headers, metadata, condition };
+  const put = { volume, key: at, content, sizeBytes, chunkSizeBytes, headers, metadata, condition: kept.condition };
   const { etag } = await uploads.put(put, replicas, signal);
   onSent(sizeBytes);
   return etag;

@@ -3,8 +3,10 @@
  *
  * Bounds:  peerCallsInFlightMax connections to a peer, peerCallsWaitingMax calls that wait for one.
  */
+
 import * as http from 'node:http';
 import type { Duplex } from 'node:stream';
+import { SETTLED } from '../../core/abortable.ts';
 import { formatAddress } from '../../core/address.ts';
 import { abortReason, ForebayError } from '../../core/errors.ts';
 import { peerCallsInFlightMax, peerCallsWaitingMax, peerMessageMaxBytes, peerPoolIdleMs } from '../../core/limits.ts';
@@ -71,7 +73,7 @@ export class PeerCaller {
       throw connectionFailure(to, error);
     } finally {
       peer.calls--;
-      over.abort();
+      over.abort(SETTLED);
       signal?.removeEventListener('abort', onAbort);
       this.#closing.signal.removeEventListener('abort', onClose);
     }

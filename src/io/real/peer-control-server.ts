@@ -1,6 +1,8 @@
 /** The holder's side of control messages: HTTP/1.1 with JSON, over connections that have proven the secret. */
+
 import * as http from 'node:http';
 import type { TLSSocket } from 'node:tls';
+import { SETTLED } from '../../core/abortable.ts';
 import { ForebayError } from '../../core/errors.ts';
 import { peerMessageMaxBytes } from '../../core/limits.ts';
 import type { Clock } from '../io.ts';
@@ -158,7 +160,7 @@ class Exchange {
     try {
       return await this.#options.peer.service.call(from, message, over.signal);
     } finally {
-      answered.abort();
+      answered.abort(SETTLED);
     }
   }
 
