@@ -37,7 +37,7 @@ test('real clients work through the door of a daemon that acknowledges what it h
 async function isPending(daemon: Daemon, key: string): Promise<boolean> {
   const path = `/v1/writes?volume=${VOLUME}&prefix=${encodeURIComponent(key)}`;
   const headers = { authorization: `Bearer ${KEY.id}:${KEY.secret}` };
-  const response = await fetch(`http://${daemon.doors.admin}${path}`, { headers });
+  const response = await fetch(`http://${daemon.admin}${path}`, { headers });
   const { objects } = (await response.json()) as { objects: { key: string; kind: string; drained?: boolean }[] };
   return objects.some((one) => one.key === key && (one.kind === 'dirty' || (one.kind === 'tombstone' && !one.drained)));
 }
