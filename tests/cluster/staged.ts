@@ -20,9 +20,10 @@ export interface StagedCluster {
 export async function stagedCluster(
   t: TestContext,
   names: readonly string[],
-  settings: { volume?: Settings; node?: Settings } = {},
+  settings: { volume?: Settings; node?: Settings; coordinator?: string } = {},
 ): Promise<StagedCluster> {
-  const fix = await fixture(t);
+  const { coordinator } = settings;
+  const fix = await fixture(t, coordinator === undefined ? {} : { coordinator });
   const lake = join(fix.directory, 'origin');
   mkdirSync(lake);
   const volumes = {
