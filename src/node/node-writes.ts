@@ -30,7 +30,6 @@ export interface NodeWrites {
   readonly keeping: DirtyKeeping;
   /** There once `writer` was called. */
   readonly drain: Drain | undefined;
-  writer(parts: { reader: ReadThrough; writeThrough: Writer; directory: string }): Writer;
   writer(parts: { reader: ReadThrough; writeThrough: Writer; directory: string }): Writer & Adopter;
   /** Once the node is in its cluster. */
   start(): void;
