@@ -14,6 +14,7 @@ import {
   adoptQuietMs,
   adoptRescanMs,
   adoptsInFlightMax,
+  eventHeartbeatMs,
 } from '../core/limits.ts';
 import { type Clock, type Disk, DiskError, type FileStat } from '../io/io.ts';
 import type { WatchDirectory, WatchHint } from '../io/watch.ts';
@@ -76,6 +77,7 @@ export class Adoption {
       let lookedMs = clock.boottimeMs();
       let told: AdoptProgress | undefined;
       let toldMs = Number.NEGATIVE_INFINITY;
+      let comparedMs = Number.NEGATIVE_INFINITY;
       while (!signal.aborted) {
         const changed = this.#changed.promise;
         for (const path of this.#looks.values()) {
@@ -85,16 +87,22 @@ export class Adoption {
         this.#begin();
         const nowMs = clock.boottimeMs();
         const isEnd = this.#request.once && this.#plan.isIdle;
-        if (nowMs - toldMs >= adoptProgressMs || isEnd) {
+        if (nowMs - comparedMs >= adoptProgressMs || isEnd) {
           const progress = this.#progress;
-          if (isEnd || JSON.stringify(progress) !== JSON.stringify(told)) yield progress;
-          told = progress;
-          toldMs = nowMs;
+          comparedMs = nowMs;
+          // Now and then also the same again: whoever listens is noticed to be gone only when spoken to.
+          const isDue =
+            isEnd || nowMs - toldMs >= eventHeartbeatMs || JSON.stringify(progress) !== JSON.stringify(told);
+          if (isDue) {
+            yield progress;
+            told = progress;
+            toldMs = nowMs;
+          }
         }
         if (isEnd) return;
         const lookAgainMs = lookedMs + (this.#state === 'watched' ? adoptRescanMs : adoptPollMs);
         const ripeMs = this.#inFlight < adoptsInFlightMax ? this.#plan.nextMs : Infinity;
-        const untilMs = Math.min(lookAgainMs, Math.max(ripeMs, nowMs + RIPE_PAUSE_MS), toldMs + adoptProgressMs);
+        const untilMs = Math.min(lookAgainMs, Math.max(ripeMs, nowMs + RIPE_PAUSE_MS), comparedMs + adoptProgressMs);
         await this.#rest(changed, Math.max(1, untilMs - clock.boottimeMs()));
         if (clock.boottimeMs() < lookAgainMs) continue;
         await this.#look('');

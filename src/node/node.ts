@@ -3,10 +3,12 @@
  * daemon, by tests and by the simulator alike; doors are opened over it by `node/daemon.ts`.
  */
 
+import { Adoptions } from '../adopt/adoptions.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import type { ContentId } from '../core/ids.ts';
 import { factShare, fillMemoryBytes, fillsInFlightMax, hotShare, scrubBytesPerS } from '../core/limits.ts';
 import type { StoreStatus } from '../core/store-status.ts';
+import type { Drain } from '../drain/drain.ts';
 import type { Coordinator } from '../io/coordinator.ts';
 import type { Disk, Io } from '../io/io.ts';
 import type { ListenPeers } from '../io/peers.ts';
@@ -60,6 +62,10 @@ export interface Node {
   /** Absent where no volume is staged. */
   readonly records: Records | undefined;
   readonly keeping: DirtyKeeping | undefined;
+  /** Brings what is written to the origins. Absent where nothing is staged. */
+  readonly drain: Drain | undefined;
+  /** Takes over the files of directories. Absent where nothing is staged. */
+  readonly adoptions: Adoptions | undefined;
   /** Ends fills, closes the store and the origins; the io stays open. Call it once, after the doors are closed. */
   close(): Promise<void>;
 }
@@ -94,13 +100,21 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   try {
     for (const entry of config.volumes)
       volumes.set(entry.volume.name, { volume: entry.volume, origin: openOrigin(entry) });
+    const originBudget = new Budget(clock, config.bandwidth.originBytesPerS);
     if (peers !== undefined && options.cluster !== undefined && config.volumes.some(({ volume }) => volume.writes))
-      writes = createNodeWrites({ ...peers, coordinator: options.cluster.coordinator, store, volumes, io, emit });
+      writes = createNodeWrites({
+        ...peers,
+        coordinator: options.cluster.coordinator,
+        store,
+        volumes,
+        io,
+        originBudget,
+        emit,
+      });
     const fillsMax = Math.min(
       fillsInFlightMax,
       Math.max(2, Math.floor((memoryBytes * (1 - hotShare - factShare)) / fillMemoryBytes)),
     );
-    const originBudget = new Budget(clock, config.bandwidth.originBytesPerS);
     const reader = createReader({
       store,
       volumes,
@@ -125,6 +139,9 @@ export async function createNode(options: NodeOptions): Promise<Node> {
     const isStaged = (volume: string) => volumes.get(volume)?.volume.writes !== undefined;
     const staged = writes?.writer({ reader, writeThrough: through, directory: cacheDir });
     const writer = staged === undefined ? through : createRoutedWriter({ through, staged, isStaged });
+    const adoptions =
+      staged &&
+      new Adoptions({ disk, clock, watchDirectory: io.watchDirectory, adopter: staged, writer, isStaged, cacheDir });
     await peers?.join(reader, config.volumes);
     writes?.start();
     return {
@@ -134,11 +151,14 @@ export async function createNode(options: NodeOptions): Promise<Node> {
       cluster: peers?.cluster,
       records: writes?.records,
       keeping: writes?.keeping,
+      drain: writes?.drain,
+      adoptions,
       holds: (content, block) => store.hasBlock(content, block),
       get storeStatus() {
         return store.status;
       },
       async close() {
+        adoptions?.close();
         through.close();
         await reader.close();
         await closeAll();
