@@ -43,6 +43,7 @@ export const CALM_CLUSTER_WRITE: ScenarioOptions = {
   loseDiskWeight: 0,
   coordinatorSlowWeight: 0,
   coordinatorDeafWeight: 0,
+  originDeniedWeight: 0,
   volumes: 1,
   replicas: 2,
   ack: 'local',

@@ -139,6 +139,19 @@ export class WriteClient {
     return await this.delete(source, { level: how.level });
   }
 
+  /** Gives an object that holds `number` another key, over whatever is there. */
+  async rename(source: Target, target: Target, number: number, level?: Level): Promise<boolean> {
+    const sizeBytes = this.place.history.sizeOf(number) ?? 0;
+    const writes = [
+      this.#operation(target, { how: 'rename', number, sizeBytes, level }),
+      this.#operation(source, { how: 'rename away', number: 0, sizeBytes: 0, level }),
+    ];
+    const { signal } = new AbortController();
+    return await this.#write(writes, () =>
+      this.#writer.rename(source, target, { ...(level && { ack: level }), signal }),
+    );
+  }
+
   /** Writes an object in parts of the given sizes, in a drawn order; some clients give up midway. */
   async multipart(target: Target, partBytes: readonly number[], how: WriteHow & { gaveUp?: boolean }): Promise<void> {
     const { random, history } = this.place;
