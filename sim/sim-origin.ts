@@ -107,6 +107,8 @@ export class SimOrigin {
   /** As S3: an object made of parts has the headers and metadata of its beginning, not of its end. */
   keepsBeginOptions = false;
   damage: OriginDamage = {};
+  /** Called when a node has decided to change something and is about to send it: it may be paused there. */
+  beforeSend: ((life: Life) => void) | undefined;
   readonly #twin: SimOrigin | undefined;
   readonly #machine: SimMachineClock;
   readonly #versions = new Map<string, SimVersion[]>();

@@ -56,6 +56,7 @@ export const CALM_CLUSTER_WRITE: ScenarioOptions = {
   readChance: 0.4,
   keepsBeginOptions: false,
   unansweredChance: 0,
+  zombieChance: 0,
 };
 
 export const CLUSTER_WRITE_REGRESSIONS: readonly Regression[] = [];

@@ -145,12 +145,27 @@ export class ClusterWriteRun {
       coordinator: this.coordinator,
       start: (each) => this.start(each),
     });
+    if (options.zombieChance > 0) this.#makeZombies();
     this.faults.onDiskLost = (machine) => this.lostDisk(machine);
   }
 
   /** A machine has lost its disk. */
   lostDisk({ name }: ClusterMachine): void {
     if (this.world.sabotage !== 'lose-disk') this.#copies.lost(name);
+  }
+
+  /** Nodes are paused right before they send what they have decided, for longer than their sessions last. */
+  #makeZombies(): void {
+    const random = this.world.random.fork('zombies');
+    const pause = (life: Life): void => {
+      const machine = this.machines.find((each) => each.life === life);
+      if (!machine || machine.isPaused || !this.#isSafety || !random.chance(this.options.zombieChance)) return;
+      const ms = random.between(11_000, 40_000);
+      this.world.trace.note(`fault zombie ${machine.name}`, ms);
+      machine.pause(ms);
+    };
+    this.coordinator.beforeSend = pause;
+    for (const { origin } of this.places) origin.beforeSend = pause;
   }
 
   #makeNetwork(): SimNetwork {
