@@ -53,6 +53,8 @@ const DRAIN_MAX_MS = 300_000;
 const AUDIT_MS = 2000;
 const READ_MAX_MS = 30_000;
 const IDLE_MS = 10_000;
+/** Longer than what was replaced is kept for its readers. */
+const KEPT_MS = 660_000;
 
 export const clusterWrite: Scenario<ClusterWriteOptions> = {
   name: 'cluster-write',
@@ -386,6 +388,7 @@ export class ClusterWriteRun {
   /** Nothing is left when everything was evicted and the nodes are closed. */
   async #empty(): Promise<void> {
     const { clock, findings } = this.world;
+    await clock.sleep(KEPT_MS);
     const isAllDrained = this.records.all().every(({ record }) => record.current?.kind !== 'dirty');
     for (const machine of this.machines) {
       const node = machine.node as SimNode;
