@@ -52,6 +52,8 @@ type Asked = Omit<WriteOperation, 'endedMs' | 'outcome' | 'number'> & { readonly
 export class WriteHistory {
   readonly #keys = new Map<string, KeyHistory>();
   readonly #sizes = new Map<number, number>();
+  /** Uploads in parts that their clients may have left without an end: their bytes stay until they are idle for long. */
+  leftUploads = 0;
   #last = FIRST_NUMBER;
 
   /** A number for a content that is about to be written. */

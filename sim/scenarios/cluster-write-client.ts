@@ -172,12 +172,14 @@ export class WriteClient {
       );
       if (how.gaveUp) {
         if (random.chance(0.5)) await this.#writer.abortUpload(target, uploadId);
+        else history.leftUploads++;
         return;
       }
       parts.sort((a, b) => a.number - b.number);
       const write = this.#operation(target, { how: 'multipart', number, sizeBytes, ...how });
       await this.#write([write], () => this.#writer.completeUpload(target, uploadId, parts, optionsOf(how)));
     } catch (error) {
+      history.leftUploads++;
       this.#explain({ how: 'multipart', key: target.key }, error);
     }
   }

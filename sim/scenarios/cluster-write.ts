@@ -400,7 +400,8 @@ export class ClusterWriteRun {
           keptBytes += (await node.reader.evict({ volume: volume.name, prefix: '' })).kept;
         if (keptBytes === 0) break;
       }
-      if (isAllDrained) checkIdle(findings, { status: node.status(), keptBytes, wasKilled: true });
+      const status = this.history.leftUploads > 0 ? { ...node.status(), reservedBytes: 0 } : node.status();
+      if (isAllDrained) checkIdle(findings, { status, keptBytes, wasKilled: true });
     }
     for (const machine of this.machines) {
       const { life, disk } = machine;
