@@ -144,7 +144,7 @@ test('S-3, S-4: who has a content follows the records, and what they promise mus
   const held = new Set(['a', 'b']);
   const nodeOf = (name: string) => ({ holds: () => held.has(name) }) as unknown as SimNode;
   const holders = () => ['a', 'b'].map((name) => ({ name, node: nodeOf(name) }));
-  const copies = new Copies({ findings, records, holders });
+  const copies = new Copies({ findings, records, holders, begunMs: () => 0 });
   records.onStep = (step) => copies.stepped(step);
   const dirty: DirtyRecord = {
     kind: 'dirty',
@@ -165,13 +165,13 @@ test('S-3, S-4: who has a content follows the records, and what they promise mus
   const value = Buffer.from(JSON.stringify(record));
   coordinator.state.transaction({ compares: [], apply: [{ put: `records/${NAME}/key`, value }] });
   assert.deepEqual([copies.mostOf(7), copies.isLost(7), promises()], [2, false, []]);
-  copies.lost('a');
+  copies.lost('a', 1);
   held.delete('a');
   copies.audit();
   assert.deepEqual([copies.isLost(7), promises()], [false, []]);
   held.delete('b');
   copies.audit();
   assert.deepEqual(promises(), ['S-4']);
-  copies.lost('b');
+  copies.lost('b', 1);
   assert.equal(copies.isLost(7), true);
 });

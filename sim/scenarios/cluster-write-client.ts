@@ -109,7 +109,7 @@ export class WriteClient {
   }
 
   async put(target: Target, sizeBytes: number, how: WriteHow = {}): Promise<number | undefined> {
-    const number = this.place.history.number(sizeBytes);
+    const number = this.place.history.number(sizeBytes, this.place.clock.nowMs);
     const write = this.#operation(target, { how: 'put', number, sizeBytes, ...how });
     const isDone = await this.#write([write], () =>
       this.#writer.put(target, this.#body(number, 0, sizeBytes, how.sent), {
@@ -156,7 +156,7 @@ export class WriteClient {
   async multipart(target: Target, partBytes: readonly number[], how: WriteHow & { gaveUp?: boolean }): Promise<void> {
     const { random, history } = this.place;
     const sizeBytes = partBytes.reduce((sum, bytes) => sum + bytes, 0);
-    const number = history.number(sizeBytes);
+    const number = history.number(sizeBytes, this.place.clock.nowMs);
     const { signal } = new AbortController();
     try {
       const { uploadId } = await this.#writer.beginUpload(target, attributesOf(number));
