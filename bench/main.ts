@@ -3,13 +3,14 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, parse } from 'node:path';
 import { parseArgs } from 'node:util';
 import { fanOutReadScenario } from './fan-out-read/fan-out-read-scenario.ts';
+import { fanOutWriteScenario } from './fan-out-write/fan-out-write-scenario.ts';
 import { isInterrupted } from './interrupt.ts';
 import { localScenario } from './local/local-scenario.ts';
 import { Progress } from './progress.ts';
 import { appendHistory, resultTable, writeResult } from './result.ts';
 import { type OptionValues, type Scenario, WrongUse } from './scenario.ts';
 
-const SCENARIOS: readonly Scenario[] = [localScenario, fanOutReadScenario];
+const SCENARIOS: readonly Scenario[] = [localScenario, fanOutReadScenario, fanOutWriteScenario];
 
 const COMMON = {
   json: { type: 'string' },

@@ -98,3 +98,67 @@ export function seriesSvg(plot: {
   }
   return frame(height, plot.title, body);
 }
+
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+  /** Index into the names of the plot. */
+  readonly kind: number;
+}
+
+const SPAN_COLOURS = ['#8a8d93', '#c0392b', '#2f7ed8', '#4c9f70'] as const;
+
+/** What each row goes through over a common time: spans in the colours of their kinds, which a legend names. */
+export function spansSvg(plot: {
+  title: string;
+  unit: string;
+  kinds: readonly string[];
+  rows: readonly { readonly label: string; readonly spans: readonly Span[]; readonly note: string }[];
+}): string {
+  const [left, right, top] = [170, 150, 56];
+  const most = Math.max(...plot.rows.flatMap(({ spans }) => spans.map(({ to }) => to)), Number.MIN_VALUE);
+  const x = (value: number) => left + (value / most) * (WIDTH - left - right);
+  const legend = plot.kinds.flatMap((kind, i) => [
+    `<rect x="${left + i * 112}" y="28" width="12" height="12" rx="2" fill="${SPAN_COLOURS[i]}"/>`,
+    text(left + 17 + i * 112, 39, kind),
+  ]);
+  const rows = plot.rows.flatMap(({ label, spans, note }, i) => {
+    const y = top + i * 28;
+    return [
+      text(left - 8, y + 14, label, 'text-anchor="end"'),
+      ...spans.map(({ from, to, kind }) => {
+        const width = Math.max(round(x(to) - x(from)), 1);
+        return `<rect x="${round(x(from))}" y="${y}" width="${width}" height="18" fill="${SPAN_COLOURS[kind]}"/>`;
+      }),
+      text(x(Math.max(...spans.map(({ to }) => to))) + 6, y + 14, note),
+    ];
+  });
+  const bottom = top + plot.rows.length * 28;
+  const axis = [
+    `<path d="M${left} ${bottom + 2}H${WIDTH - right}" stroke="#999"/>`,
+    text(left, bottom + 18, '0'),
+    text(WIDTH - right, bottom + 18, `${shown(most)} ${plot.unit}`, 'text-anchor="end"'),
+  ];
+  return frame(bottom + 26, plot.title, [...legend, ...rows, ...axis]);
+}
+
+/** Rows of cells; the first row is the head, the first column names the rows. Cells that begin with `!` are bad news. */
+export function tableSvg(plot: { title: string; rows: readonly (readonly string[])[] }): string {
+  const columns = plot.rows[0]?.length ?? 1;
+  const first = 190;
+  const width = (WIDTH - first) / Math.max(columns - 1, 1);
+  const body = plot.rows.flatMap((row, i) => {
+    const y = 46 + i * 26;
+    const line = `<path d="M0 ${y + 8}H${WIDTH}" stroke="#999" stroke-opacity="${i === 0 ? 1 : 0.3}"/>`;
+    const cells = row.map((cell, column) => {
+      const bad = cell.startsWith('!');
+      const style = `${i === 0 ? 'font-weight="600" ' : ''}${bad ? 'fill="#c0392b" font-weight="600" ' : ''}`;
+      const content = bad ? cell.slice(1) : cell;
+      return column === 0
+        ? text(0, y, content, style)
+        : text(first + column * width - 8, y, content, `${style}text-anchor="end"`);
+    });
+    return [...cells, line];
+  });
+  return frame(46 + plot.rows.length * 26, plot.title, body);
+}

@@ -33,6 +33,7 @@ function optionsOf(values: OptionValues): FanOutReadOptions {
     kill: count('kill'),
     slow: count('slow'),
     late: values['late'] === true,
+    predict: values['predict'] === true || values['full'] === true,
     full: values['full'] === true,
     self: values['self'] === true,
     ...(directory !== undefined && { directory }),
@@ -41,20 +42,22 @@ function optionsOf(values: OptionValues): FanOutReadOptions {
 
 export const fanOutReadScenario: Scenario = {
   name: 'fan-out-read',
-  synopsis: 'fan-out-read [--nodes N] [--chunks N] [--link MBIT] [--origin-links X] [--kill K] [--slow K] [--late]',
+  synopsis:
+    'fan-out-read [--nodes N] [--chunks N] [--link MBIT] [--origin-links X] [--kill K] [--slow K] [--late] [--predict]',
   help: `one object to N nodes behind shaped links, against each of them reading from the origin, within 10 minutes
   --nodes N            nodes (default: ${NODES})
   --chunks N           chunks of the object (default: ${CHUNKS})
   --chunk-mib N        MiB of a chunk (default: ${CHUNK_MIB}: N caches fit the memory)
   --link MBIT          each node's link, Mbit/s in each direction (default: ${LINK_MBIT}, without root ${LINK_MBIT_USER})
   --origin-links X     the origin's link ÷ a node's (default: ${ORIGIN_LINKS})
-  --pairs N            rounds in which every candidate is measured (default: 5, with --full 10)
+  --pairs N            rounds (default: 5, baselines in 2 of them; with --full 10, baselines in all)
   --kill K             also kill K nodes midway: the others must finish
   --slow K             also give K nodes a tenth of the link
   --late               also let one node come when the others are done
+  --predict            also compare 2 and 4 nodes with the simulator
   --shaping HOW        kernel (as root: network namespaces and tbf) or user (proxies); default: kernel as root
   --directory DIR      where caches lie meanwhile (default: tmpfs)
-  --full               also sweep the origin's link from 1 to 16`,
+  --full               also --predict, and sweep the origin's link from 1 to 16`,
   options: {
     nodes: { type: 'string' },
     chunks: { type: 'string' },
@@ -65,6 +68,7 @@ export const fanOutReadScenario: Scenario = {
     kill: { type: 'string' },
     slow: { type: 'string' },
     late: { type: 'boolean', default: false },
+    predict: { type: 'boolean', default: false },
     shaping: { type: 'string' },
     directory: { type: 'string' },
   },

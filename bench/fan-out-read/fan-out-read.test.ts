@@ -28,7 +28,7 @@ const medianOf = (result: Result, name: string): number | undefined => result.fi
 for (const shaping of ['kernel', 'user'] as const) {
   test(`S-11: a small bench of fan-out reads, links shaped in ${shaping} space: each byte is read from the origin once, also with a late, a slow and a killed node`, async (t) => {
     if (shaping === 'kernel' && !requireNamespaces(t)) return;
-    const days = shaping === 'kernel' ? { late: true, slow: '1', kill: '1' } : {};
+    const days = shaping === 'kernel' ? { late: true, slow: '1', kill: '1', predict: true } : {};
     const result = await bench(t, { shaping, link: '100', ...days });
     assert.match(String(result.parameters['shaping']), new RegExp(`^${shaping}`));
     // On a machine that hardly moves a holder may not answer in time; each refill must then be accounted for.
@@ -37,12 +37,22 @@ for (const shaping of ['kernel', 'user'] as const) {
     assert.ok((result.figures['originBytesRatio']?.high as number) <= most, `${refills} refills`);
     assert.ok((medianOf(result, 'originBytesRatio') as number) >= 1);
     if (refills === 0) assert.equal(medianOf(result, 'originTwiceBytes'), 0);
-    for (const name of ['efficiency', 'efficiencyS3', 'speedup', 'firstNodeS', 'p50NodeS', 'lastNodeS', 'cpuBusy'])
+    for (const name of [
+      'efficiency',
+      'efficiencyS3',
+      'speedup',
+      'firstNodeS',
+      'p50NodeS',
+      'lastNodeS',
+      'cpuBusy',
+      'predictionError',
+    ])
       assert.ok((medianOf(result, name) as number) > 0, name);
     if (shaping === 'user') return;
     assert.equal(medianOf(result, 'originBytesLate'), 0);
     assert.equal(medianOf(result, 'survivorsKill'), 2);
     assert.ok((medianOf(result, 'p50RatioSlow') as number) > 0);
+    assert.ok((medianOf(result, 'predictionError2') as number) >= 0);
   });
 }
 

@@ -14,9 +14,9 @@ export class Adopter {
   }
 
   /** Resolves when it watches the directory. */
-  static async start(options: { host: LinkedHost; files: string; daemon: Daemon; volume: string }): Promise<Adopter> {
-    const { host, files, daemon, volume } = options;
-    const args = ['adopt', files, '--volume', volume, '--admin', daemon.admin, '--json'];
+  static async start(options: { host: LinkedHost; adopted: string; daemon: Daemon; volume: string }): Promise<Adopter> {
+    const { host, adopted, daemon, volume } = options;
+    const args = ['adopt', adopted, '--volume', volume, '--admin', daemon.admin, '--json'];
     const child = await Child.start(...host.commandLine(COMMAND, args), {
       env: { ...ownEnvironment() },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

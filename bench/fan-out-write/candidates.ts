@@ -40,57 +40,83 @@ function targetOf(candidate: Candidate, rig: Rig, node: RigNode): SaveTarget {
   const ack = AT_S3[candidate];
   if (ack !== undefined) return { kind: 's3', host: daemonOf(node).s3, prefix: rig.path, ack };
   if (candidate === 'direct') return { kind: 'origin', host: rig.originAddress, prefix: rig.path };
-  return { kind: 'files', directory: node.files };
+  return { kind: 'files', directory: candidate === 'adopt' ? node.adopted : node.files };
 }
 
-/** A step on its way: its ranks have been told to save. */
+/** A step on its way: its ranks have been told to save. Promises that nobody awaits end nothing. */
 export interface Saving {
   /** Every rank goes on. */
   readonly saved: Promise<Spell>;
-  /** The marker is written; with the async copy, and everything is copied. */
-  readonly ended: Promise<void>;
+  /** The marker is written too: to the job the step is there. */
+  readonly acknowledged: Promise<unknown>;
+  /** With the async copy: everything is copied. */
+  readonly ended: Promise<unknown>;
+}
+
+function quiet<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }
 
 /**
- * All ranks save at once; when all are done one of them writes the marker. The async copy starts with each file as soon as that is synced, and
- * copies the marker last.
+ * All ranks save at once; when all are done one of them writes the marker. The async copy starts on each node when its ranks
+ * are done, so that it blocks nobody, and copies the marker last.
  */
 export function beginSave(rig: Rig, step: Step, candidate: Candidate): Saving {
   const copies: Promise<Spell>[] = [];
-  const copyOf = (node: RigNode, file: JobFile) => {
-    const what = { directory: node.files, file, host: rig.originAddress, prefix: rig.path };
-    const copied = node.copier.copy(what);
-    copied.catch(() => undefined); // told by `ended`
-    return copied;
-  };
+  const copyOf = ({ copier, files }: RigNode, file: JobFile) =>
+    quiet(copier.copy({ directory: files, file, host: rig.originAddress, prefix: rig.path }));
   const save = (node: RigNode, ranks: readonly (readonly JobFile[])[]) =>
-    node.job.save(ranks, targetOf(candidate, rig, node), (file) => {
-      if (candidate === 'async' && file.name !== step.marker.name) copies.push(copyOf(node, file));
-    });
-  const writers = rig.nodes.filter((node) => (step.nodes[node.index]?.length ?? 0) > 0);
-  const saved = Promise.all(writers.map((node) => save(node, step.nodes[node.index] ?? []))).then((spells) => ({
-    fromMs: Math.min(...spells.map(({ fromMs }) => fromMs)),
-    toMs: Math.max(...spells.map(({ toMs }) => toMs)),
-  }));
-  const finish = async (): Promise<void> => {
-    await saved;
-    const first = rig.nodes[0] as RigNode;
-    await save(first, [[step.marker]]);
+    node.job.save(ranks, targetOf(candidate, rig, node));
+  const nodes = [...rig.nodes];
+  const saveShards = async (node: RigNode): Promise<Spell | undefined> => {
+    const ranks = step.nodes[node.index] ?? [];
+    if (ranks.length === 0) return undefined;
+    const spell = await save(node, ranks);
+    if (candidate === 'async') copies.push(...ranks.flat().map((file) => copyOf(node, file)));
+    return spell;
+  };
+  const saved = Promise.all(nodes.map(saveShards)).then((all) => {
+    const spells = all.filter((spell) => spell !== undefined);
+    return {
+      fromMs: Math.min(...spells.map(({ fromMs }) => fromMs)),
+      toMs: Math.max(...spells.map(({ toMs }) => toMs)),
+    };
+  });
+  const first = nodes[0] as RigNode;
+  const acknowledged = saved.then(() => save(first, [[step.marker]]));
+  const copied = async (): Promise<void> => {
+    await acknowledged;
     if (candidate !== 'async') return;
     await Promise.all(copies);
     await copyOf(first, step.marker);
   };
-  return { saved, ended: finish() };
+  return { saved: quiet(saved), acknowledged: quiet(acknowledged), ended: quiet(copied()) };
 }
 
-/** One step of a candidate, until it is durable (plain files: until they are written). Every byte at the origin is compared. */
-export async function measure(rig: Rig, step: Step, candidate: Candidate): Promise<StepTrial> {
+/**
+ * One step of a candidate, until it is durable (plain files: until they are written). Every byte at the origin is compared. `onSafe` may
+ * do something with a step that is safe, before anything else is waited for.
+ */
+export async function measure(
+  rig: Rig,
+  step: Step,
+  candidate: Candidate,
+  onSafe: () => Promise<void> = () => Promise.resolve(),
+): Promise<StepTrial> {
   await rig.origin.reset();
   const cpu = new CpuWatch();
-  const isOurs = needsForebay(candidate);
-  const { saved, ended } = beginSave(rig, step, candidate);
-  const safe = isOurs ? untilSafe(rig, step) : undefined;
-  const [{ fromMs, toMs }] = await Promise.all([saved, ended]);
+  const saving = beginSave(rig, step, candidate);
+  const safe = needsForebay(candidate)
+    ? quiet(
+        untilSafe(rig, step).then(async (atMs) => {
+          await onSafe();
+          return atMs;
+        }),
+      )
+    : undefined;
+  const { fromMs, toMs } = await saving.saved;
+  await saving.ended;
   const durableMs = candidate === 'plain' ? undefined : await untilDurable(rig, step);
   // what the origin has is safe, whenever a node says so
   const safeMs = durableMs === undefined ? undefined : Math.min((await safe) ?? durableMs, durableMs);

@@ -19,20 +19,40 @@ interface Shape {
 
 export const PROFILES = {
   '8b': {
-    ...{ ranks: 8, tensorParallel: 1, dataParallel: 8, isFullySharded: true },
-    ...{ modelGiB: 15, optimizerGiB: 90, modelFiles: 1 },
+    ranks: 8,
+    tensorParallel: 1,
+    dataParallel: 8,
+    isFullySharded: true,
+    modelGiB: 15,
+    optimizerGiB: 90,
+    modelFiles: 1,
   },
   '70b': {
-    ...{ ranks: 64, tensorParallel: 8, dataParallel: 8, isFullySharded: true },
-    ...{ modelGiB: 130, optimizerGiB: 781, modelFiles: 1 },
+    ranks: 64,
+    tensorParallel: 8,
+    dataParallel: 8,
+    isFullySharded: true,
+    modelGiB: 130,
+    optimizerGiB: 781,
+    modelFiles: 1,
   },
   '405b': {
-    ...{ ranks: 512, tensorParallel: 8, dataParallel: 2, isFullySharded: false },
-    ...{ modelGiB: 755, optimizerGiB: 4533, modelFiles: 4 },
+    ranks: 512,
+    tensorParallel: 8,
+    dataParallel: 2,
+    isFullySharded: false,
+    modelGiB: 755,
+    optimizerGiB: 4533,
+    modelFiles: 4,
   },
   '1t': {
-    ...{ ranks: 1024, tensorParallel: 8, dataParallel: 2, isFullySharded: false },
-    ...{ modelGiB: 2571, optimizerGiB: 15426, modelFiles: 2 },
+    ranks: 1024,
+    tensorParallel: 8,
+    dataParallel: 2,
+    isFullySharded: false,
+    modelGiB: 2571,
+    optimizerGiB: 15426,
+    modelFiles: 2,
   },
 } as const satisfies Record<string, Shape>;
 export type ProfileName = keyof typeof PROFILES;

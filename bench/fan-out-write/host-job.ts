@@ -19,13 +19,8 @@ export class HostJob {
     return new HostJob(await HostProcess.start<JobCommand>(host, SCRIPT));
   }
 
-  /** `onFile`: a file is written, as far as its writer waits. */
-  async save(
-    ranks: readonly (readonly JobFile[])[],
-    to: SaveTarget,
-    onFile: (file: JobFile) => void = () => undefined,
-  ): Promise<Spell> {
-    return (await this.#process.do({ do: 'save', ranks, to }, (file) => onFile(file as JobFile))) as Spell;
+  async save(ranks: readonly (readonly JobFile[])[], to: SaveTarget): Promise<Spell> {
+    return (await this.#process.do({ do: 'save', ranks, to })) as Spell;
   }
 
   async copy(what: Body<'copy'>): Promise<Spell> {

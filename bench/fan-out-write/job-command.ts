@@ -20,7 +20,7 @@ export type SaveTarget =
   | { readonly kind: 'origin'; readonly host: string; readonly prefix: string };
 
 export type JobCommand =
-  /** Every rank writes its files one after the other, all ranks at once; answers with Spell, notes each file that is done. */
+  /** Every rank writes its files one after the other, all ranks at once; answers with Spell. */
   | { readonly do: 'save'; readonly ranks: readonly (readonly JobFile[])[]; readonly to: SaveTarget }
   /** Copies a local file to the origin in the background, all of them together in at most `UPLOADS` requests at once; answers with Spell. */
   | {

@@ -51,16 +51,13 @@ async function saveFile(file: JobFile, to: SaveTarget): Promise<void> {
   await send(doors, { method: 'PUT', host: to.host, path, headers }, patternSlices(file.seed, file.sizeBytes));
 }
 
-export async function save({ ranks, to }: Of<'save'>, note: (note: unknown) => void): Promise<Spell> {
+export async function save({ ranks, to }: Of<'save'>): Promise<Spell> {
   if (to.kind === 'files')
     for (const { name } of ranks.flat()) await mkdir(dirname(join(to.directory, name)), { recursive: true });
   return timed(() =>
     Promise.all(
       ranks.map(async (files) => {
-        for (const file of files) {
-          await saveFile(file, to);
-          note(file);
-        }
+        for (const file of files) await saveFile(file, to);
       }),
     ),
   );

@@ -3,10 +3,10 @@ import { serveHost } from '../host-process.ts';
 import type { JobCommand } from './job-command.ts';
 import { copy, exists, openAgain, put, restore, save } from './job-tasks.ts';
 
-function perform(command: JobCommand, note: (note: unknown) => void): Promise<unknown> {
+function perform(command: JobCommand): Promise<unknown> {
   switch (command.do) {
     case 'save':
-      return save(command, note);
+      return save(command);
     case 'copy':
       return copy(command);
     case 'restore':

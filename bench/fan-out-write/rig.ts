@@ -49,8 +49,9 @@ export interface RigNode {
   readonly agent: HostAgent;
   /** The disk of this node: what is lost with it. */
   readonly directory: string;
-  /** Where its job writes plain files; adopted where there is an adopter. */
+  /** Where its job writes plain files that nobody else looks at, and files that are adopted. */
   readonly files: string;
+  readonly adopted: string;
   readonly job: HostJob;
   readonly copier: HostJob;
   readonly daemon?: Daemon;
@@ -147,21 +148,21 @@ export class Rig implements AsyncDisposable {
   async #startNode(agent: HostAgent, index: number): Promise<RigNode> {
     const { host } = agent;
     const directory = join(this.directory, host.name);
-    const files = join(directory, 'job');
-    mkdirSync(files, { recursive: true });
+    const [files, adopted] = [join(directory, 'files'), join(directory, 'adopted')];
+    for (const made of [files, adopted]) mkdirSync(made, { recursive: true });
     await using undo = new AsyncDisposableStack();
     const job = await HostJob.start(host);
     undo.defer(() => job.stop());
     const copier = await HostJob.start(host);
     undo.defer(() => copier.stop());
-    const node = { index, name: host.name, host, agent, directory, files, job, copier };
+    const node = { index, name: host.name, host, agent, directory, files, adopted, job, copier };
     if (!this.options.forebay) {
       undo.move();
       return node;
     }
     const daemon = await this.#startDaemon(agent, index, directory);
     undo.defer(() => daemon.kill());
-    const adopter = this.options.adopt ? await Adopter.start({ host, files, daemon, volume: BUCKET }) : undefined;
+    const adopter = this.options.adopt ? await Adopter.start({ host, adopted, daemon, volume: BUCKET }) : undefined;
     undo.move();
     return { ...node, daemon, ...(adopter && { adopter }) };
   }
@@ -198,17 +199,28 @@ export class Rig implements AsyncDisposable {
     });
   }
 
-  /** Everything that runs on a node is killed at once; `wipe`: its disk is gone, too. */
-  async kill(node: RigNode, options: { wipe: boolean }): Promise<void> {
+  /** Everything that runs on a node is killed at once, and its disk is removed. */
+  async kill(node: RigNode): Promise<void> {
     await stopNode(node);
-    if (options.wipe) rmSync(node.directory, { recursive: true, force: true });
+    rmSync(node.directory, { recursive: true, force: true });
   }
 
-  /** A node of the same name, with whatever is left on its disk. */
-  async revive(node: RigNode): Promise<RigNode> {
-    const revived = await this.#startNode(node.agent, node.index);
-    this.nodes[node.index] = revived;
-    return revived;
+  /** The same for what runs on a node without Forebay; its daemon is spared. */
+  async killJob({ job, copier, files }: RigNode): Promise<void> {
+    await Promise.all([job.stop(), copier.stop()]);
+    rmSync(files, { recursive: true, force: true });
+  }
+
+  /** A node of the same name with an empty disk. */
+  async revive(node: RigNode): Promise<void> {
+    this.nodes[node.index] = await this.#startNode(node.agent, node.index);
+    await this.acquainted();
+  }
+
+  async reviveJob(node: RigNode): Promise<void> {
+    mkdirSync(node.files, { recursive: true });
+    const [job, copier] = await Promise.all([HostJob.start(node.host), HostJob.start(node.host)]);
+    this.nodes[node.index] = { ...node, job, copier };
   }
 
   /** Waits until every daemon knows every other one. */
@@ -219,7 +231,8 @@ export class Rig implements AsyncDisposable {
 
   /** Removes the plain files of a step, and what the origin has of it. Caches make room by themselves. */
   async forget(step: Step): Promise<void> {
-    for (const { files } of this.nodes) rmSync(join(files, step.prefix), { recursive: true, force: true });
+    for (const { files, adopted } of this.nodes)
+      for (const place of [files, adopted]) rmSync(join(place, step.prefix), { recursive: true, force: true });
     for (const { name } of filesOf(step)) await this.origin.remove(name);
   }
 

@@ -13,10 +13,12 @@ import type { Drill } from './cluster-options.ts';
 import { VOLUME_NAME } from './read-cache-options.ts';
 
 /**
- * A read while a node is lost: its session has to end, its slots to be taken over, its pulls to be given up. Where it owned
- * the metadata, a remembered fact may be served as stale until then.
+ * A read while a node is lost, or half of what it says and hears: its session has to end, its slots to be taken over, its
+ * pulls to be given up. Where it owned the metadata, a remembered fact may be served as stale until then.
  */
 const HARD: ReadBounds = { boundMs: 60_000, mayBeStale: true };
+/** The same, where whoever is lost says no hello: the others ask the origin, and serve nothing as stale. */
+const FRESH: ReadBounds = { ...HARD, mayBeStale: false };
 /** Longer than a session's term. */
 const LAPSE_MS = 25_000;
 /** Until the members agree again. */
@@ -106,6 +108,19 @@ class ClusterDrill {
     once.whole(this.#version, { counted: 0, lost: 0 });
     const counted = this.#counted() - this.#countedBefore;
     if (counted > 0) world.findings.add('S-11', `${counted} bytes are counted as read again though nothing was wrong`);
+  }
+
+  /** Whoever died, the others found out from each other what they have, at once. */
+  #checkSpread(lostBytes: number): void {
+    const { once, world, volume } = this.#run;
+    const { again } = once.delivered(this.#version);
+    const mostBytes = lostBytes + Math.max(this.#version.sizeBytes / 4, volume.chunkSizeBytes);
+    if (again <= mostBytes) return;
+    const { sizeBytes } = this.#version;
+    world.findings.add(
+      'S-11',
+      `${again} of ${sizeBytes} bytes were read again from the origin after one node was killed`,
+    );
   }
 
   async #agree(): Promise<void> {
@@ -214,7 +229,7 @@ class ClusterDrill {
   /** One dies while everybody reads: whoever it is, or the owner that they wait for. */
   async killedMidway(): Promise<void> {
     const { once, random, origin, machines } = this.#run;
-    const reads = new Map(this.#machines.map((machine) => [machine, this.#read([machine], HARD)]));
+    const reads = new Map(this.#machines.map((machine) => [machine, this.#read([machine], FRESH)]));
     await this.#pass(random.exponential(random.pick([5, 50, 300])));
     const owner = machines.find(({ name }) => name === this.#run.lastOwner);
     const victim = (random.chance(0.6) ? owner : undefined) ?? this.#first;
@@ -227,6 +242,7 @@ class ClusterDrill {
     reads.delete(victim);
     await Promise.all(reads.values());
     once.whole(this.#version, { counted: this.#counted() - this.#countedBefore, lost });
+    this.#checkSpread(lost);
     victim.boot();
     await this.#run.start(victim);
     await this.#agree();

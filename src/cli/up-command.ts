@@ -17,10 +17,12 @@ export async function up(_: readonly string[], options: CommonOptions, output: O
 
 /** Runs a node until it is told to stop; ends the process. */
 export async function serve(config: Config, output: Output): Promise<number> {
-  const [{ startDaemon }, { credentialsPath }] = await Promise.all([
+  const [{ startDaemon }, { credentialsPath }, { letHeapGrow }] = await Promise.all([
     import('../node/daemon.ts'),
     import('../node/credentials-file.ts'),
+    import('../io/real/heap-growth.ts'),
   ]);
+  letHeapGrow();
   const here = surroundings();
   const keyPath = credentialsPath(here);
   const daemon = await startDaemon({

@@ -4,6 +4,7 @@
  *
  * Promise: an owner whose session has lapsed answers nothing that needs it (S-16).
  */
+import { SETTLED } from '../core/abortable.ts';
 import type { Address } from '../core/address.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { epochPatienceMs, helloMs, outboxBatchMax, peerCallMs, sessionTtlMs } from '../core/limits.ts';
@@ -269,7 +270,7 @@ export class Cluster {
     if (this.#membership !== undefined && !this.mayAct()) return;
     const caughtUp = new AbortController();
     const look = () => {
-      if (this.members.epoch >= epoch) caughtUp.abort();
+      if (this.members.epoch >= epoch) caughtUp.abort(SETTLED);
     };
     this.#behind.add(look);
     const either = AbortSignal.any([signal, this.#stop.signal, caughtUp.signal]);

@@ -5,6 +5,7 @@
  * Promise (S-11): the origin is read only with the owner's leave, or that of its deputy where the owner does not answer
  * (`deputyships.ts`), or, after neither could be reached for `ownerPatienceMs`, without leave, which is said.
  */
+import { SETTLED } from '../core/abortable.ts';
 import { isForebayError } from '../core/errors.ts';
 import { deputyMs, ownerPatienceMs, ownerRetryMs } from '../core/limits.ts';
 import type { PeerMessage } from '../io/peers.ts';
@@ -44,7 +45,8 @@ interface Question {
 
 /** One chunk that this node wants. A grant may come before the answer that told it to wait. */
 interface Want {
-  granted: WireAnswer | undefined;
+  readonly ref: ChunkRef;
+  granted: Source | undefined;
   wake: () => void;
 }
 
@@ -63,7 +65,7 @@ export class Locator {
   constructor({ cluster, holdings }: LocatorOptions) {
     this.#cluster = cluster;
     this.#holdings = holdings;
-    cluster.handle('directory.grant', (_from, message) => this.#granted(message));
+    cluster.handle('directory.grant', (from, message) => this.#granted(from, message));
     cluster.handle('directory.deputy', (from, message) => this.#deputized(from, message));
     cluster.handle('lost:directory.report', (_node, message) => this.#reportAgain(message));
     cluster.handle('lost:directory.held', (node, message) => this.#heldAgain(node, message));
@@ -73,7 +75,7 @@ export class Locator {
   /** Where to get a chunk now; report the end of it. One call per chunk at a time. Rejects with the signal's reason only. */
   async locate(ref: ChunkRef, signal: AbortSignal): Promise<Source> {
     const name = chunkName(ref);
-    const want: Want = { granted: undefined, wake: () => undefined };
+    const want: Want = { ref, granted: undefined, wake: () => undefined };
     this.#wants.set(name, want);
     try {
       const source = await this.#locate(ref, want, signal);
@@ -133,10 +135,7 @@ export class Locator {
     for (;;) {
       signal.throwIfAborted();
       const owner = placement.owner(slotOfChunk(ref))?.node;
-      const answer =
-        owner === undefined
-          ? undefined
-          : ((await this.#askUnlessAway(owner, { ref })) ?? (await this.#askDeputy(owner, ref)));
+      const answer = owner === undefined ? undefined : await this.#askOwnerOrDeputy(owner, ref);
       signal.throwIfAborted();
       if (answer === undefined || answer.kind === 'notOwner') {
         const nowMs = clock.boottimeMs();
@@ -147,18 +146,30 @@ export class Locator {
       }
       awaySinceMs = undefined;
       const source =
-        sourceOf(answer) ?? (answer.kind === 'wait' ? await this.#wait(want, answer.ms, signal) : undefined);
+        this.#sourceOf(ref, answer) ?? (answer.kind === 'wait' ? await this.#wait(want, answer.ms, signal) : undefined);
       if (source !== undefined) return source;
     }
   }
 
-  /** Who follows the owner answers for it, unless it can be reached from there. */
-  async #askDeputy(owner: string, ref: ChunkRef): Promise<WireAnswer | undefined> {
+  /** Who follows an owner that does not answer stands in for it, unless it can be reached from there. */
+  async #askOwnerOrDeputy(owner: string, ref: ChunkRef): Promise<(WireAnswer & { by: string }) | undefined> {
+    const owned = await this.#askUnlessAway(owner, { ref });
+    if (owned !== undefined) return { ...owned, by: owner };
     const deputy = this.#cluster.placement.deputy(slotOfChunk(ref))?.node;
     if (deputy === undefined) return undefined;
     const answer = await this.#askUnlessAway(deputy, { ref, insteadOf: owner });
-    if (answer !== undefined && answer.kind !== 'notOwner') this.#standsIn(deputy, owner);
-    return answer;
+    if (answer === undefined) return undefined;
+    if (answer.kind !== 'notOwner') this.#standsIn(deputy, owner);
+    return { ...answer, by: deputy };
+  }
+
+  #sourceOf(ref: ChunkRef, answer: WireAnswer & { by: string }): Source | undefined {
+    if (answer.kind === 'pull') return { kind: 'pull', from: answer.from };
+    if (answer.kind !== 'fill') return undefined;
+    if (answer.refill !== undefined) return { kind: 'fill', refill: REFILL_REASONS[answer.refill] };
+    // What the owner itself holds, and what it knew of those who do not answer either, its deputy cannot know.
+    const isOwner = answer.by === this.#cluster.placement.owner(slotOfChunk(ref))?.node;
+    return { kind: 'fill', refill: isOwner ? undefined : 'owner-away' };
   }
 
   /** `undefined` when the node cannot be asked. */
@@ -205,16 +216,16 @@ export class Locator {
   async #wait(want: Want, ms: number, signal: AbortSignal): Promise<Source | undefined> {
     if (want.granted === undefined) {
       const woken = new AbortController();
-      want.wake = () => woken.abort();
+      want.wake = () => woken.abort(SETTLED);
       await this.#cluster.clock.sleep(ms, AbortSignal.any([signal, woken.signal])).catch(() => undefined);
       signal.throwIfAborted();
     }
     const { granted } = want;
     want.granted = undefined;
-    return granted === undefined ? undefined : sourceOf(granted);
+    return granted;
   }
 
-  #granted(message: PeerMessage): null {
+  #granted(by: string, message: PeerMessage): null {
     for (const item of itemsOf(message)) {
       const { ref, answer } = fieldsOf(item);
       const name = chunkName(refFromWire(ref));
@@ -224,7 +235,7 @@ export class Locator {
         this.failed(refFromWire(ref), 'cancelled');
         continue;
       }
-      want.granted = answerFromWire(answer);
+      want.granted = this.#sourceOf(want.ref, { ...answerFromWire(answer), by });
       want.wake();
     }
     return null;
@@ -335,10 +346,3 @@ export class Locator {
 
 /** Chunks in one thing told: with their names some 20 KiB. */
 const HELD_BATCH = 512;
-
-function sourceOf(answer: WireAnswer): Source | undefined {
-  if (answer.kind === 'pull') return { kind: 'pull', from: answer.from };
-  if (answer.kind === 'fill')
-    return { kind: 'fill', refill: answer.refill === undefined ? undefined : REFILL_REASONS[answer.refill] };
-  return undefined;
-}

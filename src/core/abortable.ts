@@ -11,3 +11,9 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefine
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', aborted));
   });
 }
+
+/**
+ * The reason with which a wait is ended because what was waited for has come: nobody reads it. Made once: without one, an abort makes
+ * a DOMException with a stack, which costs as much as sending a small message.
+ */
+export const SETTLED = new Error('settled');

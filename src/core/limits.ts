@@ -311,6 +311,8 @@ export const uncommittedKeepMs = 24 * 3600_000;
 export const dirtySweepMs = 5000;
 /** A watch over records that broke is begun anew after this. */
 export const recordWatchRetryMs = 500;
+/** Records in one page of what is on its way to the origin. */
+export const writesPageMax = 10_000;
 /** How long an acknowledgement at `origin` waits for the drain. */
 export const originAckMaxMs = 900_000;
 /** Records read in one transaction, transactions of reads under way at once, and reads that wait for one of these. */
@@ -320,7 +322,7 @@ export const recordReadsWaitingMax = 4096;
 /** Records that one transaction replaces: with a compare each and fences they fit the coordinator's bound. */
 export const recordsPerCommitMax = 64;
 /** How often a commit whose outcome is not known is sent again; its compare lets it take effect once. */
-export const commitAgainMax = 3;
+export const commitAgainMax = 1;
 /** One version in a record: a user's metadata has at most 2 KiB, the rest about 1. */
 export const recordVersionMaxBytes = 4 * KiB;
 /** Checkpoints in the making that may hold a version of one key ready. */
@@ -404,3 +406,5 @@ export const recordStubMs = 3600_000;
 export const drainSweepMs = 15_000;
 /** How long a request to an origin that nobody waits for any more may still take effect there. */
 export const originLateMs = 900_000;
+/** How often a keeper's commit takes a record that others rewrite meanwhile as it is now. */
+export const keeperCommitTriesMax = 8;

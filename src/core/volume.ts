@@ -14,6 +14,8 @@ export interface WritePolicy {
   readonly onFull: 'block' | 'write-through' | 'fail';
   /** Objects behind one that somebody else changed at the origin: held back, or let through. */
   readonly onConflict: 'hold' | 'skip';
+  /** At an origin that keeps no conditions: drain nevertheless, where changes by others may be overwritten unseen. */
+  readonly conflicts?: 'unchecked';
   /** Whether the origin sees a directory's objects in the order of S-7. */
   readonly drainOrder: 'directory' | 'none';
 }

@@ -11,10 +11,11 @@
  */
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { putSingleMaxBytes } from '../core/limits.ts';
+import { OWN_ID } from '../core/object.ts';
 import type { Condition, Origin, PutOptions, TakenPart } from '../origin/origin.ts';
 import type { DirtyRecord } from '../write/object-record.ts';
 import { type Unit, unitsOf } from './drain-units.ts';
-import { blindCondition, judgePut, OWN_ID, resolvedBase } from './origin-verdict.ts';
+import { blindCondition, judgePut, resolvedBase } from './origin-verdict.ts';
 import type { PartUploads } from './part-uploads.ts';
 
 export interface DrainedObject {
@@ -138,11 +139,12 @@ async function send(
 ): Promise<string> {
   const { origin, uploads, signal, onSent } = parts;
   const options = putOptions(version, parts);
+  const kept = parts.keepsConditions ? { condition } : {};
   if (upload !== undefined)
-    return (await origin.finalise({ key: at, id: upload.id }, upload.parts, { ...options, condition })).etag;
+    return (await origin.finalise({ key: at, id: upload.id }, upload.parts, { ...options, ...kept })).etag;
   const { content, sizeBytes, chunkSizeBytes, replicas } = version;
   const { headers, metadata } = options;
-  const put = { volume, key: at, content, sizeBytes, chunkSizeBytes, headers, metadata, condition };
+  const put = { volume, key: at, content, sizeBytes, chunkSizeBytes, headers, metadata, condition: kept.condition };
   const { etag } = await uploads.put(put, replicas, signal);
   onSent(sizeBytes);
   return etag;

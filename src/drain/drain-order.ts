@@ -15,7 +15,7 @@ import type { RecordChange } from '../write/records.ts';
 import { committedRevision, dirtySince, pendingOf } from '../write/version-order.ts';
 import { DrainDirectory, directoriesOf, directoryOf, type OrderEntry } from './drain-directory.ts';
 
-/** A version that waits for the origin. The same object for as long as it is the same version. */
+/** A version that waits for the origin. The same object for as long as it is the same version, in trouble or not. */
 export interface PendingVersion extends OrderEntry {
   /** As the record is now. */
   readonly version: DirtyRecord | Tombstone;
@@ -204,6 +204,7 @@ export class DrainOrder {
 
 function isSameVersion(a: Entry, b: Entry): boolean {
   if (a.begun !== b.begun || a.committed !== b.committed || a.since !== b.since || a.blocks !== b.blocks) return false;
+  if ((a.version.trouble === undefined) !== (b.version.trouble === undefined)) return false;
   if (a.version.kind === 'dirty') return b.version.kind === 'dirty' && a.version.content === b.version.content;
   return b.version.kind === 'tombstone';
 }

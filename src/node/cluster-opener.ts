@@ -18,13 +18,8 @@ export interface OpenedCluster extends NodeCluster {
 /** For a node whose configuration names a coordinator. Throws config, coordinatorUnavailable or coordinatorRefused. */
 export async function openCluster(config: Config, { io, emit }: { io: Io; emit: Emit }): Promise<OpenedCluster> {
   const { cluster, node } = config;
-  assert(cluster.coordinator && cluster.secretFile, 'a cluster has a secret');
-  const file = openSecretFile(cluster.secretFile, () => io.clock.boottimeMs());
-  if (file.isOpenToOthers)
-    emit({
-      kind: 'node.warning',
-      message: `others may read ${cluster.secretFile}; run: chmod 600 ${cluster.secretFile}`,
-    });
+  assert(cluster.coordinator, 'a cluster has a coordinator');
+  const secrets = secretsOf(cluster.secretFile, { io, emit });
   const peers: RealPeers = createRealPeers({
     network: io.network,
     clock: io.clock,
@@ -35,9 +30,20 @@ export async function openCluster(config: Config, { io, emit }: { io: Io; emit: 
   return {
     coordinator,
     listenPeers: peers.listen,
-    secrets: () => file.secrets(),
+    secrets,
     close: () => peers.close(),
   };
+}
+
+/** Without a file the node is a cluster of itself, whose secret nobody else needs. */
+function secretsOf(path: string | undefined, { io, emit }: { io: Io; emit: Emit }): () => readonly Uint8Array[] {
+  if (path === undefined) {
+    const own = [io.random.bytes(32)];
+    return () => own;
+  }
+  const file = openSecretFile(path, () => io.clock.boottimeMs());
+  if (file.isOpenToOthers) emit({ kind: 'node.warning', message: `others may read ${path}; run: chmod 600 ${path}` });
+  return () => file.secrets();
 }
 
 /** Throws config when a file that is named cannot be read. */

@@ -15,7 +15,7 @@ import type { OpenedCluster } from './cluster-opener.ts';
 import type { Config } from './config.ts';
 import { credentialsOf, ensureCredentialsFile } from './credentials-file.ts';
 import { type Doors, openDoors } from './doors.ts';
-import { createNode, type Node } from './node.ts';
+import { createNode, ensureDirectory, type Node } from './node.ts';
 import { gaugesOf } from './node-report.ts';
 import { originOpener } from './origin-opener.ts';
 import { createSinks } from './sinks.ts';
@@ -41,7 +41,7 @@ export interface Daemon {
 
 /** Throws config, locked, formatTooNew, doorTaken, or the disk's errors; whatever was open by then is closed. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
-  const { config } = options;
+  const config = withOwnCluster(options.config);
   const { keys, created } = await keysOf(options);
   const sinks = createSinks(config, { format: options.logFormat });
   const { emit, log, health } = sinks;
@@ -53,6 +53,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   let doors: Doors;
   try {
     const openOrigin = originOpener({ io, emit, environment: options.environment, ffi: config.node.ffi });
+    if (config !== options.config) await ensureDirectory(io.disk, config.node.cacheDir);
     cluster = await clusterOf(config, { io, emit });
     node = await createNode({ config, io, emit, openOrigin, ...(cluster && { cluster }) });
     sinks.metrics.addGauges(gaugesOf(node, health, VERSION));
@@ -99,6 +100,20 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       log.flush();
     },
     stop: (reason) => (stopped ??= within(shutdownMaxMs, stop(reason)).finally(() => log.flush())),
+  };
+}
+
+/**
+ * A node alone whose writes are held here before the origin has them keeps their records in a coordinator of its own, and is a
+ * cluster of one: its peer door is of loopback, and its secret is nobody else's.
+ */
+function withOwnCluster(config: Config): Config {
+  if (config.cluster.coordinator !== undefined || !config.volumes.some(({ volume }) => volume.writes)) return config;
+  const coordinator = `embedded:${config.node.cacheDir}/coordinator.sqlite`;
+  return {
+    ...config,
+    cluster: { ...config.cluster, coordinator },
+    doors: { ...config.doors, peer: { host: '127.0.0.1', port: 0 } },
   };
 }
 

@@ -7,6 +7,7 @@ import { createAdminDoor } from '../front/admin/admin-door.ts';
 import type { Credentials } from '../front/credentials.ts';
 import { createS3Door } from '../front/s3/s3-door.ts';
 import type { Io, Network } from '../io/io.ts';
+import { listWrites } from '../write/writes-listing.ts';
 import type { Config } from './config.ts';
 import type { Node } from './node.ts';
 import { readinessOf, statusOf } from './node-report.ts';
@@ -78,6 +79,7 @@ function adminDoor(
   addresses: Readonly<Record<string, string>>,
 ): Door {
   const { clock, network } = io;
+  const { records } = node;
   const { emit, feed, health, metrics } = sinks;
   const fromMs = clock.boottimeMs();
   const bound = config.doors.admin ? [config.doors.admin.host] : [];
@@ -90,6 +92,7 @@ function adminDoor(
     hosts: [config.node.name, ...bound, ...config.doors.hosts],
     readiness: () => readinessOf(node, health),
     metrics: () => metrics.text(),
+    ...(records && { writes: (request, signal) => listWrites(records, request, signal) }),
     status: () =>
       statusOf({
         config,

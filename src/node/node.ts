@@ -7,6 +7,7 @@ import type { Cluster } from '../cluster/cluster.ts';
 import type { ContentId } from '../core/ids.ts';
 import { factShare, fillMemoryBytes, fillsInFlightMax, hotShare, scrubBytesPerS } from '../core/limits.ts';
 import type { StoreStatus } from '../core/store-status.ts';
+import type { Drain } from '../drain/drain.ts';
 import type { Coordinator } from '../io/coordinator.ts';
 import type { Disk, Io } from '../io/io.ts';
 import type { ListenPeers } from '../io/peers.ts';
@@ -17,11 +18,16 @@ import { createReader } from '../read/read.ts';
 import type { Reader } from '../read/reader.ts';
 import type { VolumeSource } from '../read/volume-source.ts';
 import { openStore } from '../store/open-store.ts';
+import type { DirtyKeeping } from '../write/dirty-keeping.ts';
+import { createRecordView } from '../write/record-view.ts';
+import type { Records } from '../write/records.ts';
+import { createRoutedWriter } from '../write/routed-writer.ts';
 import { createWriter } from '../write/write-through.ts';
 import type { Writer } from '../write/writer.ts';
 import { decideCapacity } from './capacity.ts';
 import type { Config, VolumeConfig } from './config.ts';
 import { createPeers } from './node-peers.ts';
+import { createNodeWrites, type NodeWrites } from './node-writes.ts';
 
 export interface NodeOptions {
   readonly config: Pick<Config, 'node' | 'volumes' | 'cluster' | 'doors' | 'bandwidth'>;
@@ -52,6 +58,11 @@ export interface Node {
   holds(content: ContentId, block: number): boolean;
   /** Absent for a node alone. */
   readonly cluster: Cluster | undefined;
+  /** Absent where no volume is staged. */
+  readonly records: Records | undefined;
+  readonly keeping: DirtyKeeping | undefined;
+  /** Brings what is written to the origins. Absent where nothing is staged. */
+  readonly drain: Drain | undefined;
   /** Ends fills, closes the store and the origins; the io stays open. Call it once, after the doors are closed. */
   close(): Promise<void>;
 }
@@ -76,7 +87,9 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   });
   const peers = options.cluster && createPeers({ ...options, cluster: options.cluster, store, capacityBytes });
   const volumes = new Map<string, VolumeSource>();
+  let writes: NodeWrites | undefined;
   const closeAll = async (): Promise<void> => {
+    await writes?.close();
     await peers?.cluster.close();
     await store.close();
     await Promise.all(Array.from(volumes.values(), ({ origin }) => origin.close()));
@@ -84,11 +97,21 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   try {
     for (const entry of config.volumes)
       volumes.set(entry.volume.name, { volume: entry.volume, origin: openOrigin(entry) });
+    const originBudget = new Budget(clock, config.bandwidth.originBytesPerS);
+    if (peers !== undefined && options.cluster !== undefined && config.volumes.some(({ volume }) => volume.writes))
+      writes = createNodeWrites({
+        ...peers,
+        coordinator: options.cluster.coordinator,
+        store,
+        volumes,
+        io,
+        originBudget,
+        emit,
+      });
     const fillsMax = Math.min(
       fillsInFlightMax,
       Math.max(2, Math.floor((memoryBytes * (1 - hotShare - factShare)) / fillMemoryBytes)),
     );
-    const originBudget = new Budget(clock, config.bandwidth.originBytesPerS);
     const reader = createReader({
       store,
       volumes,
@@ -98,8 +121,9 @@ export async function createNode(options: NodeOptions): Promise<Node> {
       fillsMax,
       originBudget,
       ...(peers && { peers }),
+      ...(writes && { records: createRecordView(writes.records) }),
     });
-    const writer = createWriter({
+    const through = createWriter({
       volumes,
       openSource: (volume, key, signal) => reader.open(volume, key, signal),
       disk,
@@ -109,18 +133,25 @@ export async function createNode(options: NodeOptions): Promise<Node> {
       emit,
       onWritten: (volume, key) => reader.written(volume, key),
     });
+    const isStaged = (volume: string) => volumes.get(volume)?.volume.writes !== undefined;
+    const staged = writes?.writer({ reader, writeThrough: through, directory: cacheDir });
+    const writer = staged === undefined ? through : createRoutedWriter({ through, staged, isStaged });
     await peers?.join(reader, config.volumes);
+    writes?.start();
     return {
       reader,
       writer,
       volumes,
       cluster: peers?.cluster,
+      records: writes?.records,
+      keeping: writes?.keeping,
+      drain: writes?.drain,
       holds: (content, block) => store.hasBlock(content, block),
       get storeStatus() {
         return store.status;
       },
       async close() {
-        writer.close();
+        through.close();
         await reader.close();
         await closeAll();
       },
@@ -132,7 +163,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
 }
 
 /** Makes a directory and those above it. */
-async function ensureDirectory(disk: Disk, path: string): Promise<void> {
+export async function ensureDirectory(disk: Disk, path: string): Promise<void> {
   if (await disk.stat(path)) return;
   const parent = path.slice(0, path.lastIndexOf('/'));
   if (parent !== '') await ensureDirectory(disk, parent);

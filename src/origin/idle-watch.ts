@@ -2,6 +2,7 @@
  * The patience of one origin request: it is aborted when no byte moves for `idleMs` while the origin has the word, when
  * the caller's signal aborts, or when its body fails. `error` says why.
  */
+import { SETTLED } from '../core/abortable.ts';
 import { abortReason, ForebayError } from '../core/errors.ts';
 import type { Clock } from '../io/io.ts';
 
@@ -62,7 +63,7 @@ export class IdleWatch {
     if (this.#isDone) return;
     this.#isDone = true;
     this.#caller?.removeEventListener('abort', this.#onCallerAbort);
-    this.#sleeper.abort();
+    this.#sleeper.abort(SETTLED);
   }
 
   async #watch(): Promise<void> {

@@ -58,6 +58,20 @@ export class CurrentVersions {
     return this.#fromRecord(source, key, { recorded, sentMs, signal });
   }
 
+  /** Remembers what is recorded of a key, where it is not in the origin; nothing where the coordinator cannot be asked. */
+  async learn(source: VolumeSource, key: string): Promise<void> {
+    if (!this.isRecorded(source)) return;
+    const volume = source.volume.name;
+    const checkedMs = this.#parts.clock.boottimeMs();
+    try {
+      const recorded = await this.asked((records) => records.read(volume, key));
+      if (recorded?.kind === 'dirty')
+        this.#parts.versions.learnWritten(factOfWritten(volume, key, { recorded, checkedMs }));
+    } catch (error) {
+      if (!isForebayError(error)) throw error;
+    }
+  }
+
   /** What came of a version that was opened while the origin did not have it. Throws versionChanged when it is not current any more. */
   async renewed(source: VolumeSource, fact: ObjectFact, signal?: AbortSignal): Promise<ObjectFact> {
     const { fact: now } = await this.current(source, fact.key, signal);

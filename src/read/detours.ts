@@ -7,7 +7,9 @@
  *
  * Bounds:  `detourPeersMax` members asked for one thing, one after another; `detoursServedMax` things brought for others.
  */
+
 import type { Cluster } from '../cluster/cluster.ts';
+import { SETTLED } from '../core/abortable.ts';
 import { type ErrorCode, ForebayError, isForebayError } from '../core/errors.ts';
 import { detourAfterMs, detourAskMs, detourMemoryMs, detourPeersMax, detoursServedMax } from '../core/limits.ts';
 import type { Random } from '../io/io.ts';
@@ -104,8 +106,8 @@ export class Detours {
     const own = this.#watched(volume, asked);
     const settled = new AbortController();
     own.then(
-      () => settled.abort(),
-      () => settled.abort(),
+      () => settled.abort(SETTLED),
+      () => settled.abort(SETTLED),
     );
     const isSilent = await clock.sleep(detourAfterMs, settled.signal).then(
       () => true,

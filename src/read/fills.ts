@@ -17,7 +17,7 @@
 import type { ChunkRef } from '../cluster/chunk-ref.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import type { Locator, Source } from '../cluster/locator.ts';
-import { abortable } from '../core/abortable.ts';
+import { abortable, SETTLED } from '../core/abortable.ts';
 import { BLOCK_SIZE_BYTES, blockCount, blockRange, blocksRange } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
@@ -424,13 +424,13 @@ export class Fills {
       );
     try {
       const signal = AbortSignal.any([this.#stop.signal, silent.signal]);
-      const onAnswer = () => answered.abort();
+      const onAnswer = () => answered.abort(SETTLED);
       await this.#origin.fill(target, run, { ...this.#how(target, flight), signal, onAsked, onAnswer });
     } catch (error) {
       silent.signal.throwIfAborted();
       throw error;
     } finally {
-      answered.abort();
+      answered.abort(SETTLED);
     }
   }
 

@@ -7,11 +7,9 @@
 
 import { BroadcastDealer } from '../cluster/broadcast-dealer.ts';
 import { BroadcastMember } from '../cluster/broadcast-member.ts';
-import type { ChunkRef } from '../cluster/chunk-ref.ts';
-import { blockCount } from '../core/chunk.ts';
 import { ForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { bypassesMax, explainChunksMax } from '../core/limits.ts';
+import { bypassesMax } from '../core/limits.ts';
 import type { ObjectFact } from '../core/object.ts';
 import { type Clock, DiskError, type Random } from '../io/io.ts';
 import type { Budget } from '../mover/budget.ts';
@@ -21,7 +19,7 @@ import { Broadcasts } from './broadcasts.ts';
 import { ChunkRound } from './chunk-round.ts';
 import { CurrentVersions } from './current-versions.ts';
 import { Detours } from './detours.ts';
-import type { FillTarget } from './fill-target.ts';
+import { explain } from './explain.ts';
 import { type FillPeers, Fills } from './fills.ts';
 import { Heads } from './heads.ts';
 import { ListingRound } from './listing-round.ts';
@@ -255,67 +253,9 @@ export class ReadThrough implements Reader {
     key: string,
   ): Promise<{ steps: readonly ExplainStep[]; state: ObjectState | undefined }> {
     const source = this.#source(volume);
-    const { clock, store } = this.#options;
-    const steps: ExplainStep[] = [];
-    const remembered = store.fact(volume, key);
-    const fresh = this.#versions.fresh(source, key);
-    const ageMs = remembered === undefined ? 0 : clock.boottimeMs() - remembered.checkedMs;
-    const known =
-      remembered === undefined
-        ? 'nothing is remembered'
-        : Number.isFinite(ageMs)
-          ? `checked ${Math.round(ageMs)} ms ago`
-          : 'checked before the machine started';
-    steps.push({
-      source: 'fact',
-      result: fresh === undefined ? `${known}: the origin is asked` : `${known}: fresh`,
-      bytes: 0,
-      ms: 0,
-    });
-    const begunMs = clock.boottimeMs();
-    const opened = await this.open(volume, key);
-    try {
-      if (fresh === undefined) {
-        const result = opened.stale ? 'the origin is away: stale' : `version ${opened.fact.etag}`;
-        steps.push({ source: 'origin-head', result, bytes: 0, ms: clock.boottimeMs() - begunMs });
-      }
-      const state = this.#stateOf(opened.fact);
-      const { sizeBytes } = opened.fact;
-      const inMemory = store.hot(opened.fact.content) !== undefined;
-      steps.push({ source: 'memory', result: inMemory ? 'whole' : 'absent', bytes: inMemory ? sizeBytes : 0, ms: 0 });
-      const blocks = blockCount(sizeBytes);
-      steps.push({ source: 'file', result: `${state.state} (${blocks} blocks)`, bytes: state.presentBytes, ms: 0 });
-      steps.push(...(await this.#explainPeers(opened.target)));
-      const missing = sizeBytes - state.presentBytes;
-      steps.push({
-        source: 'origin-get',
-        result: missing === 0 ? 'not needed' : 'for what is absent',
-        bytes: missing,
-        ms: 0,
-      });
-      return { steps, state };
-    } finally {
-      opened.close();
-    }
-  }
-
-  async #explainPeers(target: FillTarget): Promise<ExplainStep[]> {
-    const { peers, store, clock } = this.#options;
-    if (peers === undefined) return [];
-    const here = new Set(store.wholeChunksOf(target.id));
-    const chunks = Math.ceil(target.sizeBytes / target.chunkSizeBytes);
-    const refs: ChunkRef[] = [];
-    for (let chunk = 0; chunk < chunks && refs.length < explainChunksMax; chunk += 1)
-      if (!here.has(chunk)) refs.push({ content: target.id, chunk });
-    if (refs.length === 0) return [];
-    const begunMs = clock.boottimeMs();
-    const counts = await peers.locator.holders(refs);
-    const ms = clock.boottimeMs() - begunMs;
-    const told = Array.from(counts, ([node, count]): ExplainStep => {
-      const result = `${node} has or gets ${count} of ${refs.length} chunks that are absent here`;
-      return { source: 'peer', result, bytes: Math.min(count * target.chunkSizeBytes, target.sizeBytes), ms };
-    });
-    return told.length > 0 ? told : [{ source: 'peer', result: 'no peer has what is absent here', bytes: 0, ms }];
+    const parts = { ...this.#options, versions: this.#versions, current: this.#current };
+    const open = () => this.open(volume, key);
+    return explain(parts, { source, key, open, stateOf: (fact) => this.#stateOf(fact) });
   }
 
   /** Stops fills; openings that wait for one fail with shuttingDown. */
@@ -331,6 +271,7 @@ export class ReadThrough implements Reader {
 
   async #checkOne(volume: string, key: string, options: { verify: boolean }): Promise<ObjectState | undefined> {
     const { store } = this.#options;
+    await this.#current.learn(this.#source(volume), key);
     const fact = store.fact(volume, key);
     if (fact === undefined) {
       return { volume, key, sizeBytes: 0, etag: '', content: '', presentBytes: 0, pinned: false, state: 'absent' };

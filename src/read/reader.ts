@@ -77,7 +77,7 @@ export interface NodeProgress {
 
 /** One source that was or would be tried for an object, for `explain`. */
 export interface ExplainStep {
-  readonly source: 'fact' | 'origin-head' | 'memory' | 'file' | 'peer' | 'origin-get';
+  readonly source: 'record' | 'fact' | 'origin-head' | 'memory' | 'file' | 'peer' | 'replica' | 'origin-get';
   readonly result: string;
   readonly bytes: number;
   readonly ms: number;

@@ -10,7 +10,7 @@
  * write through this node: the answer may be of before the write.
  */
 
-import { abortable } from '../core/abortable.ts';
+import { abortable, SETTLED } from '../core/abortable.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { originContentId } from '../core/ids.ts';
 import { absenceNeverMs, absencesMax, originAwayMs, revalidateDeadlineMs } from '../core/limits.ts';
@@ -335,7 +335,7 @@ export class Versions {
     try {
       return await Promise.race([asked, deadline]);
     } finally {
-      stop.abort();
+      stop.abort(SETTLED);
     }
   }
 }

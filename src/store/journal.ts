@@ -186,7 +186,10 @@ export class Journal {
 
   async #beginSegment(): Promise<void> {
     // What was written to the segment before must not be less safe than what follows.
-    await this.#file?.sync();
+    if (this.#file !== undefined) {
+      await this.#file.sync();
+      if (!this.#isNamed) await this.#options.disk.syncDirectory(this.#options.directory);
+    }
     const number = this.#rotating ? this.#segment + 1 : this.#segment;
     const file = await this.#options.disk.open(`${this.#options.directory}/${segmentName(number)}.log`, {
       write: true,

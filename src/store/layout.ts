@@ -1,4 +1,5 @@
 /** Where things lie below a cache directory (DESIGN.md section 4), and the version of that layout. */
+import { dirname } from 'node:path';
 import { ForebayError } from '../core/errors.ts';
 import { type ContentId, parseContentId } from '../core/ids.ts';
 import { type Disk, DiskError } from '../io/io.ts';
@@ -63,22 +64,37 @@ export class Layout {
   }
 }
 
-/** Makes the directories of a new cache directory. */
+/** Makes the directories of a new cache directory, so that they survive a power cut. */
 export async function makeLayout(disk: Disk, layout: Layout): Promise<void> {
+  let isNew = false;
   for (const path of [layout.directory, layout.journal, layout.objects, layout.small, layout.orphans]) {
-    await makeIfMissing(disk, path);
+    if (await makeIfMissing(disk, path)) isNew = true;
   }
   const present = new Set((await disk.list(layout.objects)).map((entry) => entry.name));
   for (let fan = 0; fan < 256; fan += 1) {
     const name = fan.toString(16).padStart(2, '0');
-    if (!present.has(name)) await makeIfMissing(disk, `${layout.objects}/${name}`);
+    if (!present.has(name) && (await makeIfMissing(disk, `${layout.objects}/${name}`))) isNew = true;
+  }
+  if (!isNew) return;
+  await disk.syncDirectory(layout.objects);
+  await disk.syncDirectory(layout.directory);
+  // The directory above may belong to somebody else; then it was there before.
+  await disk.syncDirectory(dirname(layout.directory)).catch(ignoreDisk);
+}
+
+/** True when it was missing. */
+async function makeIfMissing(disk: Disk, path: string): Promise<boolean> {
+  try {
+    await disk.makeDirectory(path, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if (!(error instanceof DiskError) || error.code !== 'EEXIST') throw error;
+    return false;
   }
 }
 
-async function makeIfMissing(disk: Disk, path: string): Promise<void> {
-  await disk.makeDirectory(path, { mode: 0o700 }).catch((error: unknown) => {
-    if (!(error instanceof DiskError) || error.code !== 'EEXIST') throw error;
-  });
+function ignoreDisk(error: unknown): void {
+  if (!(error instanceof DiskError)) throw error;
 }
 
 /** Reads the layout's version, or writes the lowest into a new directory; returns it. Throws formatTooNew, or config for something that is not ours. */

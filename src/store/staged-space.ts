@@ -20,6 +20,8 @@ export interface SpaceClaim {
   /** Of the write: lower is older. */
   readonly age: number;
   readonly waitMs: number;
+  /** The length is known: one claim is for all of it. */
+  readonly isWhole: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -122,14 +124,21 @@ export class StagedSpace {
 
   async #grant(waiter: Waiter): Promise<Reservation | undefined> {
     const { space, reserve, keptBytes } = this.#options;
-    const isOldest = Array.from(this.#live).every((age) => age >= waiter.age);
-    const limitBytes = space.capacityBytes * (isOldest ? 1 : 1 - stagedOldestShare);
+    const limitBytes = space.capacityBytes * this.#share(waiter);
     const fits = (bytes: number) => keptBytes() + bytes <= limitBytes;
     if (waiter.wishBytes > waiter.leastBytes && fits(waiter.wishBytes)) {
       const reservation = await reserve(waiter.wishBytes);
       if (reservation !== undefined) return reservation;
     }
     return fits(waiter.leastBytes) ? reserve(waiter.leastBytes) : undefined;
+  }
+
+  /** Who comes back for more leaves room for all who are older, or none of them would end; who takes all at once leaves a little. */
+  #share({ age, isWhole }: Waiter): number {
+    let older = 0;
+    for (const other of this.#live) if (other < age) older += 1;
+    if (older === 0) return 1;
+    return isWhole ? 1 - stagedOldestShare : 1 - older / this.#live.size / 2;
   }
 
   #expire(): void {

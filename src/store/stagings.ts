@@ -78,6 +78,7 @@ export class Stagings {
     const { index } = this.#options.parts;
     if (this.#live.size + this.#begun.size >= stagedContentsMax)
       throw new ForebayError('overloaded', `${stagedContentsMax} contents are being written here`);
+    await this.#live.get(id)?.left;
     if (this.#live.has(id) || this.#begun.has(id)) throw new ForebayError('conflict', `${id} is being written already`);
     const found = index.contents.find(id);
     if (found !== undefined && index.contents.has(found, FLAG_DIRTY))
@@ -85,6 +86,7 @@ export class Stagings {
     const claim: SpaceClaim = {
       age: (this.#age += 1),
       waitMs: options.onFull === 'fail' ? 0 : stagedWaitMs,
+      isWhole: options.lengthBytes !== undefined,
       signal: options.signal,
     };
     this.#begun.add(id);

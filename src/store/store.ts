@@ -55,7 +55,8 @@ export interface ContentShape {
 const closeDeadlineMs = 5000;
 
 function ignoreDisk(error: unknown): void {
-  if (!(error instanceof DiskError) && !isForebayError(error, 'diskFull', 'diskUnavailable', 'shuttingDown')) throw error;
+  if (!(error instanceof DiskError) && !isForebayError(error, 'diskFull', 'diskUnavailable', 'shuttingDown'))
+    throw error;
 }
 
 /** Holds a content: its row stays, and its file is not unlinked. */

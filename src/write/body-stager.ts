@@ -6,7 +6,7 @@
  */
 import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
 import { abortReason, ForebayError } from '../core/errors.ts';
-import { stageInlineMaxBytes, stagedBlocksInFlightMax, stagedBodiesMax } from '../core/limits.ts';
+import { stagedBlocksInFlightMax, stagedBodiesMax, stageInlineMaxBytes } from '../core/limits.ts';
 import type { Disk } from '../io/io.ts';
 import type { WriteBody } from './writer.ts';
 

@@ -222,7 +222,7 @@ export class DirtyKeeping {
     const { current } = record;
     if (current?.kind === 'stub' && current.content === kept.content) {
       this.#forget(kept);
-      store.markClean(kept.content);
+      store.cleaned(kept.content);
       return;
     }
     this.#move(kept, key);
@@ -310,7 +310,17 @@ export class DirtyKeeping {
         message: `what is kept beside ${content} of ${volume}/${key} cannot be read: it stays`,
       });
     const sinceMs = this.#options.cluster.clock.boottimeMs();
-    const kept: Kept = { content, volume, sizeBytes, chunkSizeBytes, sinceMs, key, noted, doomedMs: undefined, uses: 0 };
+    const kept: Kept = {
+      content,
+      volume,
+      sizeBytes,
+      chunkSizeBytes,
+      sinceMs,
+      key,
+      noted,
+      doomedMs: undefined,
+      uses: 0,
+    };
     this.#kept.set(content, kept);
     this.#place(kept);
   }
@@ -343,7 +353,7 @@ export class DirtyKeeping {
 
   #drop(kept: Kept): void {
     this.#forget(kept);
-    this.#options.store.dropDirty(kept.content);
+    this.#options.store.discard(kept.content);
   }
 }
 

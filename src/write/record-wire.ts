@@ -105,12 +105,14 @@ function dirtyFrom(fields: Fields): DirtyRecord {
 
 function tombstoneFrom(fields: Fields): Tombstone {
   const trouble = troubleFrom(fields);
+  const urgent = fields.optional('urgent', () => fields.flag('urgent'));
   const tombstone: Tombstone = {
     kind: 'tombstone',
     modifiedMs: fields.number('modifiedMs'),
     base: baseFrom(fields.fields('base')),
     ...orderFrom(fields),
     drained: fields.flag('drained'),
+    ...(urgent !== undefined && { urgent }),
     ...(trouble && { trouble }),
   };
   fields.end();

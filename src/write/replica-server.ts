@@ -4,14 +4,16 @@
  *
  * Bounds: replicasStagedMax.
  */
-import type { Cluster } from '../cluster/cluster.ts';
+
 import { fieldsOf, textOf } from '../cluster/chunk-wire.ts';
-import { BLOCK_SIZE_BYTES, blockCount } from '../core/chunk.ts';
+import type { Cluster } from '../cluster/cluster.ts';
 import { assert } from '../core/assert.ts';
+import { BLOCK_SIZE_BYTES, blockCount } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { replicasStagedMax, smallContentMaxBytes } from '../core/limits.ts';
 import type { Json } from '../io/peers.ts';
+import type { Staging } from '../store/staging.ts';
 import type { DirtyKeeping } from './dirty-keeping.ts';
 import {
   contentFromWire,
@@ -23,8 +25,6 @@ import {
   sealFromWire,
 } from './stage-wire.ts';
 import type { StagingStore } from './staging-store.ts';
-
-type Staging = Awaited<ReturnType<StagingStore['stage']>>;
 
 interface Copy {
   readonly writer: string;
@@ -169,7 +169,7 @@ export class ReplicaServer {
     const opened = this.#store.stage({
       id,
       chunkSizeBytes,
-      waitMs: 0,
+      onFull: 'fail',
       signal: over.signal,
       ...(lengthBytes !== undefined && { lengthBytes }),
     });

@@ -3,12 +3,13 @@
  * everyone who shall have it. Who begins one ends it with `commit` or `abandon`.
  */
 import { abortable } from '../core/abortable.ts';
+import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { type ContentId, newContentId } from '../core/ids.ts';
-import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
 import { commitTriesMax, degradedWaitMs, stageInlineMaxBytes } from '../core/limits.ts';
+import type { Range } from '../core/range.ts';
 import type { Level } from '../core/volume.ts';
-import type { Sealed } from '../store/staging.ts';
+import type { Sealed, Staging } from '../store/staging.ts';
 import { encodeNote } from './dirty-note.ts';
 import type { DirtyRecord } from './object-record.ts';
 import type { AskedBase } from './origin-base.ts';
@@ -17,15 +18,15 @@ import type { RecordCommit, Recorded } from './records.ts';
 import { replicaGroup } from './replica-group.ts';
 import { Replication } from './replication.ts';
 import type { StagedParts, StagedVolume } from './staged-parts.ts';
-import type { StagingStore } from './staging-store.ts';
 import type { Target, WriteAttributes, WriteCondition } from './writer.ts';
 
 type Begun = Recorded & { readonly asOf: number };
-type Staging = Awaited<ReturnType<StagingStore['stage']>>;
 
 export interface BeginOptions {
   /** The exact size, where it is known. */
   readonly lengthBytes?: number;
+  /** Replicas hear of blocks only by `release`: what is there may yet be written again. */
+  readonly isReleased?: boolean;
   /** A condition depends on what the origin has. */
   readonly patient: boolean;
   readonly signal: AbortSignal;
@@ -105,7 +106,7 @@ export class StagedVersion {
     const whole = (block: number) => {
       // the last, short block goes with the seal
       const isLast = lengthBytes !== undefined && (block + 1) * BLOCK_SIZE_BYTES > lengthBytes;
-      if (!isSmall && !isLast) replication.whole(block);
+      if (!isSmall && !isLast && options.isReleased !== true) replication.whole(block);
     };
     try {
       const staging = await store.stage({
@@ -114,7 +115,7 @@ export class StagedVersion {
         onBlock: whole,
         signal,
         ...(lengthBytes !== undefined && { lengthBytes }),
-        ...(policy.onFull !== 'block' && { waitMs: 0 }),
+        onFull: policy.onFull === 'block' ? 'block' : 'fail',
       });
       return new StagedVersion(parts, volume, { id, target, staging, replication, begun, base: asked });
     } catch (error) {
@@ -122,6 +123,12 @@ export class StagedVersion {
       parts.underWay.delete(replication);
       throw error;
     }
+  }
+
+  /** The bytes of a range will not be written again: replicas may pull its whole blocks. */
+  release({ start, end }: Range): void {
+    const last = Math.floor(end / BLOCK_SIZE_BYTES);
+    for (let block = Math.ceil(start / BLOCK_SIZE_BYTES); block < last; block += 1) this.#replication.whole(block);
   }
 
   /** Nothing of it is kept, here or elsewhere. */
@@ -296,4 +303,3 @@ function askBase({ record }: Recorded, ask: () => AskedBase): AskedBase | undefi
   const isKnown = current?.kind === 'dirty' || (current?.kind === 'tombstone' && !current.drained);
   return isKnown ? undefined : ask();
 }
-

@@ -17,8 +17,8 @@ import { decideDelete, decideRename, type OriginKnowledge } from './record-decis
 import type { RecordCommit, Recorded } from './records.ts';
 import { type OpenSource, sourceBody } from './source-body.ts';
 import type { StagedParts, StagedVolume } from './staged-parts.ts';
-import { type Committed, StagedVersion } from './staged-version.ts';
 import type { StagedUploads } from './staged-uploads.ts';
+import { type Committed, StagedVersion } from './staged-version.ts';
 import { pendingOf } from './version-order.ts';
 import type {
   PartInfo,
@@ -166,11 +166,7 @@ export class StagedWriter implements Writer {
     }
   }
 
-  async #renameClean(
-    source: Target,
-    target: Target,
-    options: { ack?: Level; signal: AbortSignal },
-  ): Promise<Written> {
+  async #renameClean(source: Target, target: Target, options: { ack?: Level; signal: AbortSignal }): Promise<Written> {
     const { records, clock, openSource, onWritten } = this.#options;
     const { origin } = this.#volume(source.volume);
     const { volume, key } = source;
@@ -201,13 +197,7 @@ export class StagedWriter implements Writer {
     return this.#options.uploads.begin(this.#volume(target.volume), target, attributes);
   }
 
-  putPart(
-    target: Target,
-    uploadId: string,
-    number: number,
-    body: WriteBody,
-    signal: AbortSignal,
-  ): Promise<PartInfo> {
+  putPart(target: Target, uploadId: string, number: number, body: WriteBody, signal: AbortSignal): Promise<PartInfo> {
     this.#volume(target.volume);
     return this.#options.uploads.putPart(target, uploadId, number, body, signal);
   }
@@ -249,7 +239,7 @@ export class StagedWriter implements Writer {
   ): Promise<Written> {
     const volume = this.#volume(target.volume);
     const level = levelOf(volume, options);
-    return this.#options.uploads.complete(target, uploadId, parts, (version, sizeBytes, attributes) =>
+    return this.#options.uploads.complete(target, uploadId, parts, options, (version, sizeBytes, attributes) =>
       this.#commit(version, { sizeBytes, level, ...attributes, ...options }),
     );
   }
@@ -307,7 +297,7 @@ export class StagedWriter implements Writer {
   ): Promise<Written> {
     const { waits, clock, emit, onWritten } = this.#options;
     const { target } = version;
-    const { sizeBytes, bytes, level } = wish;
+    const { sizeBytes, bytes } = wish;
     const fromMs = clock.boottimeMs();
     const drained = waits.begin(target);
     try {

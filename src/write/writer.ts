@@ -57,18 +57,10 @@ export interface PartInfo {
 
 /** Every method throws accessDenied for volumes without `write = true`, noSuchBucket for unknown ones. */
 export interface Writer {
-  put(
-    target: Target,
-    body: WriteBody,
-    options: WriteAttributes & WriteOptions,
-  ): Promise<Written>;
+  put(target: Target, body: WriteBody, options: WriteAttributes & WriteOptions): Promise<Written>;
   delete(target: Target, options?: { ifMatch?: string; ack?: Level }): Promise<void>;
   /** `attributes` absent: the source's are kept. `sourceIf…`: conditions on the source, already evaluated by the door. */
-  copy(
-    source: Target,
-    target: Target,
-    options: WriteOptions & { attributes?: WriteAttributes },
-  ): Promise<Written>;
+  copy(source: Target, target: Target, options: WriteOptions & { attributes?: WriteAttributes }): Promise<Written>;
   /**
    * Gives an object another key, over whatever is there, for everyone at once (S-5). Only within a volume; where its writes go
    * straight to the origin throws notImplemented.

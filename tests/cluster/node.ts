@@ -248,6 +248,13 @@ export class ClusterNode {
     return (await response.json()) as NodeStatus;
   }
 
+  /** What a GET at the admin door answers. */
+  async admin<T>(path: string): Promise<T> {
+    const response = await fetch(`http://${this.doors.admin}${path}`, { signal: AbortSignal.timeout(10_000) });
+    if (response.status !== 200) assert.fail(`${this.name}: ${path}: ${response.status} ${await response.text()}`);
+    return (await response.json()) as T;
+  }
+
   /** Names of the members, as this node sees them. */
   async members(): Promise<readonly string[]> {
     const { membership } = await this.status();

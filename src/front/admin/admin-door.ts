@@ -21,6 +21,7 @@ import type { Clock } from '../../io/io.ts';
 import type { EventFeed } from '../../observe/event-feed.ts';
 import type { Emit } from '../../observe/events.ts';
 import type { Reader } from '../../read/reader.ts';
+import type { WritesRequest } from '../../write/writes-listing.ts';
 import { type AccessKey, type Credentials, mayAccess, type Right } from '../credentials.ts';
 import { sendError, sendEvents, sendJson, sendLines, sendText } from './answer.ts';
 import { authenticate, checkHost } from './guard.ts';
@@ -37,6 +38,7 @@ import {
   queryOf,
   selectionOf,
   WARM,
+  WRITES,
 } from './inputs.ts';
 import type { NodeStatus, Readiness } from './node-status.ts';
 
@@ -52,6 +54,8 @@ export interface AdminDoorOptions {
   readonly readiness: () => Readiness;
   /** Prometheus's text format. */
   readonly metrics: () => Promise<string>;
+  /** What is on its way to the origin; absent where no volume of this node is staged. */
+  readonly writes?: (request: WritesRequest, signal: AbortSignal) => Promise<object>;
 }
 
 interface Call {
@@ -120,6 +124,7 @@ class AdminDoor {
       ['/v1/status', get('status', (call) => this.#status(call))],
       ['/v1/volumes', get('volumes', (call) => this.#volumes(call))],
       ['/v1/objects', get('objects', (call) => this.#objects(call))],
+      ['/v1/writes', get('writes', (call) => this.#writes(call))],
       ['/v1/events', get('events', (call) => this.#events(call))],
       ['/v1/warm', post('warm', (call) => this.#warm(call))],
       ['/v1/check', post('check', (call) => this.#check(call))],
@@ -207,6 +212,14 @@ class AdminDoor {
     demand(key, rest.volume, 'read');
     const request = { ...rest, ...(delimiter !== undefined && { delimiter }), ...(after !== undefined && { after }) };
     return sendJson(response, 200, await this.#options.reader.list(request, signal));
+  }
+
+  async #writes({ url, response, key, signal }: Call): Promise<number> {
+    const { after, ...rest } = checked(WRITES, queryOf(url));
+    demand(key, rest.volume, 'read');
+    const { writes } = this.#options;
+    if (writes === undefined) throw new ForebayError('invalidArgument', 'no volume of this node has writes of its own');
+    return sendJson(response, 200, await writes({ ...rest, ...(after !== undefined && { after }) }, signal));
   }
 
   async #events({ url, response, key, signal }: Call): Promise<number> {

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { ForebayError } from '../../core/errors.ts';
-import { adminBodyMaxBytes, keyMaxBytes, listKeysMax } from '../../core/limits.ts';
+import { adminBodyMaxBytes, keyMaxBytes, listKeysMax, writesPageMax } from '../../core/limits.ts';
 import { VOLUME_NAME } from '../../core/volume.ts';
 
 const volume = z.string().regex(VOLUME_NAME, 'not a volume name');
@@ -46,6 +46,12 @@ export const OBJECTS = z.strictObject({
   delimiter: z.string().min(1).max(16).optional(),
   after: prefix.optional(),
   limit: z.coerce.number().int().min(1).max(listKeysMax).default(listKeysMax),
+});
+export const WRITES = z.strictObject({
+  volume,
+  prefix: prefix.default(''),
+  after: prefix.optional(),
+  limit: z.coerce.number().int().min(1).max(writesPageMax).default(writesPageMax),
 });
 export const EVENTS = z.strictObject({ kinds: z.string().max(1000).optional() });
 export const NOTHING = z.strictObject({});

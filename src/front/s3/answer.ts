@@ -1,4 +1,5 @@
 /** Answers of operations: XML, nothing, or XML that takes its time. */
+import { SETTLED } from '../../core/abortable.ts';
 import { slowAnswerMs } from '../../core/limits.ts';
 import { asForebayError, errorElementOf } from './s3-error.ts';
 import type { S3Request } from './s3-request.ts';
@@ -31,7 +32,7 @@ export async function answerWhenDone(request: S3Request, work: Promise<string>):
         () => undefined,
       ),
     ]);
-    patience.abort();
+    patience.abort(SETTLED);
     if (outcome === undefined) {
       if (!exchange.begun) {
         exchange.begin(200, ['x-amz-request-id', request.id, ...XML_HEADERS], undefined);

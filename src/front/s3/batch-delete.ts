@@ -4,6 +4,7 @@ import { deleteKeysMax, deletesInFlightMax, keyMaxBytes, requestXmlMaxBytes } fr
 import { answerWhenDone } from './answer.ts';
 import { RequestBody } from './body.ts';
 import { quotedTag } from './conditions.ts';
+import { levelWish } from './object-headers.ts';
 import { asForebayError } from './s3-error.ts';
 import type { S3Request } from './s3-request.ts';
 import { element, listOf, parseXml, rootElement, textOf } from './xml.ts';
@@ -57,5 +58,6 @@ async function deleteOne(request: S3Request, { key, ifMatch, versionId }: Doomed
   if (versionId !== undefined && versionId !== '' && versionId !== 'null')
     throw new ForebayError('notImplemented', 'versions of objects are not served');
   const target = { volume: request.bucket, key };
-  await request.parts.writer.delete(target, ifMatch === undefined ? {} : { ifMatch: quotedTag(ifMatch) });
+  const condition = ifMatch === undefined ? {} : { ifMatch: quotedTag(ifMatch) };
+  await request.parts.writer.delete(target, { ...condition, ...levelWish(request.exchange.header('x-forebay-ack')) });
 }

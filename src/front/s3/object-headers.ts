@@ -1,8 +1,10 @@
 /** The headers of an object as answers carry them and as writes bring them. */
+
 import { ForebayError } from '../../core/errors.ts';
 import { metadataMaxBytes } from '../../core/limits.ts';
 import type { ObjectFact, ObjectHeaders } from '../../core/object.ts';
-import { OBJECT_HEADER_NAMES } from '../../core/object.ts';
+import { OBJECT_HEADER_NAMES, OWN_ID } from '../../core/object.ts';
+import { LEVELS, type Level } from '../../core/volume.ts';
 import type { WriteAttributes } from '../../write/writer.ts';
 import { bytesOfText, textOfBytes } from '../http/percent.ts';
 import type { Query } from '../http/query.ts';
@@ -41,7 +43,8 @@ export function objectHeaders(fact: ObjectFact, overrides: Query | undefined): s
     push(headers, name, value);
   }
   if (!hasType) headers.push('content-type', 'binary/octet-stream');
-  for (const name in fact.metadata) if (isToken(name)) push(headers, META + name, fact.metadata[name] as string);
+  for (const name in fact.metadata)
+    if (isToken(name) && name !== OWN_ID) push(headers, META + name, fact.metadata[name] as string);
   return headers;
 }
 
@@ -99,4 +102,16 @@ export function refuseUnkept(headers: readonly string[]): void {
       (name === 'x-amz-tagging' && value !== '');
     if (isUnkept) throw new ForebayError('notImplemented', `${name} is not served`);
   }
+}
+
+/** What the request waits for, where it says so. Throws invalidArgument for a level that is none. */
+export function levelWish(header: string | undefined): { ack?: Level } {
+  if (header === undefined) return {};
+  const ack = LEVELS.find((level) => level === header.trim().toLowerCase());
+  if (ack === undefined)
+    throw new ForebayError(
+      'invalidArgument',
+      `x-forebay-ack must be ${LEVELS.join(', ')}, not ${JSON.stringify(header)}`,
+    );
+  return { ack };
 }

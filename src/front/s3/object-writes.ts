@@ -9,7 +9,7 @@ import { answerEmpty, answerWhenDone } from './answer.ts';
 import { RequestBody } from './body.ts';
 import { parseCopyRange } from './byte-range.ts';
 import { evaluate, quotedTag, writeCondition } from './conditions.ts';
-import { attributesOf, refuseUnkept } from './object-headers.ts';
+import { attributesOf, levelWish, refuseUnkept } from './object-headers.ts';
 import type { S3Request } from './s3-request.ts';
 import { element, rootElement } from './xml.ts';
 
@@ -17,19 +17,24 @@ export async function putObject(request: S3Request): Promise<void> {
   const { exchange, parts } = request;
   refuseUnkept(exchange.headers);
   const attributes = attributesOf(exchange.headers);
+  const level = levelWish(exchange.header('x-forebay-ack'));
   const body = new RequestBody(request, putMaxBytes);
   const condition = writeCondition((name) => exchange.header(name));
   const written = await parts.writer.put(targetOf(request), body, {
     ...attributes,
     ...condition,
+    ...level,
     signal: exchange.signal,
   });
-  answerEmpty(request, 200, ['ETag', written.doorEtag, ...body.checksumHeaders()]);
+  const reached = ['x-forebay-ack', written.level];
+  answerEmpty(request, 200, ['ETag', written.doorEtag, ...reached, ...body.checksumHeaders()]);
 }
 
 export async function deleteObject(request: S3Request): Promise<void> {
   const ifMatch = request.exchange.header('if-match');
-  await request.parts.writer.delete(targetOf(request), ifMatch === undefined ? {} : { ifMatch: quotedTag(ifMatch) });
+  const level = levelWish(request.exchange.header('x-forebay-ack'));
+  const condition = ifMatch === undefined ? {} : { ifMatch: quotedTag(ifMatch) };
+  await request.parts.writer.delete(targetOf(request), { ...condition, ...level });
   answerEmpty(request, 204);
 }
 
@@ -38,12 +43,18 @@ export async function copyObject(request: S3Request): Promise<void> {
   refuseUnkept(exchange.headers);
   const replaces = directive(exchange.header('x-amz-metadata-directive')) === 'REPLACE';
   const attributes = replaces ? { attributes: attributesOf(exchange.headers) } : {};
+  const level = levelWish(exchange.header('x-forebay-ack'));
   const source = await copySource(request);
   const target = targetOf(request);
   if (source.volume === target.volume && source.key === target.key && !replaces)
     throw new ForebayError('invalidRequest', 'a copy onto itself must replace the metadata');
   const condition = writeCondition((name) => exchange.header(name));
-  const work = parts.writer.copy(source, target, { ...attributes, ...condition, signal: exchange.signal });
+  const work = parts.writer.copy(source, target, {
+    ...attributes,
+    ...condition,
+    ...level,
+    signal: exchange.signal,
+  });
   await answerWhenDone(
     request,
     work.then(({ doorEtag, modifiedMs }) => copyResult('CopyObjectResult', doorEtag, modifiedMs)),

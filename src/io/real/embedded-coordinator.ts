@@ -6,9 +6,11 @@
  *          as in core/limits.ts.
  * Crash:   what was answered is on disk (synchronous FULL). Sessions end with their term, and with the boot.
  */
+
 import { randomUUID } from 'node:crypto';
 import { setTimeout as after } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { SETTLED } from '../../core/abortable.ts';
 import { abortReason, ForebayError } from '../../core/errors.ts';
 import { coordinatorDeadlineMs, coordinatorRequestsMax } from '../../core/limits.ts';
 import type { Coordinator, Session, Transaction, TransactionResult, WatchEvent } from '../coordinator.ts';
@@ -282,7 +284,7 @@ class EmbeddedCoordinator implements Coordinator {
       this.#exited.promise,
       after(CLOSE_WAIT_MS, undefined, { signal: late.signal }).catch(() => undefined),
     ]);
-    late.abort();
+    late.abort(SETTLED);
     await this.#worker.terminate();
   }
 }

@@ -14,7 +14,19 @@ export interface PeerKey {
 const KEY_BYTES = 32;
 const IDENTITY = /^forebay-1\.([0-9a-f]{16})\.([0-9a-f]{16})$/;
 
+/** Of each secret, by cluster: deriving costs as much as answering a small message, and every message asks. */
+const derived = new WeakMap<Uint8Array, Map<string, PeerKey>>();
+
+/** The bytes of `secret` do not change: another secret is another array. */
 export function peerKeyOf(secret: Uint8Array, cluster: string): PeerKey {
+  const ofSecret = derived.get(secret) ?? new Map<string, PeerKey>();
+  derived.set(secret, ofSecret);
+  const known = ofSecret.get(cluster) ?? derivePeerKey(secret, cluster);
+  ofSecret.set(cluster, known);
+  return known;
+}
+
+function derivePeerKey(secret: Uint8Array, cluster: string): PeerKey {
   const derive = (what: string, length: number) =>
     Buffer.from(hkdfSync('sha256', secret, new Uint8Array(0), `forebay peer ${what} 1\0${cluster}`, length));
   const name = derive('name', 8).toString('hex');
@@ -37,13 +49,12 @@ export function keyNamed(
 ): PeerKey | 'secret' | 'otherCluster' | 'malformed' {
   const match = IDENTITY.exec(identity);
   if (!match) return 'malformed';
-  if (match[1] !== clusterMark(cluster)) return 'otherCluster';
   for (const secret of secrets) {
     if (secret.length === 0) continue;
     const key = peerKeyOf(secret, cluster);
     if (key.identity === identity) return key;
   }
-  return 'secret';
+  return match[1] === clusterMark(cluster) ? 'secret' : 'otherCluster';
 }
 
 function clusterMark(cluster: string): string {

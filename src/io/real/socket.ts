@@ -1,5 +1,7 @@
 /** What sending files needs of Node's sockets: flushed, their descriptor, and how much Node still holds. */
+
 import type { Server } from 'node:net';
+import { SETTLED } from '../../core/abortable.ts';
 import { abortReason } from '../../core/errors.ts';
 import type { Clock, Connection } from '../io.ts';
 
@@ -81,7 +83,7 @@ export async function flush(connection: Connection, wait: SocketWait, bytes?: Ui
       idle(connection, wait, settled.signal).then(reject, () => {});
     });
   } finally {
-    settled.abort();
+    settled.abort(SETTLED);
   }
 }
 

@@ -2,6 +2,7 @@
  * Sending files without FFI, and over TLS: the disk's threads read, Node writes. One piece is read while the one before
  * it is being sent.
  */
+import { SETTLED } from '../../core/abortable.ts';
 import { rangeLength } from '../../core/range.ts';
 import { type Clock, DiskError, type File, type Network } from '../io.ts';
 import { isEjected, reportStuck } from '../wrapped-file.ts';
@@ -54,7 +55,7 @@ async function readPiece(file: File, at: number, end: number, options: StreamsOp
     if (bytes.length === 0) throw shorter(file, at);
     return bytes;
   } finally {
-    settled.abort();
+    settled.abort(SETTLED);
     read.catch(() => {});
   }
 }

@@ -1,0 +1,144 @@
+/**
+ * Everything that brings what was written here to the origins: for each volume that is staged, this node stands for keeper, sends parts of
+ * what it holds when a keeper asks, and answers how far it is.
+ */
+
+import { fieldsOf, textOf } from '../cluster/chunk-wire.ts';
+import type { Cluster } from '../cluster/cluster.ts';
+import { ForebayError, isForebayError } from '../core/errors.ts';
+import type { Volume, WritePolicy } from '../core/volume.ts';
+import type { Coordinator } from '../io/coordinator.ts';
+import type { Clock, Random } from '../io/io.ts';
+import type { Json } from '../io/peers.ts';
+import type { Budget } from '../mover/budget.ts';
+import type { Emit } from '../observe/events.ts';
+import type { Origin } from '../origin/origin.ts';
+import type { Store } from '../store/store.ts';
+import type { Records } from '../write/records.ts';
+import { type Conflict, Conflicts, type Resolution } from './conflicts.ts';
+import { type KeeperLease, runKeeper } from './keeper.ts';
+import { PartSender } from './part-sender.ts';
+import { PartUploads } from './part-uploads.ts';
+import { type DrainProgress, VolumeDrain } from './volume-drain.ts';
+
+export type DrainCluster = Pick<
+  Cluster,
+  'self' | 'session' | 'members' | 'member' | 'mayAct' | 'fence' | 'call' | 'handle' | 'onMembers'
+>;
+
+export interface DrainOptions {
+  readonly cluster: DrainCluster;
+  readonly coordinator: Coordinator;
+  readonly records: Records;
+  readonly store: Pick<Store, 'holdKnown' | 'acquire'>;
+  readonly volumes: ReadonlyMap<string, { readonly volume: Volume; readonly origin: Origin }>;
+  /** What may be sent to origins. */
+  readonly budget: Budget;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly emit: Emit;
+  /** Tells the owner of the key's metadata that the origin has something new. */
+  readonly onWritten: (volume: string, key: string) => Promise<void>;
+}
+
+/** The drain of a volume, as its keeper tells it. */
+export interface VolumeProgress extends DrainProgress {
+  readonly keeper: string;
+}
+
+export class Drain {
+  readonly #options: DrainOptions;
+  readonly #stop = new AbortController();
+  readonly #uploads: PartUploads;
+  /** Of the volumes that this node keeps. */
+  readonly #kept = new Map<string, VolumeDrain>();
+  readonly #keepers: Promise<void>[] = [];
+  readonly #conflicts: Conflicts;
+
+  /** Before the cluster is joined: it registers what peers may ask. */
+  constructor(options: DrainOptions) {
+    this.#options = options;
+    const { cluster, store, volumes, budget } = options;
+    this.#uploads = new PartUploads(cluster);
+    this.#conflicts = new Conflicts(options);
+    new PartSender({ cluster, store, budget, originOf: (volume) => volumes.get(volume)?.origin });
+    cluster.handle('drain.progress', (_from, message) => {
+      const kept = this.#kept.get(textOf(message['volume']));
+      if (kept !== undefined && message['hurry'] === true) kept.hurry();
+      return kept === undefined ? null : ({ ...kept.progress } as Json);
+    });
+  }
+
+  /** Once the node is in its cluster. */
+  start(): void {
+    for (const [name, { volume, origin }] of this.#options.volumes) {
+      const { writes: policy } = volume;
+      if (policy === undefined) continue;
+      const keep = (lease: KeeperLease) => this.#keep(lease, { volume, policy, origin });
+      const { cluster: self, coordinator, clock, emit } = this.#options;
+      this.#keepers.push(runKeeper({ volume: name, self, coordinator, clock, emit, signal: this.#stop.signal, keep }));
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort(new ForebayError('shuttingDown', 'the node is stopping'));
+    await Promise.allSettled(this.#keepers);
+  }
+
+  /** What this node keeps. */
+  get kept(): readonly DrainProgress[] {
+    return Array.from(this.#kept.values(), (kept) => kept.progress);
+  }
+
+  /** Of the volume's keeper, wherever it is; `undefined` while there is none. `hurry`: everything that waits there is urgent. */
+  async progress(volume: string, { hurry = false } = {}): Promise<VolumeProgress | undefined> {
+    this.#staged(volume);
+    const { cluster } = this.#options;
+    const nodes = cluster.members.members.map(({ node }) => node);
+    const answers = nodes.map(async (keeper) => {
+      try {
+        const answer = await cluster.call(keeper, { type: 'drain.progress', volume, hurry });
+        return answer === null ? undefined : ({ ...fieldsOf(answer), keeper } as unknown as VolumeProgress);
+      } catch (error) {
+        if (!isForebayError(error)) throw error;
+        return undefined;
+      }
+    });
+    return (await Promise.all(answers)).find((answer) => answer !== undefined);
+  }
+
+  /** Volumes whose writes are staged. */
+  get volumes(): readonly string[] {
+    return Array.from(this.#options.volumes.values())
+      .filter(({ volume }) => volume.writes !== undefined)
+      .map(({ volume }) => volume.name);
+  }
+
+  async conflicts(volume: string): Promise<readonly Conflict[]> {
+    this.#staged(volume);
+    return await this.#conflicts.list(volume);
+  }
+
+  /** Throws noSuchKey where nothing is in trouble under the key. */
+  async resolve(resolution: Resolution): Promise<void> {
+    this.#staged(resolution.volume);
+    await this.#conflicts.resolve(resolution);
+    await this.progress(resolution.volume, { hurry: true });
+  }
+
+  #staged(volume: string): void {
+    const found = this.#options.volumes.get(volume);
+    if (found === undefined) throw new ForebayError('noSuchBucket', `there is no volume ${volume}`);
+    if (found.volume.writes === undefined)
+      throw new ForebayError('invalidArgument', `every write to ${volume} waits for the origin: nothing of it drains`);
+  }
+
+  async #keep(
+    lease: KeeperLease,
+    what: { readonly volume: Volume; readonly policy: WritePolicy; readonly origin: Origin },
+  ): Promise<void> {
+    const drain = new VolumeDrain({ ...this.#options, ...what, lease, uploads: this.#uploads });
+    this.#kept.set(lease.volume, drain);
+    await drain.run().finally(() => this.#kept.delete(lease.volume));
+  }
+}

@@ -1,0 +1,349 @@
+/**
+ * The drain of one volume, at its keeper: follows the records, uploads what is large at once, finalises what may be in the order
+ * of S-7, and writes down how it went. Ends with the keeper's right.
+ *
+ * Bounds:  `drainUploadsMax` uploads and `drainFinalisesMax` finalises under way; one attempt per key.
+ * Away:    with the coordinator away nothing is begun (S-15); with the origin away one object at a time is tried (S-13).
+ */
+import { ForebayError, isForebayError } from '../core/errors.ts';
+import {
+  drainFinalisesMax,
+  drainRefusedRetryMs,
+  drainSettleMs,
+  drainSweepMs,
+  drainUploadsMax,
+  keeperLookMs,
+} from '../core/limits.ts';
+import type { Volume, WritePolicy } from '../core/volume.ts';
+import type { Clock, Random } from '../io/io.ts';
+import type { Emit } from '../observe/events.ts';
+import type { Origin } from '../origin/origin.ts';
+import type { Trouble } from '../write/object-record.ts';
+import type { RecordChange, Records } from '../write/records.ts';
+import { type KeptConditions, probeConditions } from './condition-probe.ts';
+import { DrainBackoff, isRefusal } from './drain-backoff.ts';
+import { needsUpload } from './drain-object.ts';
+import { DrainOrder, type PendingVersion } from './drain-order.ts';
+import { FinishedRecords } from './finished-records.ts';
+import type { KeeperLease } from './keeper.ts';
+import { KeeperCommits } from './keeper-commits.ts';
+import type { PartUploads } from './part-uploads.ts';
+import { VersionDrain } from './version-drain.ts';
+
+export interface VolumeDrainOptions {
+  readonly volume: Volume;
+  readonly policy: WritePolicy;
+  readonly origin: Origin;
+  readonly records: Records;
+  readonly lease: KeeperLease;
+  readonly uploads: PartUploads;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly emit: Emit;
+  /** Tells the owner of the key's metadata; settles when no node takes the old version for current. */
+  readonly onWritten: (volume: string, key: string) => Promise<void>;
+}
+
+export interface DrainProgress {
+  readonly volume: string;
+  readonly pendingObjects: number;
+  readonly pendingBytes: number;
+  readonly oldestMs: number;
+  /** Sent to the origin since this keeper began. */
+  readonly sentBytes: number;
+  readonly underWay: number;
+  /** Why nothing moves, for people. */
+  readonly message?: string;
+}
+
+export class VolumeDrain {
+  readonly #options: VolumeDrainOptions;
+  readonly #order: DrainOrder;
+  readonly #finished = new FinishedRecords();
+  readonly #backoff: DrainBackoff;
+  readonly #commits: KeeperCommits;
+  /** Attempts under way, by key; those of them that only upload. */
+  readonly #busy = new Map<string, { readonly entry: PendingVersion; readonly over: AbortController }>();
+  #uploading = 0;
+  /** Large versions that are not at the origin whole. */
+  readonly #large = new Map<string, PendingVersion>();
+  /** Versions that are through, before the watch says so. */
+  readonly #done = new WeakSet<PendingVersion>();
+  /** When what was refused is tried again. */
+  readonly #refusedUntilMs = new WeakMap<PendingVersion, number>();
+  readonly #versions: VersionDrain;
+  #kept: KeptConditions | undefined;
+  #wake: () => void = () => undefined;
+  #sentBytes = 0;
+  #isUrgent = false;
+  #stopped: string | undefined;
+  #lastDrainedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: VolumeDrainOptions) {
+    this.#options = options;
+    const { onConflict, drainOrder } = options.policy;
+    this.#order = new DrainOrder({ settleMs: drainSettleMs, onConflict, drainOrder });
+    this.#backoff = new DrainBackoff(options.random);
+    this.#commits = new KeeperCommits(options);
+    this.#versions = new VersionDrain({
+      ...options,
+      commits: this.#commits,
+      isCurrent: (entry) => this.#order.get(entry.key) === entry,
+      onSent: (bytes) => {
+        this.#sentBytes += bytes;
+      },
+    });
+  }
+
+  /** Until the keeper's right ends. */
+  async run(): Promise<void> {
+    const { lost } = this.#options.lease;
+    try {
+      await Promise.all([this.#follow(), this.#schedule(), this.#sweep()]);
+    } catch (error) {
+      if (!lost.aborted) throw error;
+    } finally {
+      for (const { over } of this.#busy.values()) over.abort(lost.reason);
+    }
+  }
+
+  /** Everything that waits is urgent and due, until nothing does. */
+  hurry(): void {
+    this.#isUrgent = true;
+    this.#backoff.hurry();
+    this.#wake();
+  }
+
+  get progress(): DrainProgress {
+    const nowMs = this.#options.clock.boottimeMs();
+    let pendingBytes = 0;
+    let oldestMs = 0;
+    for (const { version, knownMs } of this.#order.all()) {
+      if (version.kind === 'dirty') pendingBytes += version.sizeBytes;
+      oldestMs = Math.max(oldestMs, nowMs - knownMs);
+    }
+    const message = this.#stopped ?? this.#backoff.trouble;
+    return {
+      volume: this.#options.volume.name,
+      pendingObjects: this.#order.size,
+      pendingBytes,
+      oldestMs,
+      sentBytes: this.#sentBytes,
+      underWay: this.#busy.size,
+      ...(message !== undefined && { message }),
+    };
+  }
+
+  /** What an entry waits for, for people. */
+  blockerOf(key: string): string | undefined {
+    return this.#order.blockerOf(key)?.key;
+  }
+
+  // ---- the records -------------------------------------------------------------------------------------------------
+
+  async #follow(): Promise<void> {
+    const { records, volume, lease, clock } = this.#options;
+    const { lost } = lease;
+    while (!lost.aborted) {
+      try {
+        for await (const change of records.watch(volume.name, lost)) this.#apply(change);
+      } catch (error) {
+        if (lost.aborted) return;
+        if (!isForebayError(error)) throw error;
+      }
+      await clock.sleep(keeperLookMs, lost).catch(() => undefined);
+    }
+  }
+
+  #apply(change: RecordChange): void {
+    const nowMs = this.#options.clock.boottimeMs();
+    this.#order.apply(change, nowMs);
+    this.#finished.apply(change, nowMs);
+    const keys = change.kind === 'change' ? [change.key] : change.records.map(({ key }) => key);
+    if (change.kind === 'all') this.#large.clear();
+    for (const key of keys) this.#changed(key);
+    if (change.kind === 'all')
+      for (const [key, { entry, over }] of this.#busy) if (this.#order.get(key) !== entry) over.abort(replaced(key));
+    this.#wake();
+  }
+
+  #changed(key: string): void {
+    const entry = this.#order.get(key);
+    if (entry?.version.kind === 'dirty' && needsUpload(entry.version)) this.#large.set(key, entry);
+    else this.#large.delete(key);
+    const busy = this.#busy.get(key);
+    if (busy === undefined || busy.entry === entry) return;
+    this.#backoff.forget(key);
+    // A finalise that is on its way may have happened: it is waited for, and settled.
+    busy.over.abort(replaced(key));
+  }
+
+  // ---- what is done next -------------------------------------------------------------------------------------------
+
+  async #schedule(): Promise<void> {
+    const { lease, clock } = this.#options;
+    const { lost } = lease;
+    while (!lost.aborted) {
+      const woken = new AbortController();
+      this.#wake = () => woken.abort();
+      let waitMs = keeperLookMs;
+      if (lease.mayAct() && (await this.#knowsConditions())) waitMs = Math.min(waitMs, this.#begin());
+      const either = AbortSignal.any([lost, woken.signal]);
+      await clock.sleep(Math.max(waitMs, 1), either).catch(() => undefined);
+    }
+  }
+
+  /** Begins what may be; returns after how long there may be more. */
+  #begin(): number {
+    const nowMs = this.#options.clock.boottimeMs();
+    if (this.#order.size === 0) this.#isUrgent = false;
+    const finalisesMax = this.#backoff.concurrency(drainFinalisesMax, nowMs);
+    for (const entry of this.#order.finalisable(nowMs, { urgent: this.#isUrgent })) {
+      if (this.#busy.size - this.#uploading >= finalisesMax) break;
+      if (this.#isDue(entry, nowMs)) this.#attempt(entry, 'finalise');
+    }
+    const uploadsMax = this.#backoff.concurrency(drainUploadsMax, nowMs);
+    for (const entry of this.#large.values()) {
+      if (this.#uploading >= uploadsMax) break;
+      if (!entry.version.trouble && !this.#versions.isUploaded(entry) && this.#isDue(entry, nowMs))
+        this.#attempt(entry, 'upload');
+    }
+    return Math.min(this.#order.nextMs(nowMs), this.#backoff.nextMs(nowMs)) - nowMs;
+  }
+
+  #isDue(entry: PendingVersion, nowMs: number): boolean {
+    return !this.#busy.has(entry.key) && !this.#done.has(entry) && this.#backoff.isDue(entry.key, nowMs);
+  }
+
+  #attempt(entry: PendingVersion, what: 'upload' | 'finalise'): void {
+    const { key } = entry;
+    const over = new AbortController();
+    this.#busy.set(key, { entry, over });
+    if (what === 'upload') this.#uploading++;
+    void this.#try(entry, what, over.signal).finally(() => {
+      this.#busy.delete(key);
+      if (what === 'upload') this.#uploading--;
+      this.#wake();
+    });
+  }
+
+  async #try(entry: PendingVersion, what: 'upload' | 'finalise', signal: AbortSignal): Promise<void> {
+    const { clock, emit, volume } = this.#options;
+    const { key, version } = entry;
+    const either = AbortSignal.any([signal, this.#options.lease.lost]);
+    try {
+      if (what === 'upload') {
+        await this.#versions.upload(entry, either);
+        return;
+      }
+      const kept = this.#kept as KeptConditions;
+      const outcome = await this.#versions.drain(entry, { kept, signal: either });
+      if (outcome !== 'replaced') this.#done.add(entry);
+      this.#backoff.succeeded();
+      this.#backoff.forget(key);
+      this.#lastDrainedMs = clock.boottimeMs();
+      if (outcome !== 'drained') return;
+      const bytes = version.kind === 'dirty' ? version.sizeBytes : 0;
+      const drained = version.kind === 'dirty' ? 'object' : 'tombstone';
+      const ms = clock.boottimeMs() - entry.knownMs;
+      emit({ kind: 'drain.done', volume: volume.name, key, what: drained, bytes, ms });
+    } catch (error) {
+      if (either.aborted) return;
+      if (!(error instanceof ForebayError)) throw error;
+      await this.#failed(entry, error);
+    }
+  }
+
+  async #failed(entry: PendingVersion, error: ForebayError): Promise<void> {
+    const { clock, emit, volume } = this.#options;
+    const { key } = entry;
+    if (error.code === 'recordChanged') return;
+    const nowMs = clock.boottimeMs();
+    // The origin takes other keys, but not this one.
+    const isKeyDenied = error.code === 'originDenied' && this.#lastDrainedMs > entry.knownMs;
+    if ((isRefusal(error.code) || isKeyDenied) && !entry.version.trouble) {
+      await this.#trouble(entry, { kind: 'refused', message: error.message });
+      return;
+    }
+    this.#refusedUntilMs.set(entry, nowMs + drainRefusedRetryMs);
+    this.#backoff.failed(key, error, nowMs);
+    emit({ kind: 'drain.failed', volume: volume.name, key, code: error.code, message: error.message });
+  }
+
+  async #trouble(entry: PendingVersion, trouble: Trouble): Promise<void> {
+    const { clock } = this.#options;
+    this.#refusedUntilMs.set(entry, clock.boottimeMs() + drainRefusedRetryMs);
+    try {
+      await this.#versions.trouble(entry, trouble);
+    } catch (error) {
+      if (!(error instanceof ForebayError)) throw error;
+      this.#backoff.failed(entry.key, error, clock.boottimeMs());
+    }
+  }
+
+  /** Whether it is known how the origin takes conditions, and the volume is content with that. */
+  async #knowsConditions(): Promise<boolean> {
+    const { origin, random, lease, clock, policy, emit, volume } = this.#options;
+    if (this.#stopped !== undefined) return false;
+    // Adapters of our own keep them.
+    if (origin.kind === 'file' || origin.kind === 'memory') this.#kept = { puts: true, uploads: true };
+    if (this.#kept !== undefined) return true;
+    const probe = '\u0000probe';
+    const nowMs = clock.boottimeMs();
+    if (this.#order.size === 0 || !this.#backoff.isDue(probe, nowMs)) return false;
+    try {
+      this.#kept = await probeConditions(origin, { random, signal: lease.lost });
+      this.#backoff.succeeded();
+    } catch (error) {
+      if (lease.lost.aborted || !(error instanceof ForebayError)) throw error;
+      this.#backoff.failed(probe, error, nowMs);
+      emit({ kind: 'drain.failed', volume: volume.name, key: '', code: error.code, message: error.message });
+      return false;
+    }
+    const { puts, uploads } = this.#kept;
+    if (puts && uploads) return true;
+    const what = puts ? 'large objects are put' : 'objects are put';
+    const found = `${origin.url} keeps no conditions where ${what}, so changes that others make at that moment cannot be seen`;
+    if (policy.conflicts === 'unchecked') {
+      emit({ kind: 'node.warning', message: `${volume.name}: ${found}` });
+      return true;
+    }
+    this.#stopped = `${found}; set volumes.${volume.name}.conflicts = "unchecked" to drain nevertheless`;
+    emit({ kind: 'node.warning', message: `nothing of ${volume.name} drains: ${this.#stopped}` });
+    return false;
+  }
+
+  // ---- now and then ------------------------------------------------------------------------------------------------
+
+  async #sweep(): Promise<void> {
+    const { lease, clock } = this.#options;
+    const { lost } = lease;
+    while (!lost.aborted) {
+      await clock.sleep(drainSweepMs, lost).catch(() => undefined);
+      if (!lease.mayAct()) continue;
+      const nowMs = clock.boottimeMs();
+      this.#tryRefused(nowMs);
+      try {
+        for (const gone of this.#finished.toLookAt(nowMs)) await this.#versions.deleteReappeared(gone, lost);
+        for (const finished of this.#finished.over(nowMs)) await this.#versions.forget(finished);
+      } catch (error) {
+        if (lost.aborted) return;
+        if (!(error instanceof ForebayError)) throw error;
+      }
+    }
+  }
+
+  #tryRefused(nowMs: number): void {
+    if (this.#kept === undefined) return;
+    for (const entry of this.#order.all()) {
+      if (entry.version.trouble?.kind !== 'refused' || this.#order.blockerOf(entry.key) !== undefined) continue;
+      const dueMs = this.#refusedUntilMs.get(entry);
+      if (dueMs === undefined) this.#refusedUntilMs.set(entry, nowMs + drainRefusedRetryMs);
+      else if (nowMs >= dueMs && this.#isDue(entry, nowMs)) this.#attempt(entry, 'finalise');
+    }
+  }
+}
+
+function replaced(key: string): ForebayError {
+  return new ForebayError('recordChanged', `${key} was written anew`);
+}

@@ -1,0 +1,104 @@
+/** Nodes with one volume whose writes are held by nodes first, in front of a directory, for the tests of fan-out writes. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { type Fixture, fixture } from './fixture.ts';
+import { type ClusterNode, eventually, type Settings } from './node.ts';
+
+export const STAGED = 'work';
+
+export interface StagedCluster {
+  readonly fix: Fixture;
+  readonly nodes: readonly ClusterNode[];
+  /** The bytes that the origin has under a key. */
+  readonly atOrigin: (key: string) => Buffer | undefined;
+  readonly start: (name: string, settings?: { directory?: string; node?: Settings }) => Promise<ClusterNode>;
+}
+
+export async function stagedCluster(
+  t: TestContext,
+  names: readonly string[],
+  settings: { volume?: Settings; node?: Settings } = {},
+): Promise<StagedCluster> {
+  const fix = await fixture(t);
+  const lake = join(fix.directory, 'origin');
+  mkdirSync(lake);
+  const volumes = {
+    [STAGED]: {
+      origin: `file://${lake}`,
+      write: true,
+      ack: 'local',
+      replicas: 2,
+      revalidate: 'always',
+      chunkSize: '4MiB',
+      ...settings.volume,
+    },
+  };
+  const start: StagedCluster['start'] = (name, own = {}) =>
+    fix.start(name, {
+      volumes,
+      ...((own.node ?? settings.node) && { node: { ...settings.node, ...own.node } }),
+      ...own,
+    });
+  const nodes = await fix.startAll(names, { volumes, ...(settings.node && { node: settings.node }) });
+  return {
+    fix,
+    nodes,
+    start,
+    atOrigin(key) {
+      const path = join(lake, key);
+      return existsSync(path) ? readFileSync(path) : undefined;
+    },
+  };
+}
+
+/** A ramp modulo a prime, so that a misplaced byte shows; another for each seed. */
+export function ramp(sizeBytes: number, seed = 0): Buffer {
+  const bytes = Buffer.allocUnsafe(sizeBytes);
+  for (let at = 0; at < sizeBytes; at += 1) bytes[at] = (at * 7 + seed * 31) % 251;
+  return bytes;
+}
+
+export async function put(
+  node: ClusterNode,
+  key: string,
+  body: Buffer | string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Response> {
+  const sent = typeof body === 'string' ? body : new Uint8Array(body);
+  const response = await fetch(node.url(`${STAGED}/${key}`), { method: 'PUT', body: sent, headers });
+  const text = await response.text();
+  assert.equal(response.status, 200, `${node.name}: PUT ${key}: ${text}`);
+  return response;
+}
+
+export async function expectBytes(node: ClusterNode, key: string, body: Buffer | string): Promise<void> {
+  const { status, bytes } = await node.get(`${STAGED}/${key}`);
+  assert.equal(status, 200, `${node.name}: GET ${key}: ${bytes.toString('utf8', 0, 300)}`);
+  assert.ok(bytes.equals(Buffer.from(body)), `${node.name}: GET ${key} has the bytes that were written`);
+}
+
+export interface WrittenObject {
+  readonly key: string;
+  readonly kind: 'dirty' | 'tombstone' | 'stub';
+  readonly content?: string;
+  readonly level?: 'local' | 'replicated';
+  readonly replicas?: readonly string[];
+}
+
+/** What the records say, as `node` tells it. */
+export async function writes(node: ClusterNode, prefix = ''): Promise<readonly WrittenObject[]> {
+  const path = `/v1/writes?volume=${STAGED}&prefix=${encodeURIComponent(prefix)}`;
+  const { objects } = await node.admin<{ objects: readonly WrittenObject[] }>(path);
+  return objects;
+}
+
+export async function untilReplicated(node: ClusterNode, key: string): Promise<WrittenObject> {
+  let found: WrittenObject | undefined;
+  await eventually(`${key} is replicated`, async () => {
+    found = (await writes(node, key)).find((object) => object.key === key);
+    return found !== undefined && (found.level === 'replicated' || found.kind === 'stub');
+  });
+  return found as WrittenObject;
+}
