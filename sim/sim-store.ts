@@ -1,4 +1,7 @@
 /** A store on a simulated disk: `crash` ends its life, also in the middle of an operation, and the next `open` begins another. */
+import { hash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import type { ContentId } from '../src/core/ids.ts';
 import type { Event } from '../src/observe/events.ts';
 import { openStore } from '../src/store/open-store.ts';
 import type { Store } from '../src/store/store.ts';
@@ -100,4 +103,20 @@ export class SimStore {
   get io() {
     return this.disk.attach(this.#life);
   }
+}
+
+/** A ramp modulo a prime, so that a misplaced byte shows. */
+export function ramp(id: ContentId, start: number, end: number): Uint8Array {
+  const seed = Number.parseInt(id.slice(-4), 16);
+  const bytes = new Uint8Array(end - start);
+  for (let at = 0; at < bytes.length; at += 1) bytes[at] = (seed + start + at) % 251;
+  return bytes;
+}
+
+/** The hash of the table of a content of such bytes. */
+export function tableOf(id: ContentId, sizeBytes: number): string {
+  const sums = Buffer.alloc(4 * Math.ceil(sizeBytes / MiB));
+  for (let at = 0; at * MiB < sizeBytes; at += 1)
+    sums.writeUInt32LE(crc32(ramp(id, at * MiB, Math.min((at + 1) * MiB, sizeBytes))), 4 * at);
+  return hash('sha256', sums, 'hex');
 }

@@ -50,7 +50,7 @@ export const fanOutReadScenario: Scenario = {
   --chunk-mib N        MiB of a chunk (default: ${CHUNK_MIB}: N caches fit the memory)
   --link MBIT          each node's link, Mbit/s in each direction (default: ${LINK_MBIT}, without root ${LINK_MBIT_USER})
   --origin-links X     the origin's link ÷ a node's (default: ${ORIGIN_LINKS})
-  --pairs N            rounds in which every candidate is measured (default: 5, with --full 10)
+  --pairs N            rounds (default: 5, baselines in 2 of them; with --full 10, baselines in all)
   --kill K             also kill K nodes midway: the others must finish
   --slow K             also give K nodes a tenth of the link
   --late               also let one node come when the others are done

@@ -1,6 +1,6 @@
 /**
- * `bench fan-out-read`: N nodes want the same object at the same time (DESIGN.md section 12). In each round every candidate
- * is measured once, in an order that rotates, over links whose raw goodput is measured in the same round.
+ * `bench fan-out-read`: N nodes want the same object at the same time (DESIGN.md section 12). In each round each candidate
+ * is measured once, the baselines in the first rounds only, in an order that rotates, over links whose raw goodput is measured in the same round.
  */
 import { environmentOf } from '../environment.ts';
 import type { Progress } from '../progress.ts';
@@ -17,9 +17,17 @@ import { sweep } from './sweep.ts';
 import { torrentClient } from './torrent.ts';
 import type { Trial } from './trial.ts';
 
-function candidatesOf(options: FanOutReadOptions): readonly Candidate[] {
-  if (options.self) return ['warm', 'again'];
-  return ['warm', 'direct', 'door', ...(torrentClient() === undefined ? [] : (['torrent'] as const))];
+/** Of the rounds of a plain bench that have baselines too: reading from the origin takes as long as all the rest. */
+const BASELINE_ROUNDS = 2;
+
+/** Who is measured in a round, in an order that rotates. */
+function orderOf(options: FanOutReadOptions, index: number): readonly Candidate[] {
+  const ours: readonly Candidate[] = options.self ? ['warm', 'again'] : ['warm', 'door'];
+  const isOurs = options.self || (index >= BASELINE_ROUNDS && !options.full);
+  const baselines: readonly Candidate[] = torrentClient() === undefined ? ['direct'] : ['direct', 'torrent'];
+  const all = isOurs ? ours : [...ours, ...baselines];
+  const turn = index % all.length;
+  return [...all.slice(turn), ...all.slice(0, turn)];
 }
 
 async function round(rig: Rig, order: readonly Candidate[], onTrial: (candidate: Candidate) => void): Promise<Round> {
@@ -35,16 +43,15 @@ async function round(rig: Rig, order: readonly Candidate[], onTrial: (candidate:
 export async function runFanOutRead(options: FanOutReadOptions, progress: Progress): Promise<Outcome> {
   progress.say(`${options.nodes} nodes behind links of ${options.linkMbit} Mbit/s are made`);
   await using rig = await Rig.open(options);
-  const candidates = candidatesOf(options);
   // A daemon's first object is also what its compiler sees first; all that is cold afterwards is the object.
   progress.say(`not counted: ${CANDIDATES.warm}`);
   await measure(rig, 'warm');
   const rounds: Round[] = [];
   for (let i = 0; i < options.pairs; i++) {
-    const turn = i % candidates.length;
-    const order = [...candidates.slice(turn), ...candidates.slice(0, turn)];
     rounds.push(
-      await round(rig, order, (one) => progress.say(`round ${i + 1} of ${options.pairs}: ${CANDIDATES[one]}`)),
+      await round(rig, orderOf(options, i), (one) =>
+        progress.say(`round ${i + 1} of ${options.pairs}: ${CANDIDATES[one]}`),
+      ),
     );
   }
   const parts: Part[] = [options.self ? selfFigures(rounds) : roundFigures(rounds)];

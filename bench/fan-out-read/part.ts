@@ -7,7 +7,7 @@ import type { Trial } from './trial.ts';
 
 export interface FanOutReadOptions extends RigOptions {
   readonly shaping: 'kernel' | 'user';
-  /** Rounds in which every candidate is measured once. */
+  /** Rounds in which candidates are measured once each. */
   readonly pairs: number;
   /** Nodes to kill midway, and nodes to slow down; 0: that part is left out. */
   readonly kill: number;

@@ -33,14 +33,14 @@ export function timelinePlot(rounds: readonly Round[], title: string): string {
     title,
     unit: 's',
     kinds: KINDS,
-    rows: rows.map(({ label, blocked, safe = last, durable = last, ...rest }) => ({
+    rows: rows.map(({ label, blocked, safe, durable }) => ({
       label,
       spans: [
         { from: 0, to: blocked, kind: BLOCKED },
-        { from: blocked, to: safe, kind: EXPOSED },
-        { from: safe, to: durable, kind: SAFE },
+        { from: blocked, to: safe ?? last, kind: EXPOSED },
+        { from: safe ?? last, to: durable ?? last, kind: SAFE },
       ].filter(({ from, to }) => to > from),
-      note: 'durable' in rest || durable < last ? `durable ${shown(durable)} s` : 'never durable',
+      note: durable === undefined ? 'never durable' : `durable ${shown(durable)} s`,
     })),
   });
 }

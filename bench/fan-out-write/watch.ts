@@ -24,7 +24,7 @@ export interface WrittenState {
 
 export async function statesOf(node: RigNode, step: Step): Promise<readonly WrittenState[]> {
   const query = new URLSearchParams({ volume: BUCKET, prefix: step.prefix });
-  const said = await node.agent.ask(`http://${daemonOf(node).admin}/v1/writes?${query}`);
+  const said = await node.agent.ask(`http://${daemonOf(node).admin}/v1/writes?${query.toString()}`);
   return (JSON.parse(said) as { objects: readonly WrittenState[] }).objects;
 }
 

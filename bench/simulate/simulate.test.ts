@@ -19,10 +19,26 @@ test('a simulation meets its targets, and writes its result and its plot', (t) =
   assert.match(readFileSync(plot, 'utf8'), /^<svg /);
 });
 
+test('a simulated checkpoint has its figures, its trial and its plot', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'forebay-simulate-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const [json, plot] = [join(directory, 'result.json'), join(directory, 'plot.svg')];
+  assert.equal(simulateMain(['fan-out-write', '--profile', '8b', '--nodes', '4', '--json', json, '--plot', plot]), 0);
+  const { scenario, parameters, figures, trials } = JSON.parse(readFileSync(json, 'utf8'));
+  assert.equal(scenario, 'simulate fan-out-write');
+  assert.equal(parameters.profile, '8b');
+  assert.ok(figures.exposedS.median < figures.asyncExposedS.median);
+  assert.equal(trials.run.length, 1);
+  assert.match(readFileSync(plot, 'utf8'), /^<svg /);
+});
+
 test('wrong use ends with 2 and simulates nothing', () => {
   for (const argv of [
     [],
-    ['fan-out-write'],
+    ['fan-out-sideways'],
+    ['fan-out-write', '--profile', '9b'],
+    ['fan-out-write', '--nodes', '1'],
+    ['fan-out-write', '--chunks', '8'],
     ['fan-out-read', '--nodes', '1'],
     ['fan-out-read', '--policy', 'torrent'],
     ['fan-out-read', '--policy', 'ring', '--kill', '0.1'],

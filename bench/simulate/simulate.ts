@@ -1,16 +1,14 @@
 /**
- * `forebay simulate fan-out-read`: the shipped policies on simulated links, with sizes instead of bytes, from one seed. Exit code
- * 0: simulated, and nothing was missed; 1: a target was missed, or it failed; 2: wrong use.
+ * `forebay simulate fan-out-read | fan-out-write`: the shipped policies on simulated links, with sizes instead of bytes, from one
+ * seed. Exit code 0: simulated, and nothing was missed; 1: a target was missed, or it failed; 2: wrong use.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { POLICIES, type PolicyName } from '../../sim/fan-out/fan-out.ts';
 import type { FanOutParameters } from '../../sim/fan-out/world.ts';
-import { environmentOf } from '../environment.ts';
-import { Progress } from '../progress.ts';
-import { type Figure, resultTable, writeResult } from '../result.ts';
+import type { Progress } from '../progress.ts';
 import { numberOf, type OptionValues, WrongUse } from '../scenario.ts';
+import { reportSimulation, type Simulated } from './report.ts';
+import { simulateWriteMain } from './simulate-write.ts';
 import { runCase } from './simulated-case.ts';
 import { runSweep } from './sweep.ts';
 
@@ -67,7 +65,9 @@ function parse(argv: readonly string[]): OptionValues {
     const [scenario, ...more] = positionals;
     if (scenario !== 'fan-out-read' || more.length > 0)
       throw new WrongUse(
-        scenario === undefined ? 'name a scenario: fan-out-read' : `unknown scenario: ${positionals.join(' ')}`,
+        scenario === undefined
+          ? 'name a scenario: fan-out-read or fan-out-write'
+          : `unknown scenario: ${positionals.join(' ')}`,
       );
     return values;
   } catch (error) {
@@ -108,18 +108,6 @@ function policyOf(values: OptionValues, { kill }: FanOutParameters): PolicyName 
   return policy;
 }
 
-function writeText(file: string, text: string): void {
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, text);
-}
-
-interface Simulated {
-  readonly figures: Readonly<Record<string, Figure>>;
-  readonly trials: Readonly<Record<string, readonly unknown[]>>;
-  readonly plot: string;
-  readonly table?: string;
-}
-
 function simulate(values: OptionValues, progress: Progress): Simulated {
   const parameters = parametersOf(values);
   const policy = policyOf(values, parameters);
@@ -129,27 +117,18 @@ function simulate(values: OptionValues, progress: Progress): Simulated {
   return { figures, plot, trials: { run: [run] } };
 }
 
+const isWrite = (argv: readonly string[]) => argv.find((argument) => !argument.startsWith('-')) === 'fan-out-write';
+
 export function simulateMain(argv: readonly string[]): number {
-  const progress = new Progress();
-  try {
+  if (isWrite(argv)) return simulateWriteMain(argv);
+  return reportSimulation('fan-out-read', USAGE, () => {
     const values = parse(argv);
-    if (values['help'] === true) {
-      process.stdout.write(USAGE);
-      return 0;
-    }
-    const { figures, trials, plot, table } = simulate(values, progress);
-    const parameters = { ...parametersOf(values), policy: values['policy'] ?? 'dealt', sweep: values['sweep'] };
-    const scenario = 'simulate fan-out-read';
-    const result = { scenario, environment: environmentOf(process.cwd()), parameters, figures, trials };
-    if (table !== undefined) process.stdout.write(`${table}\n`);
-    process.stdout.write(resultTable(result, process.stdout.isTTY));
-    if (typeof values['json'] === 'string') writeResult(result, values['json']);
-    if (typeof values['plot'] === 'string') writeText(values['plot'], plot);
-    return Object.values(figures).some(({ verdict }) => verdict === 'missed') ? 1 : 0;
-  } catch (error) {
-    const { message } = error as Error;
-    const wrong = error instanceof WrongUse;
-    process.stderr.write(wrong ? `forebay simulate: ${message}\n\n${USAGE}` : `forebay simulate: ${message}\n`);
-    return wrong ? 2 : 1;
-  }
+    if (values['help'] === true) return 'help';
+    const policy = values['policy'] ?? 'dealt';
+    return {
+      values,
+      parameters: { ...parametersOf(values), policy, sweep: values['sweep'] },
+      run: (progress) => simulate(values, progress),
+    };
+  });
 }

@@ -44,3 +44,9 @@ export interface ObjectFact extends ObjectVersion {
   /** CLOCK_BOOTTIME milliseconds at which the origin was asked; negative infinity when that was in an earlier boot. */
   readonly checkedMs: number;
 }
+
+/**
+ * Metadata with this name holds the content id of what was written here, so that an answer of the origin that was lost is made up for by
+ * looking. A C# identifier, as Azure wants; doors do not show it.
+ */
+export const OWN_ID = 'forebayid';

@@ -11,10 +11,11 @@
  */
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { putSingleMaxBytes } from '../core/limits.ts';
+import { OWN_ID } from '../core/object.ts';
 import type { Condition, Origin, PutOptions, TakenPart } from '../origin/origin.ts';
 import type { DirtyRecord } from '../write/object-record.ts';
 import { type Unit, unitsOf } from './drain-units.ts';
-import { blindCondition, judgePut, OWN_ID, resolvedBase } from './origin-verdict.ts';
+import { blindCondition, judgePut, resolvedBase } from './origin-verdict.ts';
 import type { PartUploads } from './part-uploads.ts';
 
 export interface DrainedObject {

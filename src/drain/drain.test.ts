@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type DrainNode, DrainWorld, MiB, ramp, VOLUME } from '../../tests/drain/fixture.ts';
+import { OWN_ID } from '../core/object.ts';
 import { type Fault, type FaultyCall, faulty } from '../origin/faulty.ts';
 import { createMemoryOrigin } from '../origin/memory.ts';
-import { OWN_ID } from './origin-verdict.ts';
 
 type Options = ConstructorParameters<typeof DrainWorld>[0];
 

@@ -3,12 +3,9 @@
  * their content id, so that an answer that was lost is made up for by looking.
  */
 import type { ContentId } from '../core/ids.ts';
-import type { ObjectVersion } from '../core/object.ts';
+import { type ObjectVersion, OWN_ID } from '../core/object.ts';
 import type { Condition } from '../origin/origin.ts';
 import type { Base, DirtyRecord, Tombstone } from '../write/object-record.ts';
-
-/** Name of the metadata that holds the content id; a C# identifier, as Azure wants. */
-export const OWN_ID = 'forebayid';
 
 export type PutVerdict =
   /** It is there already. */

@@ -5,6 +5,7 @@
 import { hash } from 'node:crypto';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { keyMaxBytes } from '../core/limits.ts';
+import { OWN_ID } from '../core/object.ts';
 import type { Volume } from '../core/volume.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Origin } from '../origin/origin.ts';
@@ -25,7 +26,7 @@ import {
 import type { PendingVersion } from './drain-order.ts';
 import type { Finished } from './finished-records.ts';
 import type { KeeperCommits } from './keeper-commits.ts';
-import { judgeDelete, OWN_ID, resolvedBase } from './origin-verdict.ts';
+import { judgeDelete, resolvedBase } from './origin-verdict.ts';
 import type { PartUploads } from './part-uploads.ts';
 
 export interface VersionDrainOptions {

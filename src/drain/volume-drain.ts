@@ -285,6 +285,8 @@ export class VolumeDrain {
   async #knowsConditions(): Promise<boolean> {
     const { origin, random, lease, clock, policy, emit, volume } = this.#options;
     if (this.#stopped !== undefined) return false;
+    // Adapters of our own keep them.
+    if (origin.kind === 'file' || origin.kind === 'memory') this.#kept = { puts: true, uploads: true };
     if (this.#kept !== undefined) return true;
     const probe = '\u0000probe';
     const nowMs = clock.boottimeMs();

@@ -2,8 +2,10 @@
 import type { Cluster } from '../cluster/cluster.ts';
 import { stageCallsPerPeerMax } from '../core/limits.ts';
 import type { WritePolicy } from '../core/volume.ts';
+import { Drain } from '../drain/drain.ts';
 import type { Coordinator } from '../io/coordinator.ts';
 import type { Io } from '../io/io.ts';
+import type { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
 import type { ReadThrough } from '../read/read.ts';
 import type { VolumeSource } from '../read/volume-source.ts';
@@ -26,6 +28,8 @@ export interface NodeWrites {
   readonly records: Records;
   readonly feed: RecordFeed;
   readonly keeping: DirtyKeeping;
+  /** There once `writer` was called. */
+  readonly drain: Drain | undefined;
   writer(parts: { reader: ReadThrough; writeThrough: Writer; directory: string }): Writer;
   /** Once the node is in its cluster. */
   start(): void;
@@ -39,6 +43,8 @@ export interface NodeWritesOptions {
   readonly store: Store;
   readonly volumes: ReadonlyMap<string, VolumeSource>;
   readonly io: Io;
+  /** What may be sent to origins. */
+  readonly originBudget: Budget;
   readonly emit: Emit;
 }
 
@@ -70,11 +76,17 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
     underWay: new Set(),
   };
   let uploads: StagedUploads | undefined;
+  let drain: Drain | undefined;
   return {
     records,
     feed,
     keeping,
+    get drain() {
+      return drain;
+    },
     writer({ reader, writeThrough, directory }) {
+      const onWritten = (volume: string, key: string) => reader.written(volume, key);
+      drain = new Drain({ ...options, records, budget: options.originBudget, clock, random, onWritten });
       uploads = new StagedUploads({ ...parts, volumes, directory });
       return new StagedWriter({
         ...parts,
@@ -83,15 +95,17 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
         writeThrough,
         waits: new DrainWaits({ feed, clock }),
         openSource: (volume, key, signal) => reader.open(volume, key, signal),
-        onWritten: (volume, key) => reader.written(volume, key),
+        onWritten,
       });
     },
     start() {
       feed.start(volumes.keys());
       void keeping.run();
       void pursuit.run();
+      drain?.start();
     },
     async close() {
+      await drain?.close();
       uploads?.close();
       pursuit.close();
       keeping.close();

@@ -7,6 +7,7 @@ import type { Cluster } from '../cluster/cluster.ts';
 import type { ContentId } from '../core/ids.ts';
 import { factShare, fillMemoryBytes, fillsInFlightMax, hotShare, scrubBytesPerS } from '../core/limits.ts';
 import type { StoreStatus } from '../core/store-status.ts';
+import type { Drain } from '../drain/drain.ts';
 import type { Coordinator } from '../io/coordinator.ts';
 import type { Disk, Io } from '../io/io.ts';
 import type { ListenPeers } from '../io/peers.ts';
@@ -60,6 +61,8 @@ export interface Node {
   /** Absent where no volume is staged. */
   readonly records: Records | undefined;
   readonly keeping: DirtyKeeping | undefined;
+  /** Brings what is written to the origins. Absent where nothing is staged. */
+  readonly drain: Drain | undefined;
   /** Ends fills, closes the store and the origins; the io stays open. Call it once, after the doors are closed. */
   close(): Promise<void>;
 }
@@ -94,13 +97,21 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   try {
     for (const entry of config.volumes)
       volumes.set(entry.volume.name, { volume: entry.volume, origin: openOrigin(entry) });
+    const originBudget = new Budget(clock, config.bandwidth.originBytesPerS);
     if (peers !== undefined && options.cluster !== undefined && config.volumes.some(({ volume }) => volume.writes))
-      writes = createNodeWrites({ ...peers, coordinator: options.cluster.coordinator, store, volumes, io, emit });
+      writes = createNodeWrites({
+        ...peers,
+        coordinator: options.cluster.coordinator,
+        store,
+        volumes,
+        io,
+        originBudget,
+        emit,
+      });
     const fillsMax = Math.min(
       fillsInFlightMax,
       Math.max(2, Math.floor((memoryBytes * (1 - hotShare - factShare)) / fillMemoryBytes)),
     );
-    const originBudget = new Budget(clock, config.bandwidth.originBytesPerS);
     const reader = createReader({
       store,
       volumes,
@@ -134,6 +145,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
       cluster: peers?.cluster,
       records: writes?.records,
       keeping: writes?.keeping,
+      drain: writes?.drain,
       holds: (content, block) => store.hasBlock(content, block),
       get storeStatus() {
         return store.status;

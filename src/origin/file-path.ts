@@ -6,6 +6,8 @@ import { ForebayError } from '../core/errors.ts';
 
 /** The origin's own folder in its root: never listed, never a key. */
 export const RESERVED = '.forebay';
+/** In it, the objects that the drain parks: keys as others are. */
+const PARKED = 'parked';
 /** How a rooted disk names its root. */
 export const ROOT = '';
 /** What file systems of Linux allow in one name. */
@@ -19,7 +21,8 @@ export function keyProblem(key: string): string | undefined {
   const segments = key.split('/');
   if (segments.at(-1) === '') segments.pop();
   if (segments.length === 0) return 'has an empty segment';
-  if (segments[0] === RESERVED) return `is in ${RESERVED}, which belongs to Forebay`;
+  const isParked = segments[1] === PARKED && segments.length > 2;
+  if (segments[0] === RESERVED && !isParked) return `is in ${RESERVED}, which belongs to Forebay`;
   for (const segment of segments) {
     if (segment === '') return 'has an empty segment';
     if (segment === '.' || segment === '..') return `has the segment "${segment}"`;

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { hash } from 'node:crypto';
 import { test } from 'node:test';
 import { crc32 } from 'node:zlib';
-import { SimStore } from '../../sim/sim-store.ts';
+import { ramp, SimStore, tableOf } from '../../sim/sim-store.ts';
 import { isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { MiB } from '../core/limits.ts';
@@ -14,21 +13,6 @@ const CHUNK = 4 * MiB;
 
 const idOf = (n: number): ContentId => `00${n.toString(16).padStart(30, '0')}` as ContentId;
 const noteOf = (key: string): DirtyNote => ({ volume: 'v', key, record: Buffer.from(`{"record":"${key}"}`) });
-
-/** A ramp modulo a prime, so that a misplaced byte shows. */
-function ramp(id: ContentId, start: number, end: number): Uint8Array {
-  const seed = Number.parseInt(id.slice(-4), 16);
-  const bytes = new Uint8Array(end - start);
-  for (let at = 0; at < bytes.length; at += 1) bytes[at] = (seed + start + at) % 251;
-  return bytes;
-}
-
-function tableOf(id: ContentId, sizeBytes: number): string {
-  const sums = Buffer.alloc(4 * Math.ceil(sizeBytes / MiB));
-  for (let at = 0; at * MiB < sizeBytes; at += 1)
-    sums.writeUInt32LE(crc32(ramp(id, at * MiB, Math.min((at + 1) * MiB, sizeBytes))), 4 * at);
-  return hash('sha256', sums, 'hex');
-}
 
 interface WriteOptions {
   readonly isDeclared?: boolean;

@@ -9,8 +9,8 @@ import { s3cmd } from './s3cmd.ts';
 import { clientSuite, type OriginSide } from './suite.ts';
 
 const TOOLS = [awscli, boto3, rclone, s3cmd, awsSdkJs];
-const VOLUME = 'lake';
-const KEY = { id: 'FOREBAYTESTKEY000001', secret: 'forebay-test-secret-for-this-run-only' };
+export const VOLUME = 'lake';
+export const KEY = { id: 'FOREBAYTESTKEY000001', secret: 'forebay-test-secret-for-this-run-only' };
 
 export async function startClients(
   t: TestContext,
@@ -18,7 +18,7 @@ export async function startClients(
     directory: string;
     volume: Readonly<Record<string, Setting>>;
     environment: Readonly<Record<string, string>>;
-    origin: OriginSide;
+    origin: OriginSide | ((daemon: Daemon) => OriginSide);
   },
 ): Promise<void> {
   const { directory, volume, environment, origin } = options;
@@ -30,6 +30,7 @@ export async function startClients(
     environment,
   });
   t.after(() => daemon.stop());
+  const side = typeof origin === 'function' ? origin(daemon) : origin;
   const door = { endpoint: `http://${daemon.s3}`, bucket: VOLUME, key: KEY, directory };
-  for (const tool of TOOLS) await t.test(tool.name, (child) => clientSuite(child, tool, door, origin));
+  for (const tool of TOOLS) await t.test(tool.name, (child) => clientSuite(child, tool, door, side));
 }

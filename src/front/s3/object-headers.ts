@@ -3,7 +3,7 @@
 import { ForebayError } from '../../core/errors.ts';
 import { metadataMaxBytes } from '../../core/limits.ts';
 import type { ObjectFact, ObjectHeaders } from '../../core/object.ts';
-import { OBJECT_HEADER_NAMES } from '../../core/object.ts';
+import { OBJECT_HEADER_NAMES, OWN_ID } from '../../core/object.ts';
 import { LEVELS, type Level } from '../../core/volume.ts';
 import type { WriteAttributes } from '../../write/writer.ts';
 import { bytesOfText, textOfBytes } from '../http/percent.ts';
@@ -43,7 +43,8 @@ export function objectHeaders(fact: ObjectFact, overrides: Query | undefined): s
     push(headers, name, value);
   }
   if (!hasType) headers.push('content-type', 'binary/octet-stream');
-  for (const name in fact.metadata) if (isToken(name)) push(headers, META + name, fact.metadata[name] as string);
+  for (const name in fact.metadata)
+    if (isToken(name) && name !== OWN_ID) push(headers, META + name, fact.metadata[name] as string);
   return headers;
 }
 

@@ -98,7 +98,6 @@ export class PeerCaller {
         path,
         host: to.address.host,
         port: to.address.port,
-        signal,
         headers: {
           'content-type': 'application/json',
           'content-length': body.length,
@@ -108,6 +107,7 @@ export class PeerCaller {
         },
       },
       body,
+      signal,
     );
     const answer = readAnswer(to, text);
     if (status === 200 && 'result' in answer) return answer['result'] as Json;
@@ -153,7 +153,11 @@ class PeerAgent extends http.Agent {
   }
 }
 
-function exchange(options: http.RequestOptions, body: Buffer): Promise<{ status: number; text: string }> {
+function exchange(
+  options: http.RequestOptions,
+  body: Buffer,
+  signal: AbortSignal,
+): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const request = http.request(options, (response) => {
       const pieces: Buffer[] = [];
@@ -165,6 +169,7 @@ function exchange(options: http.RequestOptions, body: Buffer): Promise<{ status:
       });
       response.on('error', reject);
       response.on('end', () => {
+        signal.removeEventListener('abort', onAbort);
         resolve({ status: response.statusCode ?? 0, text: Buffer.concat(pieces).toString('utf8') });
       });
     });
@@ -172,6 +177,10 @@ function exchange(options: http.RequestOptions, body: Buffer): Promise<{ status:
       const idleClosed = request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
       reject(idleClosed ? new IdleClosed('the connection was closed', { cause: error }) : error);
     });
+    // Not by the request's own `signal`, which follows the stream to its end: that costs a fifth of a message.
+    const onAbort = () => request.destroy(abortReason(signal));
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
     // Of an idle connection only: deadlines are the callers'.
     request.setTimeout(0);
     request.end(body);
