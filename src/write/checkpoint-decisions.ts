@@ -87,7 +87,7 @@ export function withoutIntents(read: Recorded & { record: ObjectRecord }, name: 
 }
 
 /** The version of a record that is rewritten around it keeps its place in the drain's order. */
-function keptCurrent({ record, revision }: Recorded): Pick<ObjectRecord, 'current'> {
+export function keptCurrent({ record, revision }: Recorded): Pick<ObjectRecord, 'current'> {
   const current = record?.current;
   if (current === undefined) return {};
   const pending = pendingOf(record);

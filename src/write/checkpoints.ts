@@ -21,7 +21,6 @@ import { type AttemptName, checkOpen, decideAbort, decideBegin, decideCommit, is
 import {
   type CheckpointRecord,
   checkpointKey,
-  committedAt,
   decodeCheckpoint,
   decodeLatest,
   encodeCheckpoint,
@@ -36,6 +35,9 @@ import type { Records } from './records.ts';
 
 /** The last object of a checkpoint at the origin: where it is, all of the checkpoint is. */
 export const MARKER = '.forebay-checkpoint.json';
+
+/** How often a commit looks whether what was there before is in the records. */
+const FOLD_LOOK_MS = 250;
 
 export interface CheckpointsOptions {
   readonly coordinator: Coordinator;
@@ -77,7 +79,7 @@ export interface PutObject {
   readonly to: DirtyRecord | Tombstone;
 }
 
-interface NamedCheckpoint extends FoundCheckpoint {
+export interface NamedCheckpoint extends FoundCheckpoint {
   readonly name: string;
 }
 
@@ -133,9 +135,13 @@ export class Checkpoints {
       const done = found?.record.committed;
       if (done?.attempt === attempt) return this.#committedInfo(volume, checkpoint, done);
       const open = checkOpen(found, name);
+      if (open.record.committed?.folded === false) {
+        await this.#untilFolded(name, tries);
+        continue;
+      }
       const put = await this.#put(volume, name);
       this.#checkComplete(volume, put, name, expect);
-      if (open.record.committed !== undefined) await this.#replace(volume, open, put, name);
+      if (open.record.committed !== undefined) await this.#replace(volume, put, name);
       const all = open.record.committed === undefined ? put : await this.#put(volume, name);
       const { value: before, revision } = await this.#latest(volume);
       const sums = { objects: countOf(all), bytes: bytesOf(all) };
@@ -310,16 +316,21 @@ export class Checkpoints {
     }
   }
 
+  /** What the attempt before it committed has to be in the records before another is. */
+  async #untilFolded({ checkpoint }: AttemptName, tries: number): Promise<void> {
+    const { clock, onWork } = this.#options;
+    if (tries >= checkpointTriesMax)
+      throw new ForebayError('conflict', `what ${checkpoint} had before is still being brought into the records`);
+    onWork?.();
+    await clock.sleep(FOLD_LOOK_MS);
+  }
+
   /** Of a checkpoint that is made anew, what was there before and is not any more goes in the same commit. */
-  async #replace(volume: string, open: FoundCheckpoint, put: readonly PutObject[], name: AttemptName): Promise<void> {
+  async #replace(volume: string, put: readonly PutObject[], name: AttemptName): Promise<void> {
     const { keysBelow, putDelete } = this.#options;
-    const { committed } = open.record;
-    if (committed?.folded === false)
-      throw new ForebayError('conflict', `what ${name.checkpoint} had before is still being brought into the records`);
     const named = new Set(put.map(({ key }) => key));
-    const marker = `${name.checkpoint}/${MARKER}`;
     for await (const key of keysBelow(volume, `${name.checkpoint}/`))
-      if (!named.has(key) && key !== marker) await putDelete(volume, key, name);
+      if (!named.has(key)) await putDelete(volume, key, name);
   }
 
   async #committedInfo(
@@ -376,10 +387,10 @@ function begunAt({ record, revision }: FoundCheckpoint): number {
   return record.committed.begunRevision;
 }
 
-function infoOf({ name, record, revision }: NamedCheckpoint, latest: LatestRecord | undefined): CheckpointInfo {
+function infoOf({ name, record }: NamedCheckpoint, latest: LatestRecord | undefined): CheckpointInfo {
   const { committed, open, removing } = record;
   const state = removing ? 'removing' : committed ? 'committed' : open ? 'open' : 'aborted';
-  const isLatest = committed !== undefined && latest?.name === name && committedAt(committed, revision) > 0;
+  const isLatest = committed !== undefined && latest?.name === name;
   return {
     name,
     state,
