@@ -25,6 +25,8 @@ type Begun = Recorded & { readonly asOf: number };
 export interface BeginOptions {
   /** The exact size, where it is known. */
   readonly lengthBytes?: number;
+  /** Path of a finished file whose bytes it takes over. */
+  readonly from?: string;
   /** Replicas hear of blocks only by `release`: what is there may yet be written again. */
   readonly isReleased?: boolean;
   /** A condition depends on what the origin has. */
@@ -109,14 +111,17 @@ export class StagedVersion {
       if (!isSmall && !isLast && options.isReleased !== true) replication.whole(block);
     };
     try {
-      const staging = await store.stage({
+      const staged = {
         id,
         chunkSizeBytes,
         onBlock: whole,
         signal,
         ...(lengthBytes !== undefined && { lengthBytes }),
-        onFull: policy.onFull === 'block' ? 'block' : 'fail',
-      });
+        onFull: policy.onFull === 'block' ? ('block' as const) : ('fail' as const),
+      };
+      const { from } = options;
+      const staging =
+        from === undefined ? await store.stage(staged) : (await store.stageFile({ ...staged, from })).staging;
       return new StagedVersion(parts, volume, { id, target, staging, replication, begun, base: asked });
     } catch (error) {
       replication.stop(true);
