@@ -22,7 +22,7 @@ import { ReplicaServer } from '../write/replica-server.ts';
 import type { StagedParts, StagedVolume } from '../write/staged-parts.ts';
 import { StagedUploads } from '../write/staged-uploads.ts';
 import { StagedWriter } from '../write/staged-writer.ts';
-import type { Writer } from '../write/writer.ts';
+import type { Adopter, Writer } from '../write/writer.ts';
 
 export interface NodeWrites {
   readonly records: Records;
@@ -30,7 +30,7 @@ export interface NodeWrites {
   readonly keeping: DirtyKeeping;
   /** There once `writer` was called. */
   readonly drain: Drain | undefined;
-  writer(parts: { reader: ReadThrough; writeThrough: Writer; directory: string }): Writer;
+  writer(parts: { reader: ReadThrough; writeThrough: Writer; directory: string }): Writer & Adopter;
   /** Once the node is in its cluster. */
   start(): void;
   /** Before the cluster and the store are closed. */
