@@ -245,6 +245,23 @@ test('S-13: credentials that were revoked and restored stop nothing for good', a
   await w.until('k is drained', isStub(w, 'k'));
 });
 
+test('a key that alone is denied counts as refused, and one is enough to show it', async () => {
+  const w = world({
+    decide: ({ key, operation }) =>
+      key === 'bad' && operation === 'put' ? { kind: 'refuse', code: 'originDenied' } : undefined,
+  });
+  await w.start('a');
+  const begun = await w.put('bad', ramp(10));
+  assert.equal(begun.kind, 'dirty');
+  for (let i = 0; i < 20; i++) {
+    await w.put(`good/${i}`, ramp(10));
+    await w.pass(10_000);
+  }
+  const bad = await w.current('bad');
+  assert.equal(bad?.kind === 'dirty' && bad.trouble?.kind, 'refused');
+  assert.equal((await w.current('good/19'))?.kind, 'stub');
+});
+
 test('a delete goes to the origin, conditional on what was deleted', async () => {
   const w = world();
   await w.start('a');

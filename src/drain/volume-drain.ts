@@ -7,6 +7,7 @@
  */
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import {
+  drainDenialsMax,
   drainFinalisesMax,
   drainRefusedRetryMs,
   drainSettleMs,
@@ -18,7 +19,7 @@ import type { Volume, WritePolicy } from '../core/volume.ts';
 import type { Clock, Random } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Origin } from '../origin/origin.ts';
-import type { Trouble } from '../write/object-record.ts';
+import type { ObjectRecord, Trouble } from '../write/object-record.ts';
 import type { RecordChange, Records } from '../write/records.ts';
 import { type KeptConditions, probeConditions } from './condition-probe.ts';
 import { DrainBackoff, isRefusal } from './drain-backoff.ts';
@@ -82,6 +83,8 @@ export class VolumeDrain {
   #isUrgent = false;
   #stopped: string | undefined;
   #lastDrainedMs = Number.NEGATIVE_INFINITY;
+  /** Of a version that the origin denied: when last, and how often while it took others in between. */
+  readonly #denials = new WeakMap<PendingVersion, { readonly atMs: number; readonly alone: number }>();
 
   constructor(options: VolumeDrainOptions) {
     this.#options = options;
@@ -165,6 +168,7 @@ export class VolumeDrain {
 
   #apply(change: RecordChange): void {
     const nowMs = this.#options.clock.boottimeMs();
+    if (change.kind === 'change') this.#abandonUpload(change.key, change.record);
     this.#order.apply(change, nowMs);
     this.#finished.apply(change, nowMs);
     const keys = change.kind === 'change' ? [change.key] : change.records.map(({ key }) => key);
@@ -173,6 +177,18 @@ export class VolumeDrain {
     if (change.kind === 'all')
       for (const [key, { entry, over }] of this.#busy) if (this.#order.get(key) !== entry) over.abort(replaced(key));
     this.#wake();
+  }
+
+  /** The upload of a version that another replaced is of no use. */
+  #abandonUpload(key: string, record: ObjectRecord | undefined): void {
+    const before = this.#order.get(key)?.version;
+    if (before?.kind !== 'dirty' || before.upload === undefined || !this.#options.lease.mayAct()) return;
+    const { current } = record ?? {};
+    if (current !== undefined && current.kind !== 'tombstone' && current.content === before.content) return;
+    void this.#options.origin.abort({ key, id: before.upload }).catch((error: unknown) => {
+      // the origin expires it
+      if (!isForebayError(error)) throw error;
+    });
   }
 
   #changed(key: string): void {
@@ -267,8 +283,7 @@ export class VolumeDrain {
     const { key } = entry;
     if (error.code === 'recordChanged') return;
     const nowMs = clock.boottimeMs();
-    // The origin takes other keys, but not this one.
-    const isKeyDenied = error.code === 'originDenied' && this.#lastDrainedMs > entry.knownMs;
+    const isKeyDenied = error.code === 'originDenied' && this.#isDeniedAlone(entry, nowMs);
     if ((isRefusal(error.code) || isKeyDenied) && !entry.version.trouble) {
       await this.#trouble(entry, { kind: 'refused', message: error.message });
       return;
@@ -276,6 +291,14 @@ export class VolumeDrain {
     this.#refusedUntilMs.set(entry, nowMs + drainRefusedRetryMs);
     this.#backoff.failed(key, error, nowMs);
     emit({ kind: 'drain.failed', volume: volume.name, key, code: error.code, message: error.message });
+  }
+
+  /** Whether the origin takes other keys, but again and again not this one: credentials that were revoked hit all. */
+  #isDeniedAlone(entry: PendingVersion, nowMs: number): boolean {
+    const last = this.#denials.get(entry);
+    const alone = last !== undefined && this.#lastDrainedMs > last.atMs ? last.alone + 1 : 0;
+    this.#denials.set(entry, { atMs: nowMs, alone });
+    return alone >= drainDenialsMax;
   }
 
   async #trouble(entry: PendingVersion, trouble: Trouble): Promise<void> {
