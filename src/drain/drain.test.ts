@@ -262,6 +262,20 @@ test('a key that alone is denied counts as refused, and one is enough to show it
   assert.equal((await w.current('good/19'))?.kind, 'stub');
 });
 
+test('what no node has any more is shown as lost, and drains when a node comes back with it', async () => {
+  const w = world();
+  const a = await w.start('a');
+  const version = await w.put('s/k', ramp(10));
+  await w.put('s/after', ramp(10));
+  a.contents.delete(version.content);
+  await w.pass(150_000);
+  const lost = await w.current('s/k');
+  assert.equal(lost?.kind === 'dirty' && lost.trouble?.kind, 'lost');
+  assert.equal((await w.current('s/after'))?.kind, 'dirty', 'it holds back like a conflict');
+  a.contents.set(version.content, ramp(10));
+  await w.until('both are drained', isStub(w, 's/after'));
+});
+
 test('a delete goes to the origin, conditional on what was deleted', async () => {
   const w = world();
   await w.start('a');

@@ -14,6 +14,7 @@ import {
   drainSweepMs,
   drainUploadsMax,
   keeperLookMs,
+  lostAfterMs,
 } from '../core/limits.ts';
 import type { Volume, WritePolicy } from '../core/volume.ts';
 import type { Clock, Random } from '../io/io.ts';
@@ -74,9 +75,11 @@ export class VolumeDrain {
   readonly #large = new Map<string, PendingVersion>();
   /** Versions that are through, before the watch says so. */
   readonly #done = new WeakSet<PendingVersion>();
-  /** When what was refused is tried again. */
-  readonly #refusedUntilMs = new WeakMap<PendingVersion, number>();
+  /** When what was refused or lost is tried again. */
+  readonly #againMs = new WeakMap<PendingVersion, number>();
   readonly #versions: VersionDrain;
+  /** Since when nobody had a version's bytes. */
+  readonly #missingMs = new WeakMap<PendingVersion, number>();
   #kept: KeptConditions | undefined;
   #wake: () => void = () => undefined;
   #sentBytes = 0;
@@ -288,7 +291,10 @@ export class VolumeDrain {
       await this.#trouble(entry, { kind: 'refused', message: error.message });
       return;
     }
-    this.#refusedUntilMs.set(entry, nowMs + drainRefusedRetryMs);
+    if (this.#isLost(entry, error, nowMs)) {
+      await this.#trouble(entry, { kind: 'lost', message: `no node has its bytes: ${error.message}` });
+      return;
+    }
     this.#backoff.failed(key, error, nowMs);
     emit({ kind: 'drain.failed', volume: volume.name, key, code: error.code, message: error.message });
   }
@@ -301,9 +307,19 @@ export class VolumeDrain {
     return alone >= drainDenialsMax;
   }
 
+  /** Whether nobody who is there has had its bytes for a while; a node that is away may bring them back later. */
+  #isLost(entry: PendingVersion, error: ForebayError, nowMs: number): boolean {
+    if (!isForebayError(error, 'notHeld', 'replicasUnavailable', 'corrupt')) {
+      this.#missingMs.delete(entry);
+      return false;
+    }
+    const sinceMs = this.#missingMs.get(entry);
+    if (sinceMs === undefined) this.#missingMs.set(entry, nowMs);
+    return sinceMs !== undefined && nowMs - sinceMs >= lostAfterMs && !entry.version.trouble;
+  }
+
   async #trouble(entry: PendingVersion, trouble: Trouble): Promise<void> {
     const { clock } = this.#options;
-    this.#refusedUntilMs.set(entry, clock.boottimeMs() + drainRefusedRetryMs);
     try {
       await this.#versions.trouble(entry, trouble);
     } catch (error) {
@@ -353,7 +369,7 @@ export class VolumeDrain {
       await clock.sleep(drainSweepMs, lost).catch(() => undefined);
       if (!lease.mayAct()) continue;
       const nowMs = clock.boottimeMs();
-      this.#tryRefused(nowMs);
+      this.#tryTroubled(nowMs);
       try {
         for (const gone of this.#finished.toLookAt(nowMs)) await this.#versions.deleteReappeared(gone, lost);
         for (const finished of this.#finished.over(nowMs)) await this.#versions.forget(finished);
@@ -364,13 +380,16 @@ export class VolumeDrain {
     }
   }
 
-  #tryRefused(nowMs: number): void {
+  /** Somebody may have changed the origin's mind, and a node may have come back with the bytes. */
+  #tryTroubled(nowMs: number): void {
     if (this.#kept === undefined) return;
     for (const entry of this.#order.all()) {
-      if (entry.version.trouble?.kind !== 'refused' || this.#order.blockerOf(entry.key) !== undefined) continue;
-      const dueMs = this.#refusedUntilMs.get(entry);
-      if (dueMs === undefined) this.#refusedUntilMs.set(entry, nowMs + drainRefusedRetryMs);
-      else if (nowMs >= dueMs && this.#isDue(entry, nowMs)) this.#attempt(entry, 'finalise');
+      const kind = entry.version.trouble?.kind;
+      if (kind === undefined || kind === 'conflict' || this.#order.blockerOf(entry.key) !== undefined) continue;
+      const pauseMs = kind === 'lost' ? drainSweepMs : drainRefusedRetryMs;
+      const dueMs = this.#againMs.get(entry);
+      if (dueMs !== undefined && nowMs >= dueMs && this.#isDue(entry, nowMs)) this.#attempt(entry, 'finalise');
+      if (dueMs === undefined || nowMs >= dueMs) this.#againMs.set(entry, nowMs + pauseMs);
     }
   }
 }
