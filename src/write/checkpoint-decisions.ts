@@ -54,7 +54,10 @@ function folded(
   const before: Recorded = { record: current && { current }, revision };
   const { begunRevision } = to;
   const base = current === undefined ? to.base : baseOver(before, { begunRevision, origin: { has: to.base.origin } });
-  return { ...to, base, urgent: true, committedRevision, ...succeeding(before.record, revision) };
+  // Of one checkpoint, what was put before another was begun goes to the origin before it: the record's revision is that of the put.
+  const since = Math.min(succeeding(before.record, revision).dirtySince ?? revision, revision);
+  const order = since < committedRevision ? { committedRevision, dirtySince: since } : { committedRevision };
+  return { ...to, base, urgent: true, ...order };
 }
 
 /** The record with an object of an attempt beside its version. Throws as `decideWrite`. */
