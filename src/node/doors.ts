@@ -79,7 +79,7 @@ function adminDoor(
   addresses: Readonly<Record<string, string>>,
 ): Door {
   const { clock, network } = io;
-  const { records } = node;
+  const { records, checkpoints, writer } = node;
   const { emit, feed, health, metrics } = sinks;
   const fromMs = clock.boottimeMs();
   const bound = config.doors.admin ? [config.doors.admin.host] : [];
@@ -92,6 +92,7 @@ function adminDoor(
     hosts: [config.node.name, ...bound, ...config.doors.hosts],
     readiness: () => readinessOf(node, health),
     metrics: () => metrics.text(),
+    ...(checkpoints && { checkpoints: { checkpoints, writer } }),
     ...(records && { writes: (request, signal) => listWrites(records, request, signal) }),
     status: () =>
       statusOf({

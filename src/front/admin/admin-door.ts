@@ -11,6 +11,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { ForebayError } from '../../core/errors.ts';
 import {
   adminConnectionsMax,
+  checkpointBodyMaxBytes,
   clientIdleMs,
   doorCloseMs,
   eventHeartbeatMs,
@@ -24,6 +25,8 @@ import type { Reader } from '../../read/reader.ts';
 import type { WritesRequest } from '../../write/writes-listing.ts';
 import { type AccessKey, type Credentials, mayAccess, type Right } from '../credentials.ts';
 import { sendError, sendEvents, sendJson, sendLines, sendText } from './answer.ts';
+import type { CheckpointParts } from './checkpoint-calls.ts';
+import * as checkpointCalls from './checkpoint-calls.ts';
 import { authenticate, checkHost } from './guard.ts';
 import {
   bodyOf,
@@ -54,6 +57,8 @@ export interface AdminDoorOptions {
   readonly readiness: () => Readiness;
   /** Prometheus's text format. */
   readonly metrics: () => Promise<string>;
+  /** Absent where no volume of this node is staged. */
+  readonly checkpoints?: CheckpointParts;
   /** What is on its way to the origin; absent where no volume of this node is staged. */
   readonly writes?: (request: WritesRequest, signal: AbortSignal) => Promise<object>;
 }
@@ -125,6 +130,14 @@ class AdminDoor {
       ['/v1/volumes', get('volumes', (call) => this.#volumes(call))],
       ['/v1/objects', get('objects', (call) => this.#objects(call))],
       ['/v1/writes', get('writes', (call) => this.#writes(call))],
+      ['/v1/checkpoints', get('checkpoints', (call) => this.#checkpoints(call))],
+      ['/v1/checkpoints/latest', get('checkpoints.latest', (call) => this.#latest(call))],
+      ['/v1/checkpoints/begin', post('checkpoints.begin', (call) => this.#begin(call))],
+      ['/v1/checkpoints/objects', { method: 'PUT', name: 'checkpoints.put', run: (call) => this.#putObject(call) }],
+      ['/v1/checkpoints/commit', post('checkpoints.commit', (call) => this.#commit(call))],
+      ['/v1/checkpoints/abort', post('checkpoints.abort', (call) => this.#abort(call))],
+      ['/v1/checkpoints/rollback', post('checkpoints.rollback', (call) => this.#rollback(call))],
+      ['/v1/checkpoints/keep', post('checkpoints.keep', (call) => this.#keep(call))],
       ['/v1/events', get('events', (call) => this.#events(call))],
       ['/v1/warm', post('warm', (call) => this.#warm(call))],
       ['/v1/check', post('check', (call) => this.#check(call))],
@@ -220,6 +233,63 @@ class AdminDoor {
     const { writes } = this.#options;
     if (writes === undefined) throw new ForebayError('invalidArgument', 'no volume of this node has writes of its own');
     return sendJson(response, 200, await writes({ ...rest, ...(after !== undefined && { after }) }, signal));
+  }
+
+  #checkpointParts(): CheckpointParts {
+    const { checkpoints } = this.#options;
+    if (checkpoints === undefined)
+      throw new ForebayError('invalidArgument', 'no volume of this node holds writes before the origin has them');
+    return checkpoints;
+  }
+
+  async #checkpoints({ url, response, key }: Call): Promise<number> {
+    const { volume } = checked(checkpointCalls.CHECKPOINTS, queryOf(url));
+    demand(key, volume, 'read');
+    return sendJson(response, 200, await checkpointCalls.listed(this.#checkpointParts(), volume));
+  }
+
+  async #latest({ url, response, key }: Call): Promise<number> {
+    const { volume } = checked(checkpointCalls.CHECKPOINTS, queryOf(url));
+    demand(key, volume, 'read');
+    return sendJson(response, 200, await checkpointCalls.latest(this.#checkpointParts(), volume));
+  }
+
+  async #begin({ request, response, key }: Call): Promise<number> {
+    const { volume, name } = checked(checkpointCalls.BEGIN, await bodyOf(request));
+    demand(key, volume, 'write');
+    return sendJson(response, 200, await this.#checkpointParts().checkpoints.begin(volume, name));
+  }
+
+  async #putObject({ request, response, url, key, signal }: Call): Promise<number> {
+    const given = checked(checkpointCalls.PUT_OBJECT, queryOf(url));
+    demand(key, given.volume, 'write');
+    const put = checkpointCalls.putObject(this.#checkpointParts(), request, { given, signal });
+    return sendJson(response, 200, await put);
+  }
+
+  async #commit({ request, response, key }: Call): Promise<number> {
+    const given = checked(checkpointCalls.COMMIT, await bodyOf(request, checkpointBodyMaxBytes));
+    demand(key, given.volume, 'write');
+    return sendJson(response, 200, await checkpointCalls.commit(this.#checkpointParts(), given));
+  }
+
+  async #abort({ request, response, key }: Call): Promise<number> {
+    const { volume, name, attempt } = checked(checkpointCalls.ABORT, await bodyOf(request));
+    demand(key, volume, 'write');
+    await this.#checkpointParts().checkpoints.abort(volume, { checkpoint: name, attempt });
+    return sendJson(response, 200, {});
+  }
+
+  async #rollback({ request, response, key }: Call): Promise<number> {
+    const { volume, name } = checked(checkpointCalls.ROLLBACK, await bodyOf(request));
+    demand(key, volume, 'write');
+    return sendJson(response, 200, await this.#checkpointParts().checkpoints.rollback(volume, name));
+  }
+
+  async #keep({ request, response, key }: Call): Promise<number> {
+    const { volume, count } = checked(checkpointCalls.KEEP, await bodyOf(request));
+    demand(key, volume, 'write');
+    return sendJson(response, 200, { removed: await this.#checkpointParts().checkpoints.keep(volume, count) });
   }
 
   async #events({ url, response, key, signal }: Call): Promise<number> {
