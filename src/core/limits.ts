@@ -143,6 +143,24 @@ export const stagedOldestShare = 1 / 16;
 export const stagedContentsMax = 16_384;
 /** Bytes written before the kernel is asked to begin writing them to the disk: the final sync then has little to wait for. */
 export const writebackBytes = 8 * MiB;
+/** Files of one adopted directory taken over at once, and directories adopted at once. */
+export const adoptsInFlightMax = 8;
+export const adoptionsMax = 16;
+/** After it was closed a file waits this long, for many are renamed at once. */
+export const adoptSettleMs = 50;
+/** A file that nobody is seen to close counts as finished when it did not change for this long. */
+export const adoptQuietMs = 2000;
+/** How often the whole directory is looked at: where nothing tells of changes, and where something does. */
+export const adoptPollMs = 1000;
+export const adoptRescanMs = 60_000;
+/** Waiting times before a file that could not be taken over is tried again. */
+export const adoptRetryMinMs = 500;
+export const adoptRetryMaxMs = 30_000;
+/** Files known of one adopted directory, and failures told of. */
+export const adoptFilesMax = 200_000;
+export const adoptFailuresShownMax = 20;
+/** How often progress is told. */
+export const adoptProgressMs = 500;
 /** Data without a journal record waits this long before it is deleted. */
 export const orphanKeepMs = 24 * 3600_000;
 
@@ -421,3 +439,9 @@ export const drainSweepMs = 15_000;
 export const originLateMs = 900_000;
 /** How often a keeper's commit takes a record that others rewrite meanwhile as it is now. */
 export const keeperCommitTriesMax = 8;
+/** A node that is gone for this long has lost its copies, as far as repairs go. */
+export const repairAfterMs = 60_000;
+/** How often a node that leaves looks what only it has. */
+export const leaveLookMs = 500;
+/** Versions that a node tells of in one message when records are rebuilt: 4 KiB each at most. */
+export const recoverPageMax = 256;

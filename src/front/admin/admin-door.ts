@@ -8,10 +8,10 @@
  * Bounds: adminBodyMaxBytes, adminConnectionsMax, requestHeadMaxBytes, eventListenersMax.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AdoptProgress, AdoptRequest } from '../../adopt/adoption.ts';
 import { ForebayError } from '../../core/errors.ts';
 import {
   adminConnectionsMax,
-  checkpointBodyMaxBytes,
   clientIdleMs,
   doorCloseMs,
   eventHeartbeatMs,
@@ -23,12 +23,14 @@ import type { EventFeed } from '../../observe/event-feed.ts';
 import type { Emit } from '../../observe/events.ts';
 import type { Reader } from '../../read/reader.ts';
 import type { WritesRequest } from '../../write/writes-listing.ts';
-import { type AccessKey, type Credentials, mayAccess, type Right } from '../credentials.ts';
+import type { AccessKey, Credentials } from '../credentials.ts';
 import { sendError, sendEvents, sendJson, sendLines, sendText } from './answer.ts';
-import type { CheckpointParts } from './checkpoint-calls.ts';
-import * as checkpointCalls from './checkpoint-calls.ts';
+import { type Call, demand, type NamedOperation, type Operation } from './call.ts';
+import { type CheckpointParts, checkpointOperations } from './checkpoint-operations.ts';
+import { type DrainAdmin, drainOperations } from './drain-operations.ts';
 import { authenticate, checkHost } from './guard.ts';
 import {
+  ADOPT,
   bodyOf,
   CHECK,
   checked,
@@ -59,21 +61,12 @@ export interface AdminDoorOptions {
   readonly metrics: () => Promise<string>;
   /** Absent where no volume of this node is staged. */
   readonly checkpoints?: CheckpointParts;
+  /** Takes over the files of a directory, while it is listened to; absent as `writes`. */
+  readonly adopt?: (request: AdoptRequest, signal: AbortSignal) => AsyncIterable<AdoptProgress>;
   /** What is on its way to the origin; absent where no volume of this node is staged. */
   readonly writes?: (request: WritesRequest, signal: AbortSignal) => Promise<object>;
+  readonly drain?: DrainAdmin;
 }
-
-interface Call {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly url: URL;
-  readonly key: AccessKey;
-  /** Aborts when the client goes away. */
-  readonly signal: AbortSignal;
-}
-
-/** Answers the call and returns the bytes sent. */
-type Operation = (call: Call) => Promise<number> | number;
 
 /** The server does not listen yet. `close` stops accepting, ends event streams, and lets requests finish for `doorCloseMs`. */
 export function createAdminDoor(options: AdminDoorOptions): { readonly server: Server; close(): Promise<void> } {
@@ -113,10 +106,7 @@ class AdminDoor {
   readonly #options: AdminDoorOptions;
   readonly #hosts: ReadonlySet<string>;
   readonly #closing: AbortSignal;
-  readonly #operations: ReadonlyMap<
-    string,
-    { readonly method: string; readonly name: string; readonly run: Operation }
-  >;
+  readonly #operations: ReadonlyMap<string, NamedOperation>;
 
   constructor(options: AdminDoorOptions, closing: AbortSignal) {
     this.#options = options;
@@ -124,22 +114,17 @@ class AdminDoor {
     this.#closing = closing;
     const get = (name: string, run: Operation) => ({ method: 'GET', name, run });
     const post = (name: string, run: Operation) => ({ method: 'POST', name, run });
-    this.#operations = new Map([
+    this.#operations = new Map<string, NamedOperation>([
+      ...drainOperations(options.drain),
+      ...checkpointOperations(options.checkpoints),
       ['/metrics', get('metrics', (call) => this.#metrics(call))],
       ['/v1/status', get('status', (call) => this.#status(call))],
       ['/v1/volumes', get('volumes', (call) => this.#volumes(call))],
       ['/v1/objects', get('objects', (call) => this.#objects(call))],
       ['/v1/writes', get('writes', (call) => this.#writes(call))],
-      ['/v1/checkpoints', get('checkpoints', (call) => this.#checkpoints(call))],
-      ['/v1/checkpoints/latest', get('checkpoints.latest', (call) => this.#latest(call))],
-      ['/v1/checkpoints/begin', post('checkpoints.begin', (call) => this.#begin(call))],
-      ['/v1/checkpoints/objects', { method: 'PUT', name: 'checkpoints.put', run: (call) => this.#putObject(call) }],
-      ['/v1/checkpoints/commit', post('checkpoints.commit', (call) => this.#commit(call))],
-      ['/v1/checkpoints/abort', post('checkpoints.abort', (call) => this.#abort(call))],
-      ['/v1/checkpoints/rollback', post('checkpoints.rollback', (call) => this.#rollback(call))],
-      ['/v1/checkpoints/keep', post('checkpoints.keep', (call) => this.#keep(call))],
       ['/v1/events', get('events', (call) => this.#events(call))],
       ['/v1/warm', post('warm', (call) => this.#warm(call))],
+      ['/v1/adopt', post('adopt', (call) => this.#adopt(call))],
       ['/v1/check', post('check', (call) => this.#check(call))],
       ['/v1/evict', post('evict', (call) => this.#evict(call))],
       ['/v1/pin', post('pin', (call) => this.#pin(call))],
@@ -235,63 +220,6 @@ class AdminDoor {
     return sendJson(response, 200, await writes({ ...rest, ...(after !== undefined && { after }) }, signal));
   }
 
-  #checkpointParts(): CheckpointParts {
-    const { checkpoints } = this.#options;
-    if (checkpoints === undefined)
-      throw new ForebayError('invalidArgument', 'no volume of this node holds writes before the origin has them');
-    return checkpoints;
-  }
-
-  async #checkpoints({ url, response, key }: Call): Promise<number> {
-    const { volume } = checked(checkpointCalls.CHECKPOINTS, queryOf(url));
-    demand(key, volume, 'read');
-    return sendJson(response, 200, await checkpointCalls.listed(this.#checkpointParts(), volume));
-  }
-
-  async #latest({ url, response, key }: Call): Promise<number> {
-    const { volume } = checked(checkpointCalls.CHECKPOINTS, queryOf(url));
-    demand(key, volume, 'read');
-    return sendJson(response, 200, await checkpointCalls.latest(this.#checkpointParts(), volume));
-  }
-
-  async #begin({ request, response, key }: Call): Promise<number> {
-    const { volume, name } = checked(checkpointCalls.BEGIN, await bodyOf(request));
-    demand(key, volume, 'write');
-    return sendJson(response, 200, await this.#checkpointParts().checkpoints.begin(volume, name));
-  }
-
-  async #putObject({ request, response, url, key, signal }: Call): Promise<number> {
-    const given = checked(checkpointCalls.PUT_OBJECT, queryOf(url));
-    demand(key, given.volume, 'write');
-    const put = checkpointCalls.putObject(this.#checkpointParts(), request, { given, signal });
-    return sendJson(response, 200, await put);
-  }
-
-  async #commit({ request, response, key }: Call): Promise<number> {
-    const given = checked(checkpointCalls.COMMIT, await bodyOf(request, checkpointBodyMaxBytes));
-    demand(key, given.volume, 'write');
-    return sendJson(response, 200, await checkpointCalls.commit(this.#checkpointParts(), given));
-  }
-
-  async #abort({ request, response, key }: Call): Promise<number> {
-    const { volume, name, attempt } = checked(checkpointCalls.ABORT, await bodyOf(request));
-    demand(key, volume, 'write');
-    await this.#checkpointParts().checkpoints.abort(volume, { checkpoint: name, attempt });
-    return sendJson(response, 200, {});
-  }
-
-  async #rollback({ request, response, key }: Call): Promise<number> {
-    const { volume, name } = checked(checkpointCalls.ROLLBACK, await bodyOf(request));
-    demand(key, volume, 'write');
-    return sendJson(response, 200, await this.#checkpointParts().checkpoints.rollback(volume, name));
-  }
-
-  async #keep({ request, response, key }: Call): Promise<number> {
-    const { volume, count } = checked(checkpointCalls.KEEP, await bodyOf(request));
-    demand(key, volume, 'write');
-    return sendJson(response, 200, { removed: await this.#checkpointParts().checkpoints.keep(volume, count) });
-  }
-
   async #events({ url, response, key, signal }: Call): Promise<number> {
     const { kinds } = checked(EVENTS, queryOf(url));
     // Events name keys of every volume.
@@ -312,6 +240,15 @@ class AdminDoor {
     demand(key, given.volume, to === undefined ? 'read' : 'admin');
     const options = { signal, ...(to !== undefined && { to }), ...(nodes !== undefined && { nodes }) };
     return sendLines(response, this.#options.reader.warm(selectionOf(given), options), signal);
+  }
+
+  async #adopt({ request, response, key, signal }: Call): Promise<number> {
+    const given = checked(ADOPT, await bodyOf(request));
+    // It reads the node's own file system.
+    demand(key, given.volume, 'admin');
+    const { adopt } = this.#options;
+    if (adopt === undefined) throw new ForebayError('invalidArgument', 'no volume of this node has writes of its own');
+    return sendLines(response, adopt(given, AbortSignal.any([signal, this.#closing])), signal);
   }
 
   async #check({ request, response, key, signal }: Call): Promise<number> {
@@ -337,12 +274,6 @@ class AdminDoor {
     demand(key, given.volume, 'read');
     return sendJson(response, 200, await this.#options.reader.explain(given.volume, given.key));
   }
-}
-
-function demand(key: AccessKey, volume: string, right: Right): void {
-  if (mayAccess(key, volume, right)) return;
-  const where = volume === '*' ? 'every volume' : `the volume ${volume}`;
-  throw new ForebayError('accessDenied', `the key ${key.id} lacks the right "${right}" on ${where}`);
 }
 
 function visible(status: NodeStatus, key: AccessKey) {
