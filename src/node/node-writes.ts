@@ -64,7 +64,16 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
   const feed = new RecordFeed({ records, clock, emit });
   const volumes = stagedVolumes(options.volumes);
   const policyOf = (volume: string): WritePolicy | undefined => volumes.get(volume)?.policy;
-  const keeping = new DirtyKeeping({ cluster, store, records, feed, emit, policyOf });
+  let checkpoints: NodeCheckpoints | undefined;
+  const keeping = new DirtyKeeping({
+    cluster,
+    store,
+    records,
+    feed,
+    emit,
+    policyOf,
+    isOver: async (volume, attempt) => (await checkpoints?.checkpoints.isOver(volume, attempt)) ?? false,
+  });
   const server = new ReplicaServer({ cluster, store, keeping });
   const slots = new PeerSlots(stageCallsPerPeerMax);
   const pursuit = new ReplicaPursuit({ cluster, keeping, slots, policyOf, repairBudget: options.repairBudget });
@@ -83,7 +92,6 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
   };
   let uploads: StagedUploads | undefined;
   let drain: Drain | undefined;
-  let checkpoints: NodeCheckpoints | undefined;
   let staged: Writer | undefined;
   return {
     records,
