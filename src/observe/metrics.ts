@@ -129,6 +129,7 @@ export class Metrics {
       this.#corrupt,
       this.#disk,
       this.#writes,
+      this.#degraded,
       this.#writeBytes,
       this.#drained,
       this.#drainedBytes,
@@ -150,7 +151,6 @@ export class Metrics {
       this.#fillSeconds,
       this.#originSeconds,
       this.#writeSeconds,
-      this.#degraded,
       this.#replicatedSeconds,
       this.#requestSeconds,
     ];
