@@ -408,3 +408,9 @@ export const drainSweepMs = 15_000;
 export const originLateMs = 900_000;
 /** How often a keeper's commit takes a record that others rewrite meanwhile as it is now. */
 export const keeperCommitTriesMax = 8;
+/** A node that is gone for this long has lost its copies, as far as repairs go. */
+export const repairAfterMs = 60_000;
+/** How often a node that leaves looks what only it has. */
+export const leaveLookMs = 500;
+/** Versions that a node tells of in one message when records are rebuilt: 4 KiB each at most. */
+export const recoverPageMax = 256;

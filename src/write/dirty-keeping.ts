@@ -6,6 +6,8 @@
  *
  * Restart: what the store kept is compared with the records, as the first event of the feed tells them all.
  */
+
+import type { ChunkRef } from '../cluster/chunk-ref.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
@@ -55,6 +57,8 @@ export interface DirtyKeepingOptions {
   readonly emit: Emit;
   /** Of volumes that are staged here. */
   readonly policyOf: (volume: string) => WritePolicy | undefined;
+  /** A chunk is here whole, for whoever asks the directory: also after the drain the origin is not asked for it (S-11). */
+  readonly onHeld: (ref: ChunkRef) => void;
 }
 
 const placeOf = (volume: string, key: string): string => `${volume}/${key}`;
@@ -110,6 +114,11 @@ export class DirtyKeeping {
     this.#add(id, rest);
   }
 
+  /** Tells the directory that this node has all of it. */
+  #tellHeld({ content, sizeBytes, chunkSizeBytes }: Kept): void {
+    for (let chunk = 0; chunk * chunkSizeBytes < sizeBytes; chunk += 1) this.#options.onHeld({ content, chunk });
+  }
+
   /** Its record was committed by this node. */
   committed(content: ContentId, key: string, record: ObjectRecord, revision: number): void {
     const kept = this.#kept.get(content);
@@ -154,7 +163,7 @@ export class DirtyKeeping {
       if (current?.kind !== 'dirty' || current.content !== content) return false;
       const missing = added.filter(({ node }) => !current.replicas.includes(node));
       if (missing.length === 0) return true;
-      const replicas = [...current.replicas, ...missing.map(({ node }) => node)];
+      const replicas = this.#withoutLost(volume, [...current.replicas, ...missing.map(({ node }) => node)]);
       const changes = { replicas, level: this.#levelOf(volume, current, replicas) };
       const changed: ObjectRecord = { ...record, current: restated(current, revision, changes) };
       const fences = missing.flatMap(({ fence }) => fence ?? []);
@@ -169,6 +178,13 @@ export class DirtyKeeping {
         if (again.revision === revision) throw error;
       }
     }
+  }
+
+  /** Where enough are there without them, nodes that are not there are named no longer. */
+  #withoutLost(volume: string, replicas: readonly string[]): readonly string[] {
+    const { cluster, policyOf } = this.#options;
+    const live = replicas.filter((node) => cluster.member(node) !== undefined);
+    return live.length >= (policyOf(volume)?.replicas ?? Number.POSITIVE_INFINITY) ? live : replicas;
   }
 
   /** Only nodes that are there count. */
@@ -227,6 +243,7 @@ export class DirtyKeeping {
     }
     this.#move(kept, key);
     kept.doomedMs = undefined;
+    if (kept.noted?.revision === undefined) this.#tellHeld(kept);
     const session = kept.noted?.session ?? '';
     const isCommitted = current?.kind === 'dirty' && current.content === kept.content;
     kept.noted = { record, session, ...(isCommitted && { revision }) };
