@@ -81,7 +81,7 @@ function adminDoor(
   addresses: Readonly<Record<string, string>>,
 ): Door {
   const { clock, network } = io;
-  const { records } = node;
+  const { records, adoptions } = node;
   const { emit, feed, health, metrics } = sinks;
   const fromMs = clock.boottimeMs();
   const bound = config.doors.admin ? [config.doors.admin.host] : [];
@@ -95,6 +95,7 @@ function adminDoor(
     readiness: () => readinessOf(node, health),
     metrics: () => metrics.text(),
     ...(node.drain && { drain: leaving(node.drain) }),
+    ...(adoptions && { adopt: (request, signal) => adoptions.adopt(request, signal) }),
     ...(records && { writes: (request, signal) => listWrites(records, request, signal) }),
     status: () =>
       statusOf({

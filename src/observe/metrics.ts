@@ -131,6 +131,7 @@ export class Metrics {
       this.#writes,
       this.#degraded,
       this.#writeBytes,
+      this.#degraded,
       this.#drained,
       this.#drainedBytes,
       this.#drainFailures,

@@ -23,8 +23,8 @@ export async function stagedCluster(
   settings: {
     volume?: Settings;
     node?: Settings;
-    coordinator?: string;
     environment?: Readonly<Record<string, string>>;
+    coordinator?: string;
   } = {},
 ): Promise<StagedCluster> {
   const { coordinator } = settings;

@@ -8,6 +8,7 @@
  * Bounds: adminBodyMaxBytes, adminConnectionsMax, requestHeadMaxBytes, eventListenersMax.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AdoptProgress, AdoptRequest } from '../../adopt/adoption.ts';
 import { ForebayError } from '../../core/errors.ts';
 import {
   adminConnectionsMax,
@@ -28,6 +29,7 @@ import { type Call, demand, type NamedOperation, type Operation } from './call.t
 import { type DrainAdmin, drainOperations } from './drain-operations.ts';
 import { authenticate, checkHost } from './guard.ts';
 import {
+  ADOPT,
   bodyOf,
   CHECK,
   checked,
@@ -56,6 +58,8 @@ export interface AdminDoorOptions {
   readonly readiness: () => Readiness;
   /** Prometheus's text format. */
   readonly metrics: () => Promise<string>;
+  /** Takes over the files of a directory, while it is listened to; absent as `writes`. */
+  readonly adopt?: (request: AdoptRequest, signal: AbortSignal) => AsyncIterable<AdoptProgress>;
   /** What is on its way to the origin; absent where no volume of this node is staged. */
   readonly writes?: (request: WritesRequest, signal: AbortSignal) => Promise<object>;
   readonly drain?: DrainAdmin;
@@ -116,6 +120,7 @@ class AdminDoor {
       ['/v1/writes', get('writes', (call) => this.#writes(call))],
       ['/v1/events', get('events', (call) => this.#events(call))],
       ['/v1/warm', post('warm', (call) => this.#warm(call))],
+      ['/v1/adopt', post('adopt', (call) => this.#adopt(call))],
       ['/v1/check', post('check', (call) => this.#check(call))],
       ['/v1/evict', post('evict', (call) => this.#evict(call))],
       ['/v1/pin', post('pin', (call) => this.#pin(call))],
@@ -231,6 +236,15 @@ class AdminDoor {
     demand(key, given.volume, to === undefined ? 'read' : 'admin');
     const options = { signal, ...(to !== undefined && { to }), ...(nodes !== undefined && { nodes }) };
     return sendLines(response, this.#options.reader.warm(selectionOf(given), options), signal);
+  }
+
+  async #adopt({ request, response, key, signal }: Call): Promise<number> {
+    const given = checked(ADOPT, await bodyOf(request));
+    // It reads the node's own file system.
+    demand(key, given.volume, 'admin');
+    const { adopt } = this.#options;
+    if (adopt === undefined) throw new ForebayError('invalidArgument', 'no volume of this node has writes of its own');
+    return sendLines(response, adopt(given, AbortSignal.any([signal, this.#closing])), signal);
   }
 
   async #check({ request, response, key, signal }: Call): Promise<number> {

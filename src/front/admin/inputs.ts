@@ -53,6 +53,16 @@ export const WRITES = z.strictObject({
   after: prefix.optional(),
   limit: z.coerce.number().int().min(1).max(writesPageMax).default(writesPageMax),
 });
+export const ADOPT = z.strictObject({
+  volume: VOLUME,
+  directory: z
+    .string()
+    .max(4096)
+    .regex(/^\/[^\0]*$/, 'an absolute path on the machine of the node'),
+  prefix: prefix.default(''),
+  deletes: z.boolean().default(false),
+  once: z.boolean().default(false),
+});
 export const EVENTS = z.strictObject({ kinds: z.string().max(1000).optional() });
 export const NOTHING = z.strictObject({});
 
