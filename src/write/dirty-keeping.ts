@@ -18,7 +18,7 @@ import type { DirtyNote } from '../store/staging.ts';
 import { decodeNote, encodeNote, type NotedRecord } from './dirty-note.ts';
 import type { DirtyRecord, ObjectRecord } from './object-record.ts';
 import type { RecordFeed } from './record-feed.ts';
-import type { RecordChange, Records } from './records.ts';
+import type { RecordChange, Recorded, Records } from './records.ts';
 import type { StagingStore } from './staging-store.ts';
 import { restated } from './version-order.ts';
 
@@ -157,8 +157,11 @@ export class DirtyKeeping {
     added: readonly { node: string; fence: Parameters<Records['commit']>[0]['fences'] }[],
   ): Promise<boolean> {
     const { records } = this.#options;
+    // what was committed just now is most likely still what is there: the compare says so
+    let known: Recorded | undefined = this.#committedAs(content);
     for (;;) {
-      const { record, revision } = await records.read(volume, key);
+      const { record, revision }: Recorded = known ?? (await records.read(volume, key));
+      known = undefined;
       const current = record?.current;
       if (current?.kind !== 'dirty' || current.content !== content) return false;
       const missing = added.filter(({ node }) => !current.replicas.includes(node));
@@ -178,6 +181,11 @@ export class DirtyKeeping {
         if (again.revision === revision) throw error;
       }
     }
+  }
+
+  #committedAs(content: ContentId): Recorded | undefined {
+    const { noted } = this.#kept.get(content) ?? {};
+    return noted?.revision === undefined ? undefined : { record: noted.record, revision: noted.revision };
   }
 
   /** Where enough are there without them, nodes that are not there are named no longer. */
