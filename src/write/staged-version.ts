@@ -59,6 +59,8 @@ export class StagedVersion {
   readonly #begun: Promise<Begun>;
   readonly #base: Promise<AskedBase | undefined>;
   #isSealed = false;
+  /** The life of this node under which the copies were promised. */
+  #session = '';
   #unuse: (() => void) | undefined;
 
   private constructor(
@@ -162,9 +164,13 @@ export class StagedVersion {
         decideWrite(read, this.#wishOf({ sizeBytes, sealed, begun, origin, urgent }, wish));
       const first = decide(begun, wish.level === 'origin');
       await this.#seal(sizeBytes, sealed, first, bytes);
-      const isUrgent = wish.level === 'origin' || (wish.level === 'replicated' && (await this.#replicated(wish)));
+      let isUrgent = wish.level === 'origin' || (wish.level === 'replicated' && (await this.#replicated(wish)));
       wish.signal.throwIfAborted();
-      const committed = await this.#commit(begun, (read) => decide(read, isUrgent), wish.beside);
+      const hasLevel = async (): Promise<void> => {
+        if (wish.level === 'replicated' && !isUrgent && !this.#replication.hasAll)
+          isUrgent = await this.#replicated(wish);
+      };
+      const committed = await this.#commit(begun, (read) => decide(read, isUrgent), hasLevel, wish.beside);
       void this.#finish(committed);
       return committed;
     } catch (error) {
@@ -204,7 +210,8 @@ export class StagedVersion {
   ): Promise<void> {
     const { cluster, keeping } = this.#parts;
     const { volume, key } = this.target;
-    const note = encodeNote(volume, key, { record, session: cluster.session });
+    this.#session = cluster.session;
+    const note = encodeNote(volume, key, { record, session: this.#session });
     this.#replication.seal({ sizeBytes, table: sealed.table, note, bytes });
     await this.staging.seal(note);
     this.#isSealed = true;
@@ -239,12 +246,20 @@ export class StagedVersion {
   async #commit(
     begun: Recorded,
     decide: (read: Recorded) => RecordDecision<DirtyRecord>,
+    hasLevel: () => Promise<void>,
     beside: CommitWish['beside'],
   ): Promise<Committed> {
     const { records, cluster, clock, keeping } = this.#parts;
     const { volume, key } = this.target;
     let read = begun;
     for (let tries = 1; ; tries += 1) {
+      // copies were promised to the life that asked for them: in another one they may be gone
+      while (cluster.session !== this.#session) {
+        const { session } = cluster;
+        await this.#replication.renew();
+        this.#session = session;
+        await hasLevel();
+      }
       const { record, current } = decide(read);
       const named = this.#replication.sealed.filter(({ node }) => current.replicas.includes(node));
       const fences = [cluster.fence(), ...named.map(({ fence }) => fence)];
@@ -261,6 +276,7 @@ export class StagedVersion {
       if (now.revision === read.revision) {
         await this.#replication.renew();
         await clock.sleep(FENCE_RETRY_MS);
+        await hasLevel();
       }
       read = now;
     }
