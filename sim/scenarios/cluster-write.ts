@@ -7,7 +7,7 @@
  * committed reaches the origin or is shown as what cannot, and every key reads the same on every node. At last the whole
  * history must fit one order per key, and nothing may be left over.
  */
-import { MiB } from '../../src/core/limits.ts';
+import { drainRefusedRetryMs, MiB } from '../../src/core/limits.ts';
 import type { Volume } from '../../src/core/volume.ts';
 import { Checkers } from '../checkers/checker.ts';
 import { checkClosed, checkIdle } from '../checkers/leaks.ts';
@@ -338,6 +338,10 @@ export class ClusterWriteRun {
   async #drain(): Promise<void> {
     const { clock, findings } = this.world;
     const deadlineMs = clock.nowMs + DRAIN_MAX_MS;
+    while (this.#drained.refused().length > 0 && findings.isEmpty) {
+      if (clock.nowMs > deadlineMs + drainRefusedRetryMs) break;
+      await clock.sleep(1000);
+    }
     while (this.#drained.pending().length > 0 && clock.nowMs < deadlineMs && findings.isEmpty) await clock.sleep(1000);
     this.#drained.check();
   }
