@@ -27,6 +27,8 @@ export interface BeginOptions {
   readonly lengthBytes?: number;
   /** Path of a finished file whose bytes it takes over. */
   readonly from?: string;
+  /** What is committed until this resolves goes to the origin first (S-7). */
+  readonly after?: Promise<void>;
   /** Replicas hear of blocks only by `release`: what is there may yet be written again. */
   readonly isReleased?: boolean;
   /** A condition depends on what the origin has. */
@@ -93,7 +95,7 @@ export class StagedVersion {
     const { records, base, cluster, clock, random, store, slots } = parts;
     const { policy, origin, chunkSizeBytes } = volume;
     const { lengthBytes, signal, patient } = options;
-    const begun = records.read(target.volume, target.key, signal);
+    const begun = (options.after ?? Promise.resolve()).then(() => records.read(target.volume, target.key, signal));
     const asked = begun.then((read) => askBase(read, () => base.ask(origin, target, { patient, signal })));
     asked.catch(() => undefined);
     const id = newContentId({ wallMs: clock.wallMs(), random: random.bytes(10) });

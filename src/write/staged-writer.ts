@@ -76,11 +76,13 @@ export class StagedWriter implements Writer, Adopter {
     const { sizeBytes } = stat;
     if (sizeBytes <= stageInlineMaxBytes) {
       const bytes = await readWhole(disk, file.path, stat);
+      await file.after;
       const body = { lengthBytes: sizeBytes, stream: () => piecesOf(bytes) };
       return { ...(await this.#write(target, body, options)), sizeBytes };
     }
     const { signal } = options;
-    const begin = { lengthBytes: sizeBytes, from: file.path, patient: false, signal };
+    const { after } = file;
+    const begin = { lengthBytes: sizeBytes, from: file.path, patient: false, signal, ...(after && { after }) };
     const version = await StagedVersion.begin(this.#options, volume, target, begin);
     const written = await this.#commit(version, { ...options, sizeBytes, level: levelOf(volume, options) });
     return { ...written, sizeBytes };

@@ -46,6 +46,8 @@ export interface WriteOptions {
 export interface AdoptedFile {
   /** Absolute. */
   readonly path: string;
+  /** It is committed after what has been committed by then, here and at the origin (S-7); its bytes are taken meanwhile. */
+  readonly after?: Promise<void>;
 }
 
 export interface UploadInfo extends Target {

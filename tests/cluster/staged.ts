@@ -20,7 +20,12 @@ export interface StagedCluster {
 export async function stagedCluster(
   t: TestContext,
   names: readonly string[],
-  settings: { volume?: Settings; node?: Settings; coordinator?: string } = {},
+  settings: {
+    volume?: Settings;
+    node?: Settings;
+    environment?: Readonly<Record<string, string>>;
+    coordinator?: string;
+  } = {},
 ): Promise<StagedCluster> {
   const { coordinator } = settings;
   const fix = await fixture(t, coordinator === undefined ? {} : { coordinator });
@@ -40,10 +45,16 @@ export async function stagedCluster(
   const start: StagedCluster['start'] = (name, own = {}) =>
     fix.start(name, {
       volumes,
+      ...(settings.environment && { environment: settings.environment }),
       ...((own.node ?? settings.node) && { node: { ...settings.node, ...own.node } }),
       ...own,
     });
-  const nodes = await fix.startAll(names, { volumes, ...(settings.node && { node: settings.node }) });
+  const { environment } = settings;
+  const nodes = await fix.startAll(names, {
+    volumes,
+    ...(settings.node && { node: settings.node }),
+    ...(environment && { environment }),
+  });
   return {
     fix,
     nodes,
