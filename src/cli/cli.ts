@@ -126,6 +126,24 @@ function addClientCommands(add: Add): void {
     '--off',
     'let them be evicted again',
   );
+  const drains = () => import('./drain-commands.ts');
+  client('drain [volume]', 'send what waits for an origin at once', async () => (await drains()).drain).option(
+    '--wait',
+    'until the origins have everything',
+  );
+  client('conflicts <what> [target]', 'ls, or resolve VOLUME/KEY', async () => (await drains()).conflicts).option(
+    '--keep <whose>',
+    'of a conflict: ours or theirs',
+  );
+  client('leave', 'end a node that has nothing which only it has', async () => (await drains()).leave).option(
+    '--wait',
+    'drain or copy what only it has first',
+  );
+  client(
+    'recover <volume>',
+    'rebuild the records of a volume when the coordinator lost them',
+    async () => (await drains()).recover,
+  );
   add('adopt <directory>', 'take over what a job writes to a directory, as it finishes', async () => {
     return (await import('./adopt-command.ts')).adopt;
   })

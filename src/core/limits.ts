@@ -345,6 +345,17 @@ export const commitAgainMax = 1;
 export const recordVersionMaxBytes = 4 * KiB;
 /** Checkpoints in the making that may hold a version of one key ready. */
 export const intentsPerKeyMax = 8;
+/** Objects of one checkpoint, and a checkpoint's name in bytes. */
+export const checkpointObjectsMax = 100_000;
+export const checkpointNameMaxBytes = 255;
+/** Checkpoints of one volume that are remembered; `keep` makes room. */
+export const checkpointsMax = 10_000;
+/** How often a commit, a begin or a fold is decided again because another came first. */
+export const checkpointTriesMax = 20;
+/** How often a node looks for checkpoints whose commit or removal was begun and not brought to its end. */
+export const checkpointSweepMs = 10_000;
+/** How long an attempt that was aborted, or taken over, is remembered, so that nodes let go of what it had put. */
+export const checkpointEndedMs = 3_600_000;
 /** Earlier versions of ours that a record names, newest kept: an older one that reached the origin so late shows as a conflict. */
 export const baseOwnMax = 32;
 /** How many nodes a record names: a writer and its replica group. */
@@ -426,3 +437,9 @@ export const drainSweepMs = 15_000;
 export const originLateMs = 900_000;
 /** How often a keeper's commit takes a record that others rewrite meanwhile as it is now. */
 export const keeperCommitTriesMax = 8;
+/** A node that is gone for this long has lost its copies, as far as repairs go. */
+export const repairAfterMs = 60_000;
+/** How often a node that leaves looks what only it has. */
+export const leaveLookMs = 500;
+/** Versions that a node tells of in one message when records are rebuilt: 4 KiB each at most. */
+export const recoverPageMax = 256;

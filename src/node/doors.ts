@@ -3,7 +3,9 @@ import type { Server } from 'node:net';
 import { type Address, formatAddress } from '../core/address.ts';
 import { ForebayError } from '../core/errors.ts';
 import { VERSION } from '../core/version.ts';
+import type { Drain } from '../drain/drain.ts';
 import { createAdminDoor } from '../front/admin/admin-door.ts';
+import type { DrainAdmin } from '../front/admin/drain-operations.ts';
 import type { Credentials } from '../front/credentials.ts';
 import { createS3Door } from '../front/s3/s3-door.ts';
 import type { Io, Network } from '../io/io.ts';
@@ -92,6 +94,7 @@ function adminDoor(
     hosts: [config.node.name, ...bound, ...config.doors.hosts],
     readiness: () => readinessOf(node, health),
     metrics: () => metrics.text(),
+    ...(node.drain && { drain: leaving(node.drain) }),
     ...(adoptions && { adopt: (request, signal) => adoptions.adopt(request, signal) }),
     ...(records && { writes: (request, signal) => listWrites(records, request, signal) }),
     status: () =>
@@ -105,6 +108,21 @@ function adminDoor(
         uptimeMs: clock.boottimeMs() - fromMs,
       }),
   });
+}
+
+/** Whoever leaves ends, as when it is told to by a signal. */
+function leaving(drain: Drain): DrainAdmin {
+  return {
+    volumes: drain.volumes,
+    progress: (volume, options) => drain.progress(volume, options),
+    conflicts: (volume) => drain.conflicts(volume),
+    resolve: (resolution) => drain.resolve(resolution),
+    recover: (volume, signal) => drain.recover(volume, signal),
+    async *leave(options) {
+      yield* drain.leave(options);
+      process.kill(process.pid, 'SIGTERM');
+    },
+  };
 }
 
 async function listen(network: Network, server: Server, name: string, address: Address): Promise<string> {

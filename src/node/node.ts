@@ -101,6 +101,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
     for (const entry of config.volumes)
       volumes.set(entry.volume.name, { volume: entry.volume, origin: openOrigin(entry) });
     const originBudget = new Budget(clock, config.bandwidth.originBytesPerS);
+    const repairBudget = new Budget(clock, config.bandwidth.repairBytesPerS);
     if (peers !== undefined && options.cluster !== undefined && config.volumes.some(({ volume }) => volume.writes))
       writes = createNodeWrites({
         ...peers,
@@ -109,6 +110,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
         volumes,
         io,
         originBudget,
+        repairBudget,
         emit,
       });
     const fillsMax = Math.min(

@@ -23,8 +23,10 @@ import type { EventFeed } from '../../observe/event-feed.ts';
 import type { Emit } from '../../observe/events.ts';
 import type { Reader } from '../../read/reader.ts';
 import type { WritesRequest } from '../../write/writes-listing.ts';
-import { type AccessKey, type Credentials, mayAccess, type Right } from '../credentials.ts';
+import type { AccessKey, Credentials } from '../credentials.ts';
 import { sendError, sendEvents, sendJson, sendLines, sendText } from './answer.ts';
+import { type Call, demand, type NamedOperation, type Operation } from './call.ts';
+import { type DrainAdmin, drainOperations } from './drain-operations.ts';
 import { authenticate, checkHost } from './guard.ts';
 import {
   ADOPT,
@@ -60,19 +62,8 @@ export interface AdminDoorOptions {
   readonly adopt?: (request: AdoptRequest, signal: AbortSignal) => AsyncIterable<AdoptProgress>;
   /** What is on its way to the origin; absent where no volume of this node is staged. */
   readonly writes?: (request: WritesRequest, signal: AbortSignal) => Promise<object>;
+  readonly drain?: DrainAdmin;
 }
-
-interface Call {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly url: URL;
-  readonly key: AccessKey;
-  /** Aborts when the client goes away. */
-  readonly signal: AbortSignal;
-}
-
-/** Answers the call and returns the bytes sent. */
-type Operation = (call: Call) => Promise<number> | number;
 
 /** The server does not listen yet. `close` stops accepting, ends event streams, and lets requests finish for `doorCloseMs`. */
 export function createAdminDoor(options: AdminDoorOptions): { readonly server: Server; close(): Promise<void> } {
@@ -112,10 +103,7 @@ class AdminDoor {
   readonly #options: AdminDoorOptions;
   readonly #hosts: ReadonlySet<string>;
   readonly #closing: AbortSignal;
-  readonly #operations: ReadonlyMap<
-    string,
-    { readonly method: string; readonly name: string; readonly run: Operation }
-  >;
+  readonly #operations: ReadonlyMap<string, NamedOperation>;
 
   constructor(options: AdminDoorOptions, closing: AbortSignal) {
     this.#options = options;
@@ -123,7 +111,8 @@ class AdminDoor {
     this.#closing = closing;
     const get = (name: string, run: Operation) => ({ method: 'GET', name, run });
     const post = (name: string, run: Operation) => ({ method: 'POST', name, run });
-    this.#operations = new Map([
+    this.#operations = new Map<string, NamedOperation>([
+      ...drainOperations(options.drain),
       ['/metrics', get('metrics', (call) => this.#metrics(call))],
       ['/v1/status', get('status', (call) => this.#status(call))],
       ['/v1/volumes', get('volumes', (call) => this.#volumes(call))],
@@ -281,12 +270,6 @@ class AdminDoor {
     demand(key, given.volume, 'read');
     return sendJson(response, 200, await this.#options.reader.explain(given.volume, given.key));
   }
-}
-
-function demand(key: AccessKey, volume: string, right: Right): void {
-  if (mayAccess(key, volume, right)) return;
-  const where = volume === '*' ? 'every volume' : `the volume ${volume}`;
-  throw new ForebayError('accessDenied', `the key ${key.id} lacks the right "${right}" on ${where}`);
 }
 
 function visible(status: NodeStatus, key: AccessKey) {
