@@ -16,6 +16,14 @@ export type SaveTarget =
   | { readonly kind: 'files'; readonly directory: string }
   /** One PUT per file at an S3 door. */
   | { readonly kind: 's3'; readonly host: string; readonly prefix: string; readonly ack: AckLevel }
+  /** One PUT per file into a checkpoint that was begun, at an admin door. */
+  | {
+      readonly kind: 'checkpoint';
+      readonly host: string;
+      readonly volume: string;
+      readonly name: string;
+      readonly attempt: string;
+    }
   /** Straight to the origin, large files in parts that are sent in parallel. */
   | { readonly kind: 'origin'; readonly host: string; readonly prefix: string };
 
