@@ -1,7 +1,7 @@
 /** Who is measured, and how one of them saves one step. */
 import { CpuWatch } from '../cpu-busy.ts';
 import { monotonicMs } from '../fan-out-read/agent-command.ts';
-import type { AckLevel, JobFile, SaveTarget, Spell } from './job-command.ts';
+import type { AckLevel, CheckpointAttempt, JobFile, SaveTarget, Spell } from './job-command.ts';
 import { BUCKET, daemonOf, type Rig, type RigNode } from './rig.ts';
 import { filesOf, type Step } from './step.ts';
 import { untilDurable, untilSafe } from './watch.ts';
@@ -19,10 +19,14 @@ export const CANDIDATES = {
 export type Candidate = keyof typeof CANDIDATES;
 export const CANDIDATE_NAMES = Object.keys(CANDIDATES) as readonly Candidate[];
 
-const AT_S3: Partial<Record<Candidate, AckLevel>> = { local: 'local', replicated: 'replicated', origin: 'origin' };
+const AT_S3: Partial<Record<Candidate, AckLevel>> = {
+  checkpoint: 'local',
+  local: 'local',
+  replicated: 'replicated',
+  origin: 'origin',
+};
 
-export const needsForebay = (candidate: Candidate): boolean =>
-  candidate === 'adopt' || candidate === 'checkpoint' || candidate in AT_S3;
+export const needsForebay = (candidate: Candidate): boolean => candidate === 'adopt' || candidate in AT_S3;
 
 /** One step saved by one candidate. Seconds from the first rank's start. */
 export interface StepTrial {
@@ -38,17 +42,12 @@ export interface StepTrial {
   readonly cpuBusy: number;
 }
 
-function targetOf(candidate: Candidate, rig: Rig, node: RigNode, begun: CheckpointAttempt | undefined): SaveTarget {
+function targetOf(candidate: Candidate, rig: Rig, node: RigNode, checkpoint?: CheckpointAttempt): SaveTarget {
   const ack = AT_S3[candidate];
-  if (begun !== undefined) return { kind: 'checkpoint', host: daemonOf(node).admin, volume: BUCKET, ...begun };
-  if (ack !== undefined) return { kind: 's3', host: daemonOf(node).s3, prefix: rig.path, ack };
+  if (ack !== undefined)
+    return { kind: 's3', host: daemonOf(node).s3, prefix: rig.path, ack, ...(checkpoint && { checkpoint }) };
   if (candidate === 'direct') return { kind: 'origin', host: rig.originAddress, prefix: rig.path };
   return { kind: 'files', directory: candidate === 'adopt' ? node.adopted : node.files };
-}
-
-interface CheckpointAttempt {
-  readonly name: string;
-  readonly attempt: string;
 }
 
 /** A question to a node's admin door about checkpoints. */
