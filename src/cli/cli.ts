@@ -126,6 +126,14 @@ function addClientCommands(add: Add): void {
     '--off',
     'let them be evicted again',
   );
+  client(
+    'checkpoint <action> [operands...]',
+    'commit many objects as one: begin, put, commit, abort, latest, list, rollback, keep',
+    async () => (await import('./checkpoint-command.ts')).checkpoint,
+  )
+    .option('--attempt <token>', 'the token that begin printed')
+    .option('--count <count>', 'commit only if it has so many objects')
+    .option('--keys <file>', 'commit only if it has the paths in this file, one per line ("-": standard input)');
   const drains = () => import('./drain-commands.ts');
   client('drain [volume]', 'send what waits for an origin at once', async () => (await drains()).drain).option(
     '--wait',

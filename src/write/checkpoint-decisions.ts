@@ -8,7 +8,14 @@ import {
   rewritten,
 } from './checkpoint-record.ts';
 import type { DirtyRecord, Intent, ObjectRecord, Tombstone } from './object-record.ts';
-import { baseOver, type DeleteWish, decideDelete, decideWrite, type WriteWish } from './record-decisions.ts';
+import {
+  baseOver,
+  type DeleteWish,
+  decideDelete,
+  decideWrite,
+  type RecordDecision,
+  type WriteWish,
+} from './record-decisions.ts';
 import type { Recorded } from './records.ts';
 import { pendingOf, restated, succeeding } from './version-order.ts';
 
@@ -58,13 +65,9 @@ function folded(
 }
 
 /** The record with an object of an attempt beside its version. Throws as `decideWrite`. */
-export function decideIntent(
-  read: Recorded,
-  wish: WriteWish,
-  name: AttemptName,
-): { readonly record: ObjectRecord; readonly current: DirtyRecord } {
+export function decideIntent(read: Recorded, wish: WriteWish, name: AttemptName): RecordDecision<DirtyRecord> {
   const { current: to } = decideWrite(read, wish);
-  return { record: besides(read, { ...name, to }), current: to };
+  return { record: besides(read, { ...name, to }), current: to, replaced: undefined };
 }
 
 /** The record with a delete of an attempt beside its version; `undefined` where there is nothing to delete. */
