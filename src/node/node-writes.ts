@@ -1,5 +1,7 @@
 /** A node's part in fan-out writes, put together: records, what is kept, copies for others, the writer of staged volumes. */
+import type { ChunkRef } from '../cluster/chunk-ref.ts';
 import type { Cluster } from '../cluster/cluster.ts';
+import type { Locator } from '../cluster/locator.ts';
 import { stageCallsPerPeerMax } from '../core/limits.ts';
 import type { WritePolicy } from '../core/volume.ts';
 import { Drain } from '../drain/drain.ts';
@@ -43,6 +45,7 @@ export interface NodeWrites {
 
 export interface NodeWritesOptions {
   readonly cluster: Cluster;
+  readonly locator: Locator;
   readonly coordinator: Coordinator;
   readonly store: Store;
   readonly volumes: ReadonlyMap<string, VolumeSource>;
@@ -64,7 +67,8 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
   const feed = new RecordFeed({ records, clock, emit });
   const volumes = stagedVolumes(options.volumes);
   const policyOf = (volume: string): WritePolicy | undefined => volumes.get(volume)?.policy;
-  const keeping = new DirtyKeeping({ cluster, store, records, feed, emit, policyOf });
+  const onHeld = (ref: ChunkRef) => options.locator.held(ref);
+  const keeping = new DirtyKeeping({ cluster, store, records, feed, emit, policyOf, onHeld });
   const server = new ReplicaServer({ cluster, store, keeping });
   const slots = new PeerSlots(stageCallsPerPeerMax);
   const pursuit = new ReplicaPursuit({ cluster, keeping, slots, policyOf, repairBudget: options.repairBudget });

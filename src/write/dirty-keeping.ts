@@ -6,6 +6,8 @@
  *
  * Restart: what the store kept is compared with the records, as the first event of the feed tells them all.
  */
+
+import type { ChunkRef } from '../cluster/chunk-ref.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
@@ -55,6 +57,8 @@ export interface DirtyKeepingOptions {
   readonly emit: Emit;
   /** Of volumes that are staged here. */
   readonly policyOf: (volume: string) => WritePolicy | undefined;
+  /** A chunk is here whole, for whoever asks the directory: also after the drain the origin is not asked for it (S-11). */
+  readonly onHeld: (ref: ChunkRef) => void;
 }
 
 const placeOf = (volume: string, key: string): string => `${volume}/${key}`;
@@ -108,6 +112,11 @@ export class DirtyKeeping {
     if (dirty === undefined) return;
     const { id, ...rest } = dirty;
     this.#add(id, rest);
+  }
+
+  /** Tells the directory that this node has all of it. */
+  #tellHeld({ content, sizeBytes, chunkSizeBytes }: Kept): void {
+    for (let chunk = 0; chunk * chunkSizeBytes < sizeBytes; chunk += 1) this.#options.onHeld({ content, chunk });
   }
 
   /** Its record was committed by this node. */
@@ -234,6 +243,7 @@ export class DirtyKeeping {
     }
     this.#move(kept, key);
     kept.doomedMs = undefined;
+    if (kept.noted?.revision === undefined) this.#tellHeld(kept);
     const session = kept.noted?.session ?? '';
     const isCommitted = current?.kind === 'dirty' && current.content === kept.content;
     kept.noted = { record, session, ...(isCommitted && { revision }) };
