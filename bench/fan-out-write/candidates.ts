@@ -40,6 +40,8 @@ export interface StepTrial {
   readonly durableS?: number;
   /** Fraction of the machine in use until it was durable. */
   readonly cpuBusy: number;
+  /** CPU seconds of the nodes' daemons together, without the kernel's work on packets that nobody is charged for. */
+  readonly daemonsCpuS: number;
 }
 
 function targetOf(candidate: Candidate, rig: Rig, node: RigNode, checkpoint?: CheckpointAttempt): SaveTarget {
@@ -135,6 +137,8 @@ export async function measure(
 ): Promise<StepTrial> {
   await rig.origin.reset();
   const cpu = new CpuWatch();
+  const daemonsS = () => rig.nodes.reduce((sum, { daemon }) => sum + (daemon?.cpuSeconds() ?? 0), 0);
+  const daemonsFromS = daemonsS();
   const saving = beginSave(rig, step, candidate, await begunFor(rig, step, candidate));
   // what is not committed is nobody's to see, and a checkpoint is committed when it is safe
   const isWatched = needsForebay(candidate) && candidate !== 'checkpoint';
@@ -160,5 +164,6 @@ export async function measure(
     ...(safeMs !== undefined && { safeS: seconds(safeMs) }),
     ...(durableMs !== undefined && { durableS: seconds(durableMs) }),
     cpuBusy: cpu.busy(),
+    daemonsCpuS: daemonsS() - daemonsFromS,
   };
 }

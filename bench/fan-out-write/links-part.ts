@@ -134,6 +134,16 @@ function blockedFigures(rounds: readonly Round[]): Record<string, Figure> {
   );
 }
 
+function cpuFigures(rounds: readonly Round[]): Record<string, Figure> {
+  return Object.fromEntries(
+    DOORS.flatMap(([candidate, door]) => {
+      const values = trialsOf(rounds, candidate).map(({ daemonsCpuS, sizeBytes }) => (daemonsCpuS * 1e9) / sizeBytes);
+      const beside = `${CANDIDATES[candidate]}: all daemons together until the step is durable`;
+      return values.length === 0 ? [] : [[`cpuPerGB${door}`, figure(bootstrap(values), 's/GB', { beside })]];
+    }),
+  );
+}
+
 const conditions = (rounds: readonly Round[]): Record<string, Figure> => ({
   linkMBs: figure(bootstrap(rounds.map(({ goodput }) => goodput.link / MB)), 'MB/s', {
     beside: 'B: a raw TCP stream over the same links',
@@ -152,6 +162,7 @@ export async function linksPart(rig: Rig, options: FanOutWriteOptions, progress:
       ...durableFigures(rounds, { target: { atMost: DURABLE_MAX }, where: '' }),
       ...exposedFigures(rounds),
       ...blockedFigures(rounds),
+      ...cpuFigures(rounds),
       ...conditions(rounds),
     },
     trials: { links: rounds },
