@@ -23,6 +23,7 @@ export class OriginProcess {
   readonly bucket: string;
   readonly pid: number;
   readonly #child: ChildProcess;
+  #last: Promise<unknown> = Promise.resolve();
 
   private constructor(child: ChildProcess, endpoint: string, bucket: string) {
     this.#child = child;
@@ -45,28 +46,35 @@ export class OriginProcess {
 
   /** Every request since the start or the last reset, in order of their ends. */
   async requests(): Promise<readonly OriginRequest[]> {
-    return (await ask(this.#child, { do: 'requests' })) as readonly OriginRequest[];
+    return (await this.#ask({ do: 'requests' })) as readonly OriginRequest[];
   }
 
   async reset(): Promise<void> {
-    await ask(this.#child, { do: 'reset' });
+    await this.#ask({ do: 'reset' });
   }
 
   async put(object: GeneratedObject): Promise<void> {
-    await ask(this.#child, { do: 'put', object });
+    await this.#ask({ do: 'put', object });
   }
 
   async remove(key: string): Promise<void> {
-    await ask(this.#child, { do: 'remove', key });
+    await this.#ask({ do: 'remove', key });
   }
 
   /** Of these objects, which were not written there whole and right. */
   async lacks(objects: readonly GeneratedObject[]): Promise<readonly string[]> {
-    return (await ask(this.#child, { do: 'holds', objects })) as readonly string[];
+    return (await this.#ask({ do: 'holds', objects })) as readonly string[];
   }
 
   async fail(fault: OriginFault): Promise<void> {
-    await ask(this.#child, { do: 'fail', fault });
+    await this.#ask({ do: 'fail', fault });
+  }
+
+  /** One after the other, for answers do not say what they answer. */
+  #ask(command: Command): Promise<unknown> {
+    const answered = this.#last.then(() => ask(this.#child, command));
+    this.#last = answered.catch(() => undefined);
+    return answered;
   }
 
   async stop(): Promise<void> {

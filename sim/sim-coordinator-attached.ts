@@ -201,6 +201,10 @@ export class AttachedCoordinator implements Coordinator {
   async transaction(transaction: Transaction): Promise<TransactionResult> {
     checkTransaction(transaction);
     const first = transaction.apply[0];
+    if (this.#server.beforeSend && writes(transaction)) {
+      this.#server.beforeSend(this.#life);
+      await this.#sleep(0);
+    }
     return await this.#request({
       name: `transaction ${first ? keyOf(first) : ''}`,
       isWrite: writes(transaction),

@@ -42,6 +42,8 @@ export class SimCoordinator {
   readonly trace: Trace;
   readonly faults: CoordinatorFaults;
   readonly state = new CoordinatorState();
+  /** Called when a node is about to send a transaction that writes: it may be paused there. */
+  beforeSend: ((life: Life) => void) | undefined;
   /** Before this time nobody reaches it; its sessions live on at least that long plus their term, as with etcd. */
   #awayUntilMs = 0;
   readonly #cutUntilMs = new Map<string, number>();

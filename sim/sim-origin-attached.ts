@@ -65,6 +65,10 @@ export class AttachedOrigin implements Origin {
       const { clock, random, faults, uploadBytesPerMs } = this.#origin;
       const life = this.#life;
       const half = random.exponential(faults.latencyMs) / 2;
+      if (this.#origin.beforeSend) {
+        this.#origin.beforeSend(life);
+        await clock.sleep(0, { signal, life });
+      }
       await clock.sleep(lengthBytes / uploadBytesPerMs, { signal, life });
       const arrived = Promise.withResolvers<T | ForebayError | 'silent'>();
       clock.schedule(half, () => {

@@ -91,6 +91,8 @@ export class SimOrigin {
   readonly faults: OriginFaults;
   /** Before this time every request fails. */
   awayUntilMs = 0;
+  /** Before this time it refuses the credentials. */
+  deniedUntilMs = 0;
   /** Lives whose way to the origin is cut: to them it is away. */
   isCutFrom: (life: Life) => boolean = () => false;
   readonly served: ServedRange[] = [];
@@ -105,6 +107,8 @@ export class SimOrigin {
   /** As S3: an object made of parts has the headers and metadata of its beginning, not of its end. */
   keepsBeginOptions = false;
   damage: OriginDamage = {};
+  /** Called when a node has decided to change something and is about to send it: it may be paused there. */
+  beforeSend: ((life: Life) => void) | undefined;
   readonly #twin: SimOrigin | undefined;
   readonly #machine: SimMachineClock;
   readonly #versions = new Map<string, SimVersion[]>();
@@ -197,6 +201,8 @@ export class SimOrigin {
   drawFailure(life: Life): ForebayError | 'silent' | undefined {
     const { random, faults } = this;
     if (this.isAwayFor(life)) return new ForebayError('originUnavailable', 'the simulated origin is away');
+    if (this.clock.nowMs < (this.#twin ?? this).deniedUntilMs)
+      return new ForebayError('originDenied', 'the simulated origin refuses the credentials');
     if (random.chance(faults.throttleChance)) {
       const retryAfter = random.chance(0.5) ? { retryAfterMs: random.between(10, 2000) } : {};
       return new ForebayError('originThrottled', 'the simulated origin answers 503 SlowDown', retryAfter);

@@ -39,7 +39,7 @@ export async function startClusterNode(start: NodeStart): Promise<SimNode> {
         advertise: undefined,
       },
       doors: { s3: false, admin: false, peer: cluster.address, anonymous: false, domain: undefined, hosts: [] },
-      bandwidth: { peerBytesPerS: Infinity, originBytesPerS: Infinity },
+      bandwidth: { peerBytesPerS: Infinity, repairBytesPerS: Infinity, originBytesPerS: Infinity },
       cluster: {
         name: cluster.cluster,
         coordinator: 'simulated',

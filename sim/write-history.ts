@@ -51,14 +51,23 @@ type Asked = Omit<WriteOperation, 'endedMs' | 'outcome' | 'number'> & { readonly
 
 export class WriteHistory {
   readonly #keys = new Map<string, KeyHistory>();
+  readonly #begunMs = new Map<number, number>();
   readonly #sizes = new Map<number, number>();
+  /** Uploads in parts that their clients may have left without an end: their bytes stay until they are idle for long. */
+  leftUploads = 0;
   #last = FIRST_NUMBER;
 
   /** A number for a content that is about to be written. */
-  number(sizeBytes: number): number {
+  number(sizeBytes: number, nowMs = 0): number {
     this.#last++;
+    this.#begunMs.set(this.#last, nowMs);
     this.#sizes.set(this.#last, sizeBytes);
     return this.#last;
+  }
+
+  /** When a number was given out. */
+  begunMs(number: number): number {
+    return this.#begunMs.get(number) ?? 0;
   }
 
   sizeOf(number: number): number | undefined {

@@ -40,8 +40,12 @@ export class Drained {
   /** To be called when all had time to drain. */
   check(): void {
     const { findings, records } = this.#places;
-    for (const { volume, key, record } of this.pending()) {
-      findings.add('S-13', `${volume}/${key} has not reached the origin: ${JSON.stringify(record.current)}`);
+    const pending = this.pending();
+    const [first] = pending;
+    if (first) {
+      const { volume, key, record } = first;
+      const text = `${volume}/${key} and ${pending.length - 1} more have not reached the origin`;
+      findings.add('S-13', `${text}: ${JSON.stringify(record.current)}`);
     }
     for (const each of records.all()) this.#trouble(each);
   }

@@ -9,6 +9,8 @@ import type { Findings } from './checker.ts';
 import { textOf } from './s2-linearizable.ts';
 import type { Copies } from './s3-copies.ts';
 
+const RANKS: Readonly<Record<Level, number>> = { local: 0, replicated: 1, origin: 2 };
+
 export interface AckPlaces {
   readonly findings: Findings;
   readonly copies: Copies;
@@ -24,13 +26,16 @@ export class AckLevels {
     this.#places = places;
   }
 
-  acknowledged(write: WriteOperation, written: (Written & { readonly level?: Level }) | undefined): void {
+  acknowledged(write: WriteOperation, written: Written | undefined): void {
     const { volumeOf, hasShown, findings, copies } = this.#places;
     const { writes } = volumeOf(write.volume);
     if (!writes) return;
     const asked = write.level ?? writes.ack;
     // conditional writes wait for the origin; what was degraded is said
     const level = written?.level ?? asked;
+    if (written && writes.replicas > 1 && RANKS[level] < RANKS[asked] && writes.onDegraded !== 'local') {
+      findings.add('S-3', `${textOf(write)} of ${write.key} was acknowledged at ${level}, below ${asked}`);
+    }
     const isDrained = copies.wasDrained(write.number);
     if (level === 'origin' && !isDrained && !hasShown(write)) {
       findings.add('S-3', `${textOf(write)} of ${write.key} was acknowledged at origin, which does not show it`);

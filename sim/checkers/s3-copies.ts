@@ -37,11 +37,20 @@ export class Copies {
   readonly #baseless = new Set<number | string>();
   /** Machines whose disks were lost: what they hold is not what records from before say. */
   readonly #lostOn = new Map<string, Set<ContentId>>();
+  readonly #lostMs = new Map<string, number>();
+  readonly #begunMs: (number: number) => number;
 
-  constructor(places: { findings: Findings; records: RecordWatch; holders: () => readonly CopyHolder[] }) {
+  constructor(places: {
+    findings: Findings;
+    records: RecordWatch;
+    holders: () => readonly CopyHolder[];
+    /** When the first byte of a write may have come. */
+    begunMs: (number: number) => number;
+  }) {
     this.#findings = places.findings;
     this.#records = places.records;
     this.#holders = places.holders;
+    this.#begunMs = places.begunMs;
   }
 
   stepped({ volume, key, before, now }: RecordStep): void {
@@ -50,6 +59,10 @@ export class Copies {
       const known = this.#of(dirty);
       for (const node of dirty.replicas) {
         if (named.get(dirty.content)?.includes(node)) continue;
+        if (this.#isGone(node, known.number, dirty)) {
+          this.#lostOnOf(node).add(dirty.content);
+          continue;
+        }
         known.nodes.add(node);
         this.#lostOn.get(node)?.delete(dirty.content);
       }
@@ -73,10 +86,24 @@ export class Copies {
     return made;
   }
 
-  /** A machine's disk, with all that was on it, is gone. */
-  lost(node: string): void {
-    const lost = this.#lostOn.get(node) ?? new Set();
+  /** A commit that was on its way when the node's disk was lost names it all the same. */
+  #isGone(node: string, number: number, dirty: DirtyRecord): boolean {
+    const lostMs = this.#lostMs.get(node);
+    if (lostMs === undefined || lostMs < this.#begunMs(number)) return false;
+    const holder = this.#holders().find(({ name }) => name === node)?.node;
+    return holder === undefined || missingBlock(holder, dirty) !== undefined;
+  }
+
+  #lostOnOf(node: string): Set<ContentId> {
+    const lost = this.#lostOn.get(node) ?? new Set<ContentId>();
     this.#lostOn.set(node, lost);
+    return lost;
+  }
+
+  /** A machine's disk, with all that was on it, is gone. */
+  lost(node: string, nowMs: number): void {
+    this.#lostMs.set(node, nowMs);
+    const lost = this.#lostOnOf(node);
     for (const [content, known] of this.#known) if (known.nodes.delete(node)) lost.add(content);
   }
 

@@ -125,10 +125,22 @@ export class OriginWatch {
       if (!other.key.startsWith(directory) || !isOwn(other.key)) continue;
       for (const earlier of other.writes) {
         if (earlier.outcome !== 'done' || !isBefore(earlier, write) || this.#shows(earlier)) continue;
+        if (this.#isCircle(write, earlier)) continue;
         this.#add('S-7', `${textOf(write)} of ${write.key} is there before the ${textOf(earlier)} of ${earlier.key}`);
         return;
       }
     }
+  }
+
+  /**
+   * Whether what replaced the earlier write, in the same directory, may have been committed after the later one: each would have
+   * to wait for the other, and the one committed first goes first.
+   */
+  #isCircle(write: WriteOperation, earlier: WriteOperation): boolean {
+    const { history, volume } = this.#places;
+    if (directoryOf(earlier.key) !== directoryOf(write.key)) return false;
+    const others = history.of(volume.name, earlier.key).writes.filter(mayCount);
+    return others.some((other) => other !== earlier && !isBefore(other, earlier) && !isBefore(other, write));
   }
 
   /** Whether the origin shows a write, or what may have come after it. */

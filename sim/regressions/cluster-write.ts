@@ -43,6 +43,7 @@ export const CALM_CLUSTER_WRITE: ScenarioOptions = {
   loseDiskWeight: 0,
   coordinatorSlowWeight: 0,
   coordinatorDeafWeight: 0,
+  originDeniedWeight: 0,
   volumes: 1,
   replicas: 2,
   ack: 'local',
@@ -55,6 +56,7 @@ export const CALM_CLUSTER_WRITE: ScenarioOptions = {
   readChance: 0.4,
   keepsBeginOptions: false,
   unansweredChance: 0,
+  zombieChance: 0,
 };
 
 export const CLUSTER_WRITE_REGRESSIONS: readonly Regression[] = [];

@@ -31,6 +31,7 @@ const KINDS = {
   loseDisk: 'loseDiskWeight',
   coordinatorSlow: 'coordinatorSlowWeight',
   coordinatorDeaf: 'coordinatorDeafWeight',
+  originDenied: 'originDeniedWeight',
 } as const satisfies Record<string, keyof ClusterScenarioOptions>;
 
 type Kind = keyof typeof KINDS;
@@ -200,6 +201,13 @@ export class ClusterFaults {
       Object.assign(coordinator.faults, { slowChance: 0.5, slowMs: random.pick([100, 1000, 8000]) });
       for (const each of machines) each.trouble(world.clock.nowMs + ms);
       this.#window(ms, () => Object.assign(coordinator.faults, { slowChance: 0 }));
+    },
+    originDenied: (_, ms) => {
+      const { origin, world } = this.#places;
+      origin.deniedUntilMs = Math.max(origin.deniedUntilMs, world.clock.nowMs + ms);
+      this.#window(ms, () => {
+        if (this.#isOver) origin.deniedUntilMs = 0;
+      });
     },
     coordinatorDeaf: (machine, ms) => {
       const { coordinator, world } = this.#places;

@@ -55,6 +55,7 @@ export type ClusterScenarioOptions = {
   readonly loseDiskWeight: number;
   readonly coordinatorSlowWeight: number;
   readonly coordinatorDeafWeight: number;
+  readonly originDeniedWeight: number;
   /** What is tried when the faults are over; see `cluster-drills.ts`. */
   readonly drill: Drill;
 };
@@ -123,6 +124,7 @@ export function drawCluster(random: SimRandom): ClusterScenarioOptions {
     loseDiskWeight: 0,
     coordinatorSlowWeight: 0,
     coordinatorDeafWeight: 0,
+    originDeniedWeight: 0,
     drill: random.pick(DRILLS),
   };
 }

@@ -109,7 +109,7 @@ export class WriteClient {
   }
 
   async put(target: Target, sizeBytes: number, how: WriteHow = {}): Promise<number | undefined> {
-    const number = this.place.history.number(sizeBytes);
+    const number = this.place.history.number(sizeBytes, this.place.clock.nowMs);
     const write = this.#operation(target, { how: 'put', number, sizeBytes, ...how });
     const isDone = await this.#write([write], () =>
       this.#writer.put(target, this.#body(number, 0, sizeBytes, how.sent), {
@@ -139,11 +139,24 @@ export class WriteClient {
     return await this.delete(source, { level: how.level });
   }
 
+  /** Gives an object that holds `number` another key, over whatever is there. */
+  async rename(source: Target, target: Target, number: number, level?: Level): Promise<boolean> {
+    const sizeBytes = this.place.history.sizeOf(number) ?? 0;
+    const writes = [
+      this.#operation(target, { how: 'rename', number, sizeBytes, level }),
+      this.#operation(source, { how: 'rename away', number: 0, sizeBytes: 0, level }),
+    ];
+    const { signal } = new AbortController();
+    return await this.#write(writes, () =>
+      this.#writer.rename(source, target, { ...(level && { ack: level }), signal }),
+    );
+  }
+
   /** Writes an object in parts of the given sizes, in a drawn order; some clients give up midway. */
   async multipart(target: Target, partBytes: readonly number[], how: WriteHow & { gaveUp?: boolean }): Promise<void> {
     const { random, history } = this.place;
     const sizeBytes = partBytes.reduce((sum, bytes) => sum + bytes, 0);
-    const number = history.number(sizeBytes);
+    const number = history.number(sizeBytes, this.place.clock.nowMs);
     const { signal } = new AbortController();
     try {
       const { uploadId } = await this.#writer.beginUpload(target, attributesOf(number));
@@ -159,12 +172,14 @@ export class WriteClient {
       );
       if (how.gaveUp) {
         if (random.chance(0.5)) await this.#writer.abortUpload(target, uploadId);
+        else history.leftUploads++;
         return;
       }
       parts.sort((a, b) => a.number - b.number);
       const write = this.#operation(target, { how: 'multipart', number, sizeBytes, ...how });
       await this.#write([write], () => this.#writer.completeUpload(target, uploadId, parts, optionsOf(how)));
     } catch (error) {
+      history.leftUploads++;
       this.#explain({ how: 'multipart', key: target.key }, error);
     }
   }

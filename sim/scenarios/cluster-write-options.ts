@@ -28,6 +28,8 @@ export type ClusterWriteOptions = Shared & {
   readonly keepsBeginOptions: boolean;
   /** Chance that the origin applies a write and does not answer. */
   readonly unansweredChance: number;
+  /** Chance that a node is paused for longer than its session between deciding on a change and sending it. */
+  readonly zombieChance: number;
 };
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -79,6 +81,7 @@ export function drawClusterWrite(random: SimRandom): ClusterWriteOptions {
     loseDiskWeight: random.chance(0.6) ? 0 : 1,
     coordinatorSlowWeight: weight(random),
     coordinatorDeafWeight: weight(random),
+    originDeniedWeight: random.chance(0.7) ? 0 : 1,
     volumes: random.between(1, 2),
     replicas,
     ack: replicas > 1 ? random.pick(['local', 'local', 'replicated'] as const) : 'local',
@@ -91,6 +94,7 @@ export function drawClusterWrite(random: SimRandom): ClusterWriteOptions {
     readChance: random.pick([0.2, 0.4, 0.6]),
     keepsBeginOptions: random.chance(0.5),
     unansweredChance: isCalm ? 0 : random.pick([0, 0, 0.02, 0.1]),
+    zombieChance: isCalm ? 0 : random.pick([0, 0, 0.01, 0.05]),
   };
 }
 
@@ -100,6 +104,7 @@ export const CALMER_CLUSTER_WRITE: readonly Partial<ClusterWriteOptions>[] = [
   { changeMs: NEVER },
   { originFaultChance: 0 },
   { unansweredChance: 0 },
+  { zombieChance: 0 },
   { lossChance: 0 },
   { duplicateChance: 0 },
   { lateChance: 0 },
@@ -116,6 +121,7 @@ export const CALMER_CLUSTER_WRITE: readonly Partial<ClusterWriteOptions>[] = [
   { coordinatorSlowWeight: 0 },
   { coordinatorDeafWeight: 0 },
   { loseDiskWeight: 0 },
+  { originDeniedWeight: 0 },
   { slowWeight: 0 },
   { silentWeight: 0 },
   { corruptWeight: 0 },

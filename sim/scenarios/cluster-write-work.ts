@@ -95,7 +95,14 @@ export class WriteWork {
     const source = { volume, key: `${key}${TEMPORARY} ${random.word().toString(16)}` };
     const number = await client.put(source, this.#size(), { level });
     if (number === undefined) return;
-    await client.copy(source, { volume, key }, number, { level, isRename: random.chance(0.7) });
+    await this.#move(source, { volume, key }, number, level);
+  }
+
+  /** A copy, a copy and a delete as tools do by the S3 door, or a rename. */
+  async #move(source: Target, target: Target, number: number, level: Level | undefined): Promise<boolean> {
+    const { random, client } = this.#place;
+    if (random.chance(0.5)) return await client.rename(source, target, number, level);
+    return await client.copy(source, target, number, { level, isRename: random.chance(0.7) });
   }
 
   async #multipart(target: Target, level: Level | undefined): Promise<void> {
@@ -156,7 +163,7 @@ export class WriteWork {
     const number = await this.#unlessGone(writer, writer.put(temporary, 1000, { level }));
     if (number === undefined) return;
     if (step === 0 && !(await client.delete(metadata, { level }))) return;
-    if (!(await client.copy(temporary, metadata, number, { level, isRename: true }))) return;
+    if (!(await this.#move(temporary, metadata, number, level))) return;
     await client.put({ volume, key: `${job}/latest` }, 20, { level });
   }
 }

@@ -53,6 +53,8 @@ const DRAIN_MAX_MS = 300_000;
 const AUDIT_MS = 2000;
 const READ_MAX_MS = 30_000;
 const IDLE_MS = 10_000;
+/** Longer than what was replaced is kept for its readers. */
+const KEPT_MS = 660_000;
 
 export const clusterWrite: Scenario<ClusterWriteOptions> = {
   name: 'cluster-write',
@@ -103,7 +105,12 @@ export class ClusterWriteRun {
     this.coordinator = this.#makeCoordinator();
     this.records = new RecordWatch(this.coordinator);
     const holders = () => this.machines;
-    this.#copies = new Copies({ findings, records: this.records, holders });
+    this.#copies = new Copies({
+      findings,
+      records: this.records,
+      holders,
+      begunMs: (number) => this.history.begunMs(number),
+    });
     this.records.onStep = (step) => this.#copies.stepped(step);
     this.places = this.#makePlaces();
     const watchOf = (volume: string) => this.places.find((place) => place.volume.name === volume) as Place;
@@ -145,12 +152,27 @@ export class ClusterWriteRun {
       coordinator: this.coordinator,
       start: (each) => this.start(each),
     });
+    if (options.zombieChance > 0) this.#makeZombies();
     this.faults.onDiskLost = (machine) => this.lostDisk(machine);
   }
 
   /** A machine has lost its disk. */
   lostDisk({ name }: ClusterMachine): void {
-    if (this.world.sabotage !== 'lose-disk') this.#copies.lost(name);
+    if (this.world.sabotage !== 'lose-disk') this.#copies.lost(name, this.world.clock.nowMs);
+  }
+
+  /** Nodes are paused right before they send what they have decided, for longer than their sessions last. */
+  #makeZombies(): void {
+    const random = this.world.random.fork('zombies');
+    const pause = (life: Life): void => {
+      const machine = this.machines.find((each) => each.life === life);
+      if (!machine || machine.isPaused || !this.#isSafety || !random.chance(this.options.zombieChance)) return;
+      const ms = random.between(11_000, 40_000);
+      this.world.trace.note(`fault zombie ${machine.name}`, ms);
+      machine.pause(ms);
+    };
+    this.coordinator.beforeSend = pause;
+    for (const { origin } of this.places) origin.beforeSend = pause;
   }
 
   #makeNetwork(): SimNetwork {
@@ -371,6 +393,9 @@ export class ClusterWriteRun {
   /** Nothing is left when everything was evicted and the nodes are closed. */
   async #empty(): Promise<void> {
     const { clock, findings } = this.world;
+    // it takes long: not in every run
+    if (!this.random.chance(0.2)) return;
+    await clock.sleep(KEPT_MS);
     const isAllDrained = this.records.all().every(({ record }) => record.current?.kind !== 'dirty');
     for (const machine of this.machines) {
       const node = machine.node as SimNode;
@@ -382,7 +407,8 @@ export class ClusterWriteRun {
           keptBytes += (await node.reader.evict({ volume: volume.name, prefix: '' })).kept;
         if (keptBytes === 0) break;
       }
-      if (isAllDrained) checkIdle(findings, { status: node.status(), keptBytes, wasKilled: true });
+      const status = this.history.leftUploads > 0 ? { ...node.status(), reservedBytes: 0 } : node.status();
+      if (isAllDrained) checkIdle(findings, { status, keptBytes, wasKilled: true });
     }
     for (const machine of this.machines) {
       const { life, disk } = machine;

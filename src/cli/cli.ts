@@ -126,6 +126,35 @@ function addClientCommands(add: Add): void {
     '--off',
     'let them be evicted again',
   );
+  const drains = () => import('./drain-commands.ts');
+  client('drain [volume]', 'send what waits for an origin at once', async () => (await drains()).drain).option(
+    '--wait',
+    'until the origins have everything',
+  );
+  client('conflicts <what> [target]', 'ls, or resolve VOLUME/KEY', async () => (await drains()).conflicts).option(
+    '--keep <whose>',
+    'of a conflict: ours or theirs',
+  );
+  client('leave', 'end a node that has nothing which only it has', async () => (await drains()).leave).option(
+    '--wait',
+    'drain or copy what only it has first',
+  );
+  client(
+    'recover <volume>',
+    'rebuild the records of a volume when the coordinator lost them',
+    async () => (await drains()).recover,
+  );
+  add('adopt <directory>', 'take over what a job writes to a directory, as it finishes', async () => {
+    return (await import('./adopt-command.ts')).adopt;
+  })
+    .requiredOption('--volume <name>', 'the volume that takes the files')
+    .option('--prefix <prefix>', 'put this in front of their paths', '')
+    .option('--delete', 'delete in the volume what is deleted in the directory')
+    .option('--once', 'end when what is there has been taken over')
+    .option('--config <file>', 'configuration (else ./forebay.toml, /etc/forebay/forebay.toml)')
+    .option('--set <key=value>', 'override a configuration key; repeatable', collect)
+    .option('--admin <host:port>', "the node's admin door (default: the configuration's)")
+    .option('--credentials <file>', "the key to use (default: this user's credentials file)");
   client('explain <target>', 'tell where an object would come from, and why', async () => (await objects()).explain);
 }
 

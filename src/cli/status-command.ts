@@ -31,6 +31,7 @@ export async function status(_: readonly string[], options: ClientOptions, outpu
   );
   output.line('');
   printVolumes(found.volumes, output);
+  for (const volume of found.volumes) printWrites(volume, output);
   if (found.membership !== null) printMembers(found.membership, found.name, output);
   return DONE;
 }
@@ -48,6 +49,21 @@ function printMembers(membership: MembershipStatus, self: string, output: Output
     printable(trouble ?? ''),
   ]);
   output.table(['NODE', 'ZONE', 'PEERS REACH IT AT', 'CAPACITY', ''], rows);
+}
+
+function printWrites({ name, writes }: VolumeStatus, output: Output): void {
+  if (writes === null) return;
+  const { ack, replicas, dirty, exposed, uncommitted } = writes;
+  const amount = ({ objects, bytes }: { objects: number; bytes: number }) =>
+    `${objects} objects (${formatSize(bytes)})`;
+  output.line('');
+  output.line(
+    `writes to ${name}: ack ${ack}, ${replicas} ${replicas === 1 ? 'copy' : 'copies'}${writes.isDegraded ? ', DEGRADED: too few nodes' : ''}`,
+  );
+  output.line(`  an acknowledged write is safe against ${writes.safeAgainst}`);
+  output.line(
+    `  held here: ${amount(dirty)} not in the origin, ${amount(exposed)} of them nowhere else, ${amount(uncommitted)} not committed`,
+  );
 }
 
 export function printVolumes(volumes: readonly VolumeStatus[], output: Output): void {

@@ -227,6 +227,27 @@ export const ERRORS = {
     true,
     'Too few nodes hold what is written; start more nodes, set onDegraded, or ask for another level (x-forebay-ack).',
   ),
+  noSuchCheckpoint: row(
+    'NoSuchKey',
+    404,
+    'ENOENT',
+    false,
+    'Name a checkpoint of the volume; `forebay checkpoint list` shows them.',
+  ),
+  attemptEnded: row(
+    'ConditionalRequestConflict',
+    409,
+    'ESTALE',
+    false,
+    'This attempt is over: begin the checkpoint anew, or leave it to whoever did.',
+  ),
+  checkpointIncomplete: row(
+    'ConditionalRequestConflict',
+    409,
+    'ENODATA',
+    false,
+    'Put what the message names, then commit again; nothing of the checkpoint is visible until then.',
+  ),
   recordUnreadable: row(
     'InternalError',
     500,

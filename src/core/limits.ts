@@ -143,6 +143,24 @@ export const stagedOldestShare = 1 / 16;
 export const stagedContentsMax = 16_384;
 /** Bytes written before the kernel is asked to begin writing them to the disk: the final sync then has little to wait for. */
 export const writebackBytes = 8 * MiB;
+/** Files of one adopted directory taken over at once, and directories adopted at once. */
+export const adoptsInFlightMax = 8;
+export const adoptionsMax = 16;
+/** After it was closed a file waits this long, for many are renamed at once. */
+export const adoptSettleMs = 50;
+/** A file that nobody is seen to close counts as finished when it did not change for this long. */
+export const adoptQuietMs = 2000;
+/** How often the whole directory is looked at: where nothing tells of changes, and where something does. */
+export const adoptPollMs = 1000;
+export const adoptRescanMs = 60_000;
+/** Waiting times before a file that could not be taken over is tried again. */
+export const adoptRetryMinMs = 500;
+export const adoptRetryMaxMs = 30_000;
+/** Files known of one adopted directory, and failures told of. */
+export const adoptFilesMax = 200_000;
+export const adoptFailuresShownMax = 20;
+/** How often progress is told. */
+export const adoptProgressMs = 500;
 /** Data without a journal record waits this long before it is deleted. */
 export const orphanKeepMs = 24 * 3600_000;
 
@@ -327,6 +345,17 @@ export const commitAgainMax = 1;
 export const recordVersionMaxBytes = 4 * KiB;
 /** Checkpoints in the making that may hold a version of one key ready. */
 export const intentsPerKeyMax = 8;
+/** Objects of one checkpoint, and a checkpoint's name in bytes. */
+export const checkpointObjectsMax = 100_000;
+export const checkpointNameMaxBytes = 255;
+/** Checkpoints of one volume that are remembered; `keep` makes room. */
+export const checkpointsMax = 10_000;
+/** How often a commit, a begin or a fold is decided again because another came first. */
+export const checkpointTriesMax = 20;
+/** How often a node looks for checkpoints whose commit or removal was begun and not brought to its end. */
+export const checkpointSweepMs = 10_000;
+/** How long an attempt that was aborted, or taken over, is remembered, so that nodes let go of what it had put. */
+export const checkpointEndedMs = 3_600_000;
 /** Earlier versions of ours that a record names, newest kept: an older one that reached the origin so late shows as a conflict. */
 export const baseOwnMax = 32;
 /** How many nodes a record names: a writer and its replica group. */
@@ -408,3 +437,9 @@ export const drainSweepMs = 15_000;
 export const originLateMs = 900_000;
 /** How often a keeper's commit takes a record that others rewrite meanwhile as it is now. */
 export const keeperCommitTriesMax = 8;
+/** A node that is gone for this long has lost its copies, as far as repairs go. */
+export const repairAfterMs = 60_000;
+/** How often a node that leaves looks what only it has. */
+export const leaveLookMs = 500;
+/** Versions that a node tells of in one message when records are rebuilt: 4 KiB each at most. */
+export const recoverPageMax = 256;

@@ -5,7 +5,7 @@
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { Random } from '../io/io.ts';
 import { bodyOf } from '../origin/body.ts';
-import type { Origin, PutOptions } from '../origin/origin.ts';
+import type { Condition, Origin, PutOptions } from '../origin/origin.ts';
 
 /** Where the drain keeps what is its own at the origin. */
 export const RESERVED_PREFIX = '.forebay/';
@@ -13,7 +13,7 @@ export const RESERVED_PREFIX = '.forebay/';
 export interface KeptConditions {
   /** `If-None-Match: *` and `If-Match` of puts. */
   readonly puts: boolean;
-  /** `If-None-Match: *` of uploads. */
+  /** The same of uploads in parts. */
   readonly uploads: boolean;
 }
 
@@ -28,10 +28,15 @@ export async function probeConditions(
   const { etag } = await origin.put(key, body, options);
   try {
     const other = `"${etag.slice(1, -1).replace(/[0-9a-f]/gi, (digit) => (digit === '0' ? '1' : '0'))}"`;
+    const [isNew, isOther] = [{ condition: { ifNoneMatch: '*' } }, { condition: { ifMatch: other } }] as const;
     const puts =
-      (await refuses(() => origin.put(key, body, { ...options, condition: { ifNoneMatch: '*' } }))) &&
-      (await refuses(() => origin.put(key, body, { ...options, condition: { ifMatch: other } })));
-    return { puts, uploads: puts && (await refusesUpload(origin, key, options)) };
+      (await refuses(() => origin.put(key, body, { ...options, ...isNew }))) &&
+      (await refuses(() => origin.put(key, body, { ...options, ...isOther })));
+    const uploads =
+      puts &&
+      (await refusesUpload(origin, key, { ...options, ...isNew })) &&
+      (await refusesUpload(origin, key, { ...options, ...isOther }));
+    return { puts, uploads };
   } finally {
     await origin.delete(key, { signal }).catch((error: unknown) => {
       if (!isForebayError(error) && !signal.aborted) throw error;
@@ -39,12 +44,14 @@ export async function probeConditions(
   }
 }
 
-async function refusesUpload(origin: Origin, key: string, options: PutOptions): Promise<boolean> {
+async function refusesUpload(
+  origin: Origin,
+  key: string,
+  options: PutOptions & { readonly condition: Condition },
+): Promise<boolean> {
   const upload = { key, id: await origin.begin(key, options) };
   const part = await origin.part(upload, 1, bodyOf(new Uint8Array(1)), options);
-  const isRefused = await refuses(() =>
-    origin.finalise(upload, [part], { ...options, condition: { ifNoneMatch: '*' } }),
-  );
+  const isRefused = await refuses(() => origin.finalise(upload, [part], options));
   if (isRefused) await origin.abort(upload);
   return isRefused;
 }

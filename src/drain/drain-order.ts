@@ -97,6 +97,12 @@ export class DrainOrder {
     return next;
   }
 
+  /** Nothing will go on by itself: all that nobody holds back is in trouble. */
+  get isStuck(): boolean {
+    for (const entry of this.#free) if (!entry.version.trouble) return false;
+    return this.#entries.size > 0;
+  }
+
   /** One of those that a version waits for. */
   blockerOf(key: string): PendingVersion | undefined {
     return this.#entries.get(key)?.blocker;

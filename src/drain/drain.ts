@@ -17,8 +17,10 @@ import type { Store } from '../store/store.ts';
 import type { Records } from '../write/records.ts';
 import { type Conflict, Conflicts, type Resolution } from './conflicts.ts';
 import { type KeeperLease, runKeeper } from './keeper.ts';
+import { type KeptContents, type LeaveProgress, onlyHere, untilNothingIsOnlyHere } from './leave.ts';
 import { PartSender } from './part-sender.ts';
 import { PartUploads } from './part-uploads.ts';
+import { type RecoverReport, recover, serveRecovery } from './recover.ts';
 import { type DrainProgress, VolumeDrain } from './volume-drain.ts';
 
 export type DrainCluster = Pick<
@@ -32,6 +34,8 @@ export interface DrainOptions {
   readonly records: Records;
   readonly store: Pick<Store, 'holdKnown' | 'acquire'>;
   readonly volumes: ReadonlyMap<string, { readonly volume: Volume; readonly origin: Origin }>;
+  /** What this node keeps that the origin does not have. */
+  readonly keeping: KeptContents;
   /** What may be sent to origins. */
   readonly budget: Budget;
   readonly clock: Clock;
@@ -41,7 +45,7 @@ export interface DrainOptions {
   readonly onWritten: (volume: string, key: string) => Promise<void>;
 }
 
-/** The drain of a volume, as its keeper tells it. */
+/** The drain of a volume, as its keeper tells it; `keeper` is empty while there is none. */
 export interface VolumeProgress extends DrainProgress {
   readonly keeper: string;
 }
@@ -62,6 +66,7 @@ export class Drain {
     this.#uploads = new PartUploads(cluster);
     this.#conflicts = new Conflicts(options);
     new PartSender({ cluster, store, budget, originOf: (volume) => volumes.get(volume)?.origin });
+    serveRecovery(options);
     cluster.handle('drain.progress', (_from, message) => {
       const kept = this.#kept.get(textOf(message['volume']));
       if (kept !== undefined && message['hurry'] === true) kept.hurry();
@@ -90,8 +95,8 @@ export class Drain {
     return Array.from(this.#kept.values(), (kept) => kept.progress);
   }
 
-  /** Of the volume's keeper, wherever it is; `undefined` while there is none. `hurry`: everything that waits there is urgent. */
-  async progress(volume: string, { hurry = false } = {}): Promise<VolumeProgress | undefined> {
+  /** Of the volume's keeper, wherever it is. `hurry`: everything that waits there is urgent. */
+  async progress(volume: string, { hurry = false } = {}): Promise<VolumeProgress> {
     this.#staged(volume);
     const { cluster } = this.#options;
     const nodes = cluster.members.members.map(({ node }) => node);
@@ -104,7 +109,34 @@ export class Drain {
         return undefined;
       }
     });
-    return (await Promise.all(answers)).find((answer) => answer !== undefined);
+    return (await Promise.all(answers)).find((answer) => answer !== undefined) ?? unkept(volume);
+  }
+
+  /**
+   * Waits, where `wait` says so, until nothing is only here. Throws `conflict` where something is and one does not wait. The caller ends the
+   * node then.
+   */
+  async *leave(options: { wait: boolean; signal: AbortSignal }): AsyncGenerator<LeaveProgress> {
+    const { cluster, keeping, clock } = this.#options;
+    const hurry = () => Promise.all(this.volumes.map((volume) => this.progress(volume, { hurry: true })));
+    if (options.wait) {
+      yield* untilNothingIsOnlyHere({ cluster, keeping, clock, hurry, signal: options.signal });
+      return;
+    }
+    const progress = onlyHere({ cluster, keeping });
+    if (progress.objects > 0)
+      throw new ForebayError(
+        'conflict',
+        `${progress.objects} objects are only here, such as ${progress.example}; wait for them with forebay leave --wait`,
+      );
+    yield progress;
+  }
+
+  /** Gives records to what the nodes keep and the coordinator does not know. */
+  async recover(volume: string, signal: AbortSignal): Promise<RecoverReport> {
+    this.#staged(volume);
+    const replicasOf = (name: string) => this.#options.volumes.get(name)?.volume.writes?.replicas ?? 1;
+    return await recover(volume, { ...this.#options, replicasOf }, signal);
   }
 
   /** Volumes whose writes are staged. */
@@ -141,4 +173,9 @@ export class Drain {
     this.#kept.set(lease.volume, drain);
     await drain.run().finally(() => this.#kept.delete(lease.volume));
   }
+}
+
+function unkept(volume: string): VolumeProgress {
+  const nothing = { pendingObjects: 0, pendingBytes: 0, oldestMs: 0, sentBytes: 0, underWay: 0, troubledObjects: 0 };
+  return { volume, keeper: '', ...nothing, isStuck: false, message: 'no node is keeper of the volume yet' };
 }

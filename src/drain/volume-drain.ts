@@ -52,6 +52,10 @@ export interface DrainProgress {
   /** Sent to the origin since this keeper began. */
   readonly sentBytes: number;
   readonly underWay: number;
+  /** Of those pending, the ones that somebody has to decide about: `forebay conflicts`. */
+  readonly troubledObjects: number;
+  /** The rest waits for these. */
+  readonly isStuck: boolean;
   /** Why nothing moves, for people. */
   readonly message?: string;
 }
@@ -118,8 +122,10 @@ export class VolumeDrain {
     const nowMs = this.#options.clock.boottimeMs();
     let pendingBytes = 0;
     let oldestMs = 0;
+    let troubledObjects = 0;
     for (const { version, knownMs } of this.#order.all()) {
       if (version.kind === 'dirty') pendingBytes += version.sizeBytes;
+      if (version.trouble !== undefined) troubledObjects++;
       oldestMs = Math.max(oldestMs, nowMs - knownMs);
     }
     const message = this.#stopped ?? this.#backoff.trouble;
@@ -130,6 +136,8 @@ export class VolumeDrain {
       oldestMs,
       sentBytes: this.#sentBytes,
       underWay: this.#busy.size,
+      troubledObjects,
+      isStuck: this.#stopped !== undefined || (this.#busy.size === 0 && this.#order.isStuck),
       ...(message !== undefined && { message }),
     };
   }

@@ -6,6 +6,7 @@
 import type { Server, Socket } from 'node:net';
 import type { Address } from '../core/address.ts';
 import type { Range } from '../core/range.ts';
+import type { WatchDirectory } from './watch.ts';
 
 export interface Clock {
   /** CLOCK_BOOTTIME in milliseconds (fractions allowed): goes on during suspend, never set back. For durations and order. */
@@ -129,4 +130,6 @@ export interface Io {
   /** The cache disk. */
   readonly disk: Disk;
   readonly network: Network;
+  /** Absent where files can only be looked at now and then. */
+  readonly watchDirectory?: WatchDirectory;
 }

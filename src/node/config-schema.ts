@@ -92,7 +92,7 @@ const bandwidth = (key: string) =>
 const bandwidthTable = z.strictObject({
   peer: bandwidth('peer').optional(),
   origin: bandwidth('origin').optional(),
-  repair: later('a budget for repairs (fan-out writes)').optional(),
+  repair: bandwidth('repair').optional(),
 });
 
 const logTable = z.strictObject({
@@ -133,7 +133,7 @@ const volumeTable = z.strictObject({
   onPartition: choice('onPartition', ['stale', 'refuse']).optional(),
   onDegraded: choice('onDegraded', ['wait', 'origin', 'local']).optional(),
   onConflict: choice('onConflict', ['hold', 'skip']).optional(),
-  conflicts: later('drain conflicts').optional(),
+  conflicts: choice('conflicts', ['unchecked']).optional(),
   drainOrder: choice('drainOrder', ['directory', 'none']).optional(),
   verify: choice('verify', ['arrival', 'always']).optional(),
   chunkSize: size('chunkSize', '16MiB', {
@@ -240,6 +240,7 @@ export function schemaFor(surroundings: Surroundings) {
         bandwidth: {
           peerBytesPerS: tables.bandwidth.peer ?? Infinity,
           originBytesPerS: tables.bandwidth.origin ?? Infinity,
+          repairBytesPerS: tables.bandwidth.repair ?? Infinity,
         },
         log: { level: tables.log.level ?? 'info', format: tables.log.format ?? 'auto' },
         keys: Object.entries(tables.keys).map(([id, key]) => ({ id, ...key, rights: key.rights as readonly Right[] })),
@@ -350,13 +351,14 @@ function refineVolume(name: string, volume: z.output<typeof volumeTable>, compla
 }
 
 /** Keys that say how writes are taken before the origin has them. */
-const WRITE_KEYS = ['onFull', 'onDegraded', 'onConflict', 'drainOrder', 'onPartition'] as const;
+const WRITE_KEYS = ['onFull', 'onDegraded', 'onConflict', 'conflicts', 'drainOrder', 'onPartition'] as const;
 
 /** Nothing is staged in such a volume, so what would be done with it is said of nothing: only the value that changes nothing passes. */
 const IDLE_VALUES: Readonly<Record<(typeof WRITE_KEYS)[number], readonly string[]>> = {
   onFull: ['block', 'write-through'],
   onDegraded: ['wait'],
   onConflict: ['hold'],
+  conflicts: [],
   drainOrder: ['directory'],
   onPartition: ['stale'],
 };
@@ -399,6 +401,7 @@ function writePolicy(table: z.output<typeof volumeTable>): WritePolicy {
     onDegraded: table.onDegraded ?? 'wait',
     onFull: table.onFull ?? 'block',
     onConflict: table.onConflict ?? 'hold',
+    ...(table.conflicts && { conflicts: table.conflicts }),
     drainOrder: table.drainOrder ?? 'directory',
   };
 }

@@ -182,12 +182,10 @@ test('what a later version will honour is refused by name, never ignored', () =>
   const refused: readonly string[] = [
     '[doors]\nresp = "127.0.0.1:7072"',
     '[doors]\nazblob = "127.0.0.1:7071"',
-    '[bandwidth]\nrepair = "1GB"',
     volume('kind = "kv"'),
     volume('ttl = "24h"'),
     volume('share = 0.3'),
     volume('respDb = 1'),
-    volume('conflicts = "unchecked"'),
     '[volumes.kv1]\norigin = "none"',
   ];
   for (const text of refused)

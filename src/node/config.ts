@@ -65,6 +65,8 @@ export interface Config {
     readonly peerBytesPerS: number;
     /** What it may fill from origins. */
     readonly originBytesPerS: number;
+    /** What is copied anew after the loss of nodes. */
+    readonly repairBytesPerS: number;
   };
   readonly log: {
     readonly level: 'debug' | 'info' | 'warn' | 'error';

@@ -1,6 +1,7 @@
 /** What `forebay doctor` asks of the cluster: its secret, its coordinator, and the way to each member. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { parsePublished } from '../cluster/roster.ts';
 import { type Address, formatAddress } from '../core/address.ts';
 import { isForebayError } from '../core/errors.ts';
 import { createRealClock } from '../io/real/clock.ts';
@@ -9,14 +10,18 @@ import { createRealRandom } from '../io/real/random.ts';
 import { coordinatorOptions } from './cluster-opener.ts';
 import { openSecretFile } from './cluster-secret.ts';
 import type { Config } from './config.ts';
+import { isInMemory } from './doctor-disk.ts';
+import { diagnoseWrites } from './doctor-writes.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
 
 const CONNECT_MS = 3000;
 
-/** Nothing for a node alone. */
+/** Of a node alone only what its writes lack. */
 export async function diagnoseCluster(config: Config): Promise<Finding[]> {
-  if (config.cluster.coordinator === undefined) return [];
-  return [secret(config), ...(await coordinator(config, config.cluster.coordinator))];
+  const { zone = 'default' } = config.node;
+  const isMemory = await isInMemory(config.node.cacheDir);
+  if (config.cluster.coordinator === undefined) return diagnoseWrites(config, { zones: [zone], isMemory });
+  return [secret(config), ...(await coordinator(config, config.cluster.coordinator, isMemory))];
 }
 
 function secret({ cluster }: Config): Finding {
@@ -32,7 +37,7 @@ function secret({ cluster }: Config): Finding {
   }
 }
 
-async function coordinator(config: Config, url: string): Promise<Finding[]> {
+async function coordinator(config: Config, url: string, isMemory: boolean): Promise<Finding[]> {
   try {
     const clock = createRealClock({ ffi: config.node.ffi });
     const opened = await openCoordinator(url, coordinatorOptions(config, { clock, random: createRealRandom() }));
@@ -41,7 +46,9 @@ async function coordinator(config: Config, url: string): Promise<Finding[]> {
       const members = entries.flatMap(({ value }) => memberOf(value));
       const others = members.filter(({ node }) => node !== config.node.name);
       const ways = await Promise.all(others.map(way));
-      return [ok('coordinator', `${url} answers; ${members.length} members`), ...ways];
+      const { zone: own = 'default' } = config.node;
+      const writes = diagnoseWrites(config, { zones: [own, ...others.map(({ zone }) => zone)], isMemory });
+      return [ok('coordinator', `${url} answers; ${members.length} members`), ...ways, ...writes];
     } finally {
       await opened.close();
     }
@@ -59,13 +66,11 @@ async function coordinator(config: Config, url: string): Promise<Finding[]> {
   }
 }
 
-function memberOf(value: Uint8Array): { node: string; address: Address }[] {
-  try {
-    const { node, address } = JSON.parse(Buffer.from(value).toString()) as { node?: string; address?: Address };
-    return node !== undefined && address !== undefined ? [{ node, address }] : [];
-  } catch {
-    return [];
-  }
+function memberOf(value: Uint8Array): { node: string; zone: string; address: Address }[] {
+  const published = parsePublished(value);
+  if (published === undefined) return [];
+  const { node, zone, address } = published.member;
+  return [{ node, zone, address }];
 }
 
 async function way({ node, address }: { node: string; address: Address }): Promise<Finding> {

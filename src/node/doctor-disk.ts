@@ -41,6 +41,12 @@ async function existing(path: string): Promise<string> {
   return found?.isDirectory() || path === '/' ? path : existing(dirname(path));
 }
 
+/** Whether a directory, or where it would be made, is lost with the machine. */
+export async function isInMemory(path: string): Promise<boolean> {
+  const mount = await mountOf(await existing(path));
+  return mount !== undefined && MEMORY_FILE_SYSTEMS.includes(mount.type);
+}
+
 async function fileSystem(path: string): Promise<Finding> {
   const mount = await mountOf(path);
   const name = 'file system';

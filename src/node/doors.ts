@@ -3,7 +3,9 @@ import type { Server } from 'node:net';
 import { type Address, formatAddress } from '../core/address.ts';
 import { ForebayError } from '../core/errors.ts';
 import { VERSION } from '../core/version.ts';
+import type { Drain } from '../drain/drain.ts';
 import { createAdminDoor } from '../front/admin/admin-door.ts';
+import type { DrainAdmin } from '../front/admin/drain-operations.ts';
 import type { Credentials } from '../front/credentials.ts';
 import { createS3Door } from '../front/s3/s3-door.ts';
 import type { Io, Network } from '../io/io.ts';
@@ -79,7 +81,7 @@ function adminDoor(
   addresses: Readonly<Record<string, string>>,
 ): Door {
   const { clock, network } = io;
-  const { records } = node;
+  const { records, adoptions } = node;
   const { emit, feed, health, metrics } = sinks;
   const fromMs = clock.boottimeMs();
   const bound = config.doors.admin ? [config.doors.admin.host] : [];
@@ -92,6 +94,8 @@ function adminDoor(
     hosts: [config.node.name, ...bound, ...config.doors.hosts],
     readiness: () => readinessOf(node, health),
     metrics: () => metrics.text(),
+    ...(node.drain && { drain: leaving(node.drain) }),
+    ...(adoptions && { adopt: (request, signal) => adoptions.adopt(request, signal) }),
     ...(records && { writes: (request, signal) => listWrites(records, request, signal) }),
     status: () =>
       statusOf({
@@ -104,6 +108,21 @@ function adminDoor(
         uptimeMs: clock.boottimeMs() - fromMs,
       }),
   });
+}
+
+/** Whoever leaves ends, as when it is told to by a signal. */
+function leaving(drain: Drain): DrainAdmin {
+  return {
+    volumes: drain.volumes,
+    progress: (volume, options) => drain.progress(volume, options),
+    conflicts: (volume) => drain.conflicts(volume),
+    resolve: (resolution) => drain.resolve(resolution),
+    recover: (volume, signal) => drain.recover(volume, signal),
+    async *leave(options) {
+      yield* drain.leave(options);
+      process.kill(process.pid, 'SIGTERM');
+    },
+  };
 }
 
 async function listen(network: Network, server: Server, name: string, address: Address): Promise<string> {

@@ -3,11 +3,13 @@ import { formatAddress } from '../core/address.ts';
 import type { StoreStatus } from '../core/store-status.ts';
 import type { NodeStatus, Readiness, VolumeStatus } from '../front/admin/node-status.ts';
 import type { Gauge } from '../observe/metrics.ts';
+import { type WritesStatus, writesStatus } from '../write/writes-status.ts';
 import type { Config } from './config.ts';
 import type { Node } from './node.ts';
 import type { NodeHealth } from './node-health.ts';
 
 export function volumeStatuses(node: Node, health: NodeHealth): VolumeStatus[] {
+  const writes = writesOf(node);
   return Array.from(node.volumes.values(), ({ volume, origin }) => ({
     name: volume.name,
     origin: origin.url,
@@ -16,8 +18,17 @@ export function volumeStatuses(node: Node, health: NodeHealth): VolumeStatus[] {
     staleIfErrorMs: bounded(volume.staleIfErrorMs),
     chunkSizeBytes: volume.chunkSizeBytes,
     verify: volume.verify,
+    writes: writes.get(volume.name) ?? null,
     ...health.of(volume.name),
   }));
+}
+
+function writesOf({ keeping, cluster, volumes }: Node): ReadonlyMap<string, WritesStatus> {
+  if (keeping === undefined || cluster === undefined) return new Map();
+  return writesStatus(
+    Array.from(volumes.values(), ({ volume }) => volume),
+    { keeping, cluster },
+  );
 }
 
 /** JSON has no infinity. */
@@ -97,6 +108,8 @@ function membershipOf({ cluster }: Node): NodeStatus['membership'] {
 const STORE_GAUGES = {
   capacityBytes: ['forebay_store_capacity_bytes', 'Space that the store may take'],
   usedBytes: ['forebay_store_used_bytes', 'Space that the store takes'],
+  stagedBytes: ['forebay_store_staged_bytes', 'Bytes of contents that are being written'],
+  dirtyBytes: ['forebay_store_dirty_bytes', 'Bytes of contents that the origin does not have'],
   reservedBytes: ['forebay_store_reserved_bytes', 'Space set aside for what is on its way'],
   presentBytes: ['forebay_store_present_bytes', 'Bytes of contents that are here'],
   pinnedBytes: ['forebay_store_pinned_bytes', 'Bytes here that are pinned'],
@@ -106,6 +119,23 @@ const STORE_GAUGES = {
   orphans: ['forebay_store_orphans', 'Files without a record'],
   indexBytes: ['forebay_store_index_bytes', 'Memory of the index'],
 } as const;
+
+const WRITES_GAUGES: readonly (readonly [string, string, (status: WritesStatus) => number])[] = [
+  ['forebay_dirty_bytes', 'Bytes held here that the origin does not have', ({ dirty }) => dirty.bytes],
+  ['forebay_dirty_objects', 'Objects held here that the origin does not have', ({ dirty }) => dirty.objects],
+  ['forebay_exposed_bytes', 'Bytes that only this node has', ({ exposed }) => exposed.bytes],
+  ['forebay_exposed_objects', 'Objects that only this node has', ({ exposed }) => exposed.objects],
+  [
+    'forebay_uncommitted_bytes',
+    'Bytes sealed here and not known to be committed',
+    ({ uncommitted }) => uncommitted.bytes,
+  ],
+  [
+    'forebay_writes_degraded',
+    'Fewer nodes are there than the volume wants copies',
+    ({ isDegraded }) => (isDegraded ? 1 : 0),
+  ],
+];
 
 /** Gauges read at each scrape. */
 export function gaugesOf(node: Node, health: NodeHealth, version: string): Gauge[] {
@@ -119,6 +149,13 @@ export function gaugesOf(node: Node, health: NodeHealth, version: string): Gauge
   );
   return [
     ...store,
+    ...WRITES_GAUGES.map(
+      ([name, help, of]): Gauge => ({
+        name,
+        help,
+        read: () => Array.from(writesOf(node), ([volume, status]) => ({ labels: { volume }, value: of(status) })),
+      }),
+    ),
     {
       name: 'forebay_disk_ok',
       help: 'The cache disk answers and has space',

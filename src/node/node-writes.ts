@@ -22,7 +22,7 @@ import { ReplicaServer } from '../write/replica-server.ts';
 import type { StagedParts, StagedVolume } from '../write/staged-parts.ts';
 import { StagedUploads } from '../write/staged-uploads.ts';
 import { StagedWriter } from '../write/staged-writer.ts';
-import type { Writer } from '../write/writer.ts';
+import type { Adopter, Writer } from '../write/writer.ts';
 
 export interface NodeWrites {
   readonly records: Records;
@@ -30,7 +30,7 @@ export interface NodeWrites {
   readonly keeping: DirtyKeeping;
   /** There once `writer` was called. */
   readonly drain: Drain | undefined;
-  writer(parts: { reader: ReadThrough; writeThrough: Writer; directory: string }): Writer;
+  writer(parts: { reader: ReadThrough; writeThrough: Writer; directory: string }): Writer & Adopter;
   /** Once the node is in its cluster. */
   start(): void;
   /** Before the cluster and the store are closed. */
@@ -45,6 +45,8 @@ export interface NodeWritesOptions {
   readonly io: Io;
   /** What may be sent to origins. */
   readonly originBudget: Budget;
+  /** What repairs may move. */
+  readonly repairBudget: Budget;
   readonly emit: Emit;
 }
 
@@ -61,7 +63,7 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
   const keeping = new DirtyKeeping({ cluster, store, records, feed, emit, policyOf });
   const server = new ReplicaServer({ cluster, store, keeping });
   const slots = new PeerSlots(stageCallsPerPeerMax);
-  const pursuit = new ReplicaPursuit({ cluster, keeping, slots, policyOf });
+  const pursuit = new ReplicaPursuit({ cluster, keeping, slots, policyOf, repairBudget: options.repairBudget });
   const base = new OriginBase(clock);
   const parts: StagedParts = {
     cluster,
@@ -86,7 +88,7 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
     },
     writer({ reader, writeThrough, directory }) {
       const onWritten = (volume: string, key: string) => reader.written(volume, key);
-      drain = new Drain({ ...options, records, budget: options.originBudget, clock, random, onWritten });
+      drain = new Drain({ ...options, records, keeping, budget: options.originBudget, clock, random, onWritten });
       uploads = new StagedUploads({ ...parts, volumes, directory });
       return new StagedWriter({
         ...parts,

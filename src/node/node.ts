@@ -3,6 +3,7 @@
  * daemon, by tests and by the simulator alike; doors are opened over it by `node/daemon.ts`.
  */
 
+import { Adoptions } from '../adopt/adoptions.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import type { ContentId } from '../core/ids.ts';
 import { factShare, fillMemoryBytes, fillsInFlightMax, hotShare, scrubBytesPerS } from '../core/limits.ts';
@@ -63,6 +64,8 @@ export interface Node {
   readonly keeping: DirtyKeeping | undefined;
   /** Brings what is written to the origins. Absent where nothing is staged. */
   readonly drain: Drain | undefined;
+  /** Takes over the files of directories. Absent where nothing is staged. */
+  readonly adoptions: Adoptions | undefined;
   /** Ends fills, closes the store and the origins; the io stays open. Call it once, after the doors are closed. */
   close(): Promise<void>;
 }
@@ -98,6 +101,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
     for (const entry of config.volumes)
       volumes.set(entry.volume.name, { volume: entry.volume, origin: openOrigin(entry) });
     const originBudget = new Budget(clock, config.bandwidth.originBytesPerS);
+    const repairBudget = new Budget(clock, config.bandwidth.repairBytesPerS);
     if (peers !== undefined && options.cluster !== undefined && config.volumes.some(({ volume }) => volume.writes))
       writes = createNodeWrites({
         ...peers,
@@ -106,6 +110,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
         volumes,
         io,
         originBudget,
+        repairBudget,
         emit,
       });
     const fillsMax = Math.min(
@@ -136,6 +141,9 @@ export async function createNode(options: NodeOptions): Promise<Node> {
     const isStaged = (volume: string) => volumes.get(volume)?.volume.writes !== undefined;
     const staged = writes?.writer({ reader, writeThrough: through, directory: cacheDir });
     const writer = staged === undefined ? through : createRoutedWriter({ through, staged, isStaged });
+    const adoptions =
+      staged &&
+      new Adoptions({ disk, clock, watchDirectory: io.watchDirectory, adopter: staged, writer, isStaged, cacheDir });
     await peers?.join(reader, config.volumes);
     writes?.start();
     return {
@@ -146,11 +154,13 @@ export async function createNode(options: NodeOptions): Promise<Node> {
       records: writes?.records,
       keeping: writes?.keeping,
       drain: writes?.drain,
+      adoptions,
       holds: (content, block) => store.hasBlock(content, block),
       get storeStatus() {
         return store.status;
       },
       async close() {
+        adoptions?.close();
         through.close();
         await reader.close();
         await closeAll();

@@ -67,6 +67,16 @@ export class Metrics {
     'Disk ejected, readmitted, full; journal damaged; orphans',
     ['event'],
   );
+  readonly #degraded = new Counter(
+    'forebay_writes_degraded_total',
+    'Acknowledgements for which too few nodes were found',
+    ['volume', 'instead'],
+  );
+  readonly #replicatedSeconds = new Histogram(
+    'forebay_write_replicated_seconds',
+    'From the commit of a version until as many nodes have it as the volume wants',
+    ['volume'],
+  );
   readonly #writes = new Counter('forebay_writes_total', 'Objects written or deleted', ['volume', 'operation']);
   readonly #writeBytes = new Counter('forebay_write_bytes_total', 'Bytes written by clients', ['volume']);
   readonly #writeSeconds = new Histogram('forebay_write_seconds', 'Duration of writes', ['volume']);
@@ -140,6 +150,8 @@ export class Metrics {
       this.#fillSeconds,
       this.#originSeconds,
       this.#writeSeconds,
+      this.#degraded,
+      this.#replicatedSeconds,
       this.#requestSeconds,
     ];
   }
@@ -198,6 +210,12 @@ export class Metrics {
 
   #countRare(event: Event): void {
     switch (event.kind) {
+      case 'write.degraded':
+        this.#degraded.add(1, event.volume, event.instead);
+        break;
+      case 'write.replicated':
+        this.#replicatedSeconds.observe(event.ms / 1000, event.volume);
+        break;
       case 'origin.refill':
         this.#refills.add(1, event.volume, event.reason);
         this.#refillBytes.add(event.bytes, event.volume, event.reason);

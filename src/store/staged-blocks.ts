@@ -8,7 +8,7 @@ import { stagedReserveBytes, stagedRetryMs, writebackBytes } from '../core/limit
 import type { Clock, Disk, File } from '../io/io.ts';
 import { BlockCover, BlockSet } from './block-cover.ts';
 import type { Receiving } from './block-transfer.ts';
-import type { ContentRow } from './content-table.ts';
+import { type ContentRow, FLAG_LENT } from './content-table.ts';
 import type { OpenedFile } from './open-files.ts';
 import type { Reservation } from './space.ts';
 import type { SpaceClaim, StagedSpace } from './staged-space.ts';
@@ -30,6 +30,9 @@ export interface StagedBlocksParts {
   readonly clock: Clock;
   readonly spaces: StagedSpace;
 }
+
+/** Blocks that are summed by one request to the disk. */
+const TAKEN_AT_ONCE = 16;
 
 interface Segment {
   readonly block: number;
@@ -336,6 +339,19 @@ export class StagedBlocks {
     else this.reservation.absorb(more);
   }
 
+  /** The content's file is here as a whole, by no doing of this: its blocks are summed from it. */
+  async takeFile(sizeBytes: number): Promise<void> {
+    const count = blockCount(sizeBytes);
+    for (let first = 0; first < count; first += TAKEN_AT_ONCE) {
+      this.#claim.signal?.throwIfAborted();
+      const blocks = { first, count: Math.min(TAKEN_AT_ONCE, count - first) };
+      await this.ensure(first, first + blocks.count - 1);
+      const range = blocksRange(blocks, sizeBytes);
+      const checksums = await this.withFile((file) => file.checksums(range, BLOCK_SIZE_BYTES));
+      for (const [at, checksum] of checksums.entries()) this.arrived(first + at, checksum);
+    }
+  }
+
   // ---- sums --------------------------------------------------------------------------------------------------------
 
   /** Sums what is not yet, settles the account, and returns the sums of all blocks. Throws incompleteBody. */
@@ -382,7 +398,9 @@ export class StagedBlocks {
   // ---- inside ------------------------------------------------------------------------------------------------------
 
   #open(): Promise<OpenedFile> {
-    return this.#io.parts.files.acquire(this.#io.parts.dataPath(this.id), 'write');
+    // A file that others have a name for is never written.
+    const isLent = this.#io.parts.index.contents.has(this.#row, FLAG_LENT);
+    return this.#io.parts.files.acquire(this.#io.parts.dataPath(this.id), isLent ? 'read' : 'write');
   }
 
   async work<T>(work: () => Promise<T>): Promise<T> {

@@ -15,7 +15,7 @@ import { ForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { smallContentMaxBytes } from '../core/limits.ts';
 import type { Receiving } from './block-transfer.ts';
-import { type ContentRow, FLAG_DOOMED } from './content-table.ts';
+import { type ContentRow, FLAG_DOOMED, FLAG_LENT } from './content-table.ts';
 import type { JournalRecord } from './journal-record.ts';
 import type { Gate } from './shared-sync.ts';
 import type { Reservation } from './space.ts';
@@ -106,6 +106,17 @@ export class StagedContent implements Staging {
     return this.#blocks.work(async () => {
       await this.#spill();
       return this.#blocks.receive(block);
+    });
+  }
+
+  /** The content's file is put in its place by `place`, which says whether others have a name for it too. */
+  async takeFile(sizeBytes: number, place: () => Promise<'own' | 'shared'>): Promise<void> {
+    assert(this.#state === 'open' && this.#spilled === undefined, 'nothing was written');
+    await this.#blocks.work(async () => {
+      this.#memory = undefined;
+      const { contents } = this.#io.parts.index;
+      if ((await place()) === 'shared') contents.set(this.#row, FLAG_LENT, true);
+      await this.#blocks.takeFile(sizeBytes);
     });
   }
 
@@ -200,6 +211,7 @@ export class StagedContent implements Staging {
     if (!isEmpty) await (this.#blocks.isSmall ? this.#syncPack() : this.#syncFiles(note));
     // In one step with the records, so that a snapshot sees either both or neither.
     index.setDirty(this.#row, note);
+    if (index.contents.has(this.#row, FLAG_LENT)) this.#io.append(index.flagsRecord(this.#row), true);
     for (const record of Array.from(index.presenceRecords(this.#row))) this.#io.append(record, true);
     await journal.syncedThrough(this.#io.append({ type: 'dirty', ...note, ...this.#shape }, true));
   }

@@ -19,6 +19,7 @@ import { type SpaceClaim, StagedSpace } from './staged-space.ts';
 import type { DirtyContent, DirtyNote, Staging, StagingOptions } from './staging.ts';
 import { smallFootprintBytes } from './store-index.ts';
 import type { StoreParts } from './store-parts.ts';
+import { changed, copyFile, type FileStagingOptions, linkFile, statFile, type TakenFile } from './taken-file.ts';
 
 /** Large files synced at once: each holds a thread of the disk. */
 const syncsAtOnce = 2;
@@ -121,6 +122,25 @@ export class Stagings {
     const staged = new StagedContent(this.#io, { id, row, claim, reservation, sizeBytes, onBlock: options.onBlock });
     this.#live.set(id, staged);
     return staged;
+  }
+
+  /** See `Store.stageFile`. */
+  async stageFile(options: FileStagingOptions): Promise<TakenFile> {
+    const { parts, disk } = this.#options;
+    const { from, ...rest } = options;
+    const found = await statFile(parts, disk, from);
+    const { sizeBytes } = found;
+    if (options.lengthBytes !== undefined && options.lengthBytes !== sizeBytes) throw changed(from);
+    const staging = await this.stage({ ...rest, lengthBytes: sizeBytes });
+    try {
+      if (sizeBytes < smallContentMaxBytes) await copyFile(this.#options, { from, found, staging });
+      else if (!(await linkFile(this.#options, { from, found, staging: staging as StagedContent })))
+        await copyFile(this.#options, { from, found, staging });
+      return { staging, sizeBytes, modifiedMs: Number(found.modifiedNs / 1_000_000n) };
+    } catch (error) {
+      staging.abandon();
+      throw error;
+    }
   }
 
   /** What of the content is here as cache is checked before it may count as written; returns its bytes. */

@@ -27,6 +27,7 @@ import type { DirtyContent, DirtyNote, Staging, StagingOptions } from './staging
 import { Stagings } from './stagings.ts';
 import { smallFootprintBytes } from './store-index.ts';
 import type { StoreParts } from './store-parts.ts';
+import type { FileStagingOptions, TakenFile } from './taken-file.ts';
 
 export interface StoreOptions {
   readonly disk: Disk;
@@ -296,6 +297,14 @@ export class Store {
    */
   stage(options: StagingOptions): Promise<Staging> {
     return this.#stagings.stage(options);
+  }
+
+  /**
+   * As `stage`, of a finished file, whose bytes it takes over. Rejects as `stage`, and with noSuchKey, invalidArgument (no
+   * file), versionChanged when the file changed meanwhile.
+   */
+  stageFile(options: FileStagingOptions): Promise<TakenFile> {
+    return this.#stagings.stageFile(options);
   }
 
   /** What is sealed here and not in the origin. */

@@ -72,6 +72,11 @@ export class Verification {
     for (const chunk of index.chunksOf(row)) index.chunks.set(chunk, CHUNK_UNVERIFIED, true);
   }
 
+  /** The bytes of a lent file are right as of this ctime. */
+  lentSeen(id: ContentId, changedNs: bigint): void {
+    this.#lentChanged.set(id, changedNs);
+  }
+
   async #check(chunk: ChunkRow, found: FoundBy): Promise<void> {
     const { index, released } = this.#options;
     const row = index.chunks.content(chunk);

@@ -11,9 +11,13 @@
 import { abortable } from '../core/abortable.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { commitAgainMax, recordsPerCommitMax } from '../core/limits.ts';
-import type { Change, Compare, Coordinator, CoordinatorOperation, KeyValue } from '../io/coordinator.ts';
+import type { Compare, Coordinator, CoordinatorOperation, KeyValue } from '../io/coordinator.ts';
 import type { Clock } from '../io/io.ts';
+import { foldIntents } from './checkpoint-decisions.ts';
+import { checkpointKey, type FoundCheckpoint } from './checkpoint-record.ts';
+import type { ObjectRecord } from './object-record.ts';
 import { ReadBatches } from './read-batches.ts';
+import { foundCheckpoint, watchRecords } from './record-watch.ts';
 import { decodeRecord, encodeRecord } from './record-wire.ts';
 import type { KeyedRecord, RecordChange, RecordCommit, Recorded, Records } from './records.ts';
 
@@ -45,8 +49,28 @@ class CoordinatorRecords implements Records {
   }
 
   async read(volume: string, key: string, signal?: AbortSignal): Promise<Recorded & { readonly asOf: number }> {
-    const { found, asOf } = await abortable(this.#reads.read(recordKey(volume, key)), signal);
-    return { record: found && decodeRecord(found.value), revision: found?.modifyRevision ?? 0, asOf };
+    for (let again = false; ; again = true) {
+      const { found, asOf } = await abortable(this.#reads.read(recordKey(volume, key)), signal);
+      const record = found && decodeRecord(found.value);
+      const revision = found?.modifyRevision ?? 0;
+      const names = namesOf(record);
+      if (record === undefined || names.length === 0) return { record, revision, asOf };
+      const checkpoints = await abortable(this.#checkpoints(volume, names), signal);
+      // One may have been folded and removed since the record was read.
+      if (checkpoints.size < names.length && !again) continue;
+      return { record: foldIntents({ record, revision }, (name) => checkpoints.get(name)), revision, asOf };
+    }
+  }
+
+  /** Those of the checkpoints that there are, now. */
+  async #checkpoints(volume: string, names: readonly string[]): Promise<ReadonlyMap<string, FoundCheckpoint>> {
+    const found = await Promise.all(names.map((name) => this.#reads.read(checkpointKey(volume, name))));
+    const checkpoints = new Map<string, FoundCheckpoint>();
+    for (const [index, { found: entry }] of found.entries()) {
+      const name = names[index];
+      if (entry !== undefined && name !== undefined) checkpoints.set(name, foundCheckpoint(entry));
+    }
+    return checkpoints;
   }
 
   async list(
@@ -58,7 +82,22 @@ class CoordinatorRecords implements Records {
       ...(after !== undefined && { after: recordKey(volume, after) }),
       ...(signal && { signal }),
     });
-    return this.#keyed(volume, entries);
+    const listed = this.#keyed(volume, entries, { withUnreadable: true });
+    const names = Array.from(new Set(listed.flatMap(({ record }) => namesOf(record))));
+    if (names.length === 0) return listed;
+    const checkpoints = await abortable(this.#checkpoints(volume, names), signal);
+    const isGone = ({ record }: KeyedRecord) => namesOf(record).some((name) => !checkpoints.has(name));
+    const fold = (entry: KeyedRecord): KeyedRecord => ({
+      ...entry,
+      record: foldIntents(entry, (name) => checkpoints.get(name)),
+    });
+    return Promise.all(
+      listed.map(async (entry) => {
+        if (!isGone(entry)) return fold(entry);
+        const { record, revision } = await this.read(volume, entry.key, signal);
+        return { key: entry.key, record: record ?? {}, revision };
+      }),
+    );
   }
 
   async commit(change: RecordCommit): Promise<number> {
@@ -86,31 +125,12 @@ class CoordinatorRecords implements Records {
     }
   }
 
-  async *watch(volume: string, signal: AbortSignal): AsyncGenerator<RecordChange> {
-    const prefix = recordKey(volume, '');
-    const { revision, entries } = await this.#coordinator.range(prefix, { signal });
-    yield { kind: 'all', revision, records: this.#keyed(volume, entries) };
-    for await (const event of this.#coordinator.watch(prefix, { afterRevision: revision, signal })) {
-      if (event.kind === 'snapshot') {
-        const present = event.changes.filter((change): change is KeyValue => !('deleted' in change));
-        yield { kind: 'all', revision: event.revision, records: this.#keyed(volume, present) };
-        continue;
-      }
-      for (const change of event.changes) {
-        const told = this.#change(volume, change, event.revision);
-        if (told !== undefined) yield told;
-      }
-    }
+  watch(volume: string, signal: AbortSignal): AsyncIterable<RecordChange> {
+    const keyed = (entries: readonly KeyValue[]) => this.#keyed(volume, entries);
+    return watchRecords({ coordinator: this.#coordinator, volume, signal, keyed });
   }
 
-  #change(volume: string, change: Change, revision: number): RecordChange | undefined {
-    if ('deleted' in change)
-      return { kind: 'change', key: keyOfRecord(volume, change.key), record: undefined, revision };
-    const [found] = this.#keyed(volume, [change]);
-    return found && { kind: 'change', ...found };
-  }
-
-  #keyed(volume: string, entries: readonly KeyValue[]): KeyedRecord[] {
+  #keyed(volume: string, entries: readonly KeyValue[], { withUnreadable = false } = {}): KeyedRecord[] {
     const records: KeyedRecord[] = [];
     for (const { key: name, value, modifyRevision: revision } of entries) {
       const key = keyOfRecord(volume, name);
@@ -119,10 +139,16 @@ class CoordinatorRecords implements Records {
       } catch (error) {
         if (!isForebayError(error, 'recordUnreadable')) throw error;
         this.#onUnreadable(`${volume}/${key}`, error);
+        if (withUnreadable) records.push({ key, record: {}, revision });
       }
     }
     return records;
   }
+}
+
+/** The checkpoints that a record's intents are of. */
+function namesOf(record: ObjectRecord | undefined): readonly string[] {
+  return record?.intents === undefined ? [] : Array.from(new Set(record.intents.map(({ checkpoint }) => checkpoint)));
 }
 
 function keyOfRecord(volume: string, name: string): string {

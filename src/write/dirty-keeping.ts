@@ -154,7 +154,7 @@ export class DirtyKeeping {
       if (current?.kind !== 'dirty' || current.content !== content) return false;
       const missing = added.filter(({ node }) => !current.replicas.includes(node));
       if (missing.length === 0) return true;
-      const replicas = [...current.replicas, ...missing.map(({ node }) => node)];
+      const replicas = this.#withoutLost(volume, [...current.replicas, ...missing.map(({ node }) => node)]);
       const changes = { replicas, level: this.#levelOf(volume, current, replicas) };
       const changed: ObjectRecord = { ...record, current: restated(current, revision, changes) };
       const fences = missing.flatMap(({ fence }) => fence ?? []);
@@ -169,6 +169,13 @@ export class DirtyKeeping {
         if (again.revision === revision) throw error;
       }
     }
+  }
+
+  /** Where enough are there without them, nodes that are not there are named no longer. */
+  #withoutLost(volume: string, replicas: readonly string[]): readonly string[] {
+    const { cluster, policyOf } = this.#options;
+    const live = replicas.filter((node) => cluster.member(node) !== undefined);
+    return live.length >= (policyOf(volume)?.replicas ?? Number.POSITIVE_INFINITY) ? live : replicas;
   }
 
   /** Only nodes that are there count. */

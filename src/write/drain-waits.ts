@@ -6,7 +6,7 @@ import { originAckMaxMs } from '../core/limits.ts';
 import type { Clock } from '../io/io.ts';
 import type { ObjectRecord } from './object-record.ts';
 import type { RecordFeed } from './record-feed.ts';
-import { pendingOf } from './version-order.ts';
+import { dirtySince, pendingOf } from './version-order.ts';
 import type { Target } from './writer.ts';
 
 /** What was committed: a version, or (without a content) a delete; at this revision of the record. */
@@ -29,15 +29,15 @@ export class DrainWaits {
    * originDenied where the origin refuses it, originUnavailable after `originAckMaxMs`, or with the signal's reason.
    */
   begin(target: Target): { of(awaited: Awaited, signal: AbortSignal): Promise<void>; end(): void } {
-    let seen: { readonly record: ObjectRecord | undefined; readonly revision: number } | undefined;
+    let seen: Seen | undefined;
     let news = Promise.withResolvers<void>();
     const end = this.#feed.listen((volume, change) => {
       if (volume !== target.volume) return;
       if (change.kind === 'all') {
         const found = change.records.find(({ key }) => key === target.key);
-        seen = { record: found?.record, revision: Math.max(found?.revision ?? 0, change.revision) };
+        seen = { record: found?.record, revision: found?.revision ?? 0, asOf: change.revision };
       } else if (change.key === target.key) {
-        seen = { record: change.record, revision: change.revision };
+        seen = { record: change.record, revision: change.revision, asOf: change.revision };
       } else return;
       news.resolve();
       news = Promise.withResolvers<void>();
@@ -47,7 +47,7 @@ export class DrainWaits {
       of: async (awaited, signal) => {
         const untilMs = this.#clock.boottimeMs() + originAckMaxMs;
         for (;;) {
-          if (seen !== undefined && seen.revision > awaited.revision && isDrained(awaited, seen.record)) return;
+          if (seen !== undefined && seen.asOf >= awaited.revision && isDrained(awaited, seen)) return;
           const leftMs = untilMs - this.#clock.boottimeMs();
           if (leftMs <= 0) {
             const text = `the origin does not have "${awaited.key}" yet: it is committed, and will be drained`;
@@ -62,14 +62,22 @@ export class DrainWaits {
   }
 }
 
-/** Replaced by a later version counts: the origin will have that one. */
-function isDrained({ key, content }: Awaited, record: ObjectRecord | undefined): boolean {
-  const pending = pendingOf(record);
-  if (pending === undefined) return true;
-  if (content === undefined ? pending.kind !== 'tombstone' : !('content' in pending) || pending.content !== content)
-    return true;
+interface Seen {
+  readonly record: ObjectRecord | undefined;
+  /** The record's. */
+  readonly revision: number;
+  /** The coordinator's. */
+  readonly asOf: number;
+}
+
+/** A later version counts once the origin has it: until then the cluster's loss would bring back what was before ours. */
+function isDrained({ key, content, revision }: Awaited, seen: Seen): boolean {
+  const pending = pendingOf(seen.record);
+  if (pending === undefined || dirtySince(pending, seen.revision) > revision) return true;
+  const isOurs =
+    content === undefined ? pending.kind === 'tombstone' : 'content' in pending && pending.content === content;
   const { trouble } = pending;
-  if (trouble === undefined) return false;
+  if (trouble === undefined || !isOurs) return false;
   const code = trouble.kind === 'conflict' ? 'preconditionFailed' : 'originDenied';
   throw new ForebayError(code, `"${key}" is committed but cannot be drained: ${trouble.message}`);
 }

@@ -3,11 +3,14 @@
  *
  * Reads are linearizable and batched (at most `recordReadsMax` keys in a transaction), commits compare what they replace and
  * the sessions that they rely on (S-16), and a commit whose answer was lost is settled by reading before it is answered.
+ *
+ * What is read is the record as it counts: intents of committed checkpoints are its version already, those of attempts that
+ * are over are left out. Committing what was read therefore brings them to their end.
  */
 import type { Compare } from '../io/coordinator.ts';
 import type { ObjectRecord } from './object-record.ts';
 
-/** A record with the revision that a later commit compares; 0 where there is none. */
+/** A record with the revision that a later commit compares; 0 where there is none. One that says nothing may have a revision. */
 export interface Recorded {
   readonly record: ObjectRecord | undefined;
   readonly revision: number;
@@ -42,7 +45,7 @@ export type RecordChange =
 export interface Records {
   /** What is recorded now, and the coordinator's revision as of which (for `begunRevision`). Rejects as `Coordinator`. */
   read(volume: string, key: string, signal?: AbortSignal): Promise<Recorded & { readonly asOf: number }>;
-  /** Recorded keys below a prefix, in UTF-8 byte order, after `after`; at most `limit`. */
+  /** Recorded keys below a prefix, in UTF-8 byte order, after `after`; `limit` of them, or fewer at the end. A record may be empty. */
   list(
     volume: string,
     options: { prefix: string; after?: string; limit: number; signal?: AbortSignal },

@@ -1,7 +1,9 @@
 /**
  * Copies that a version still lacks after its writer was answered: pursued until the record says `replicated`, again and again
- * after failures, versions with the fewest copies first. What the loss of a node takes is the keeper's to repair; this is for
- * what never had its copies.
+ * after failures; and copies that were lost with a node, made anew by the first of those that are left. Versions with the
+ * fewest copies come first. While the coordinator is away nothing is repaired (S-15).
+ *
+ * Bounds:  replicaRetriesInFlightMax; `bandwidth.repair` for what was lost.
  */
 import type { Cluster } from '../cluster/cluster.ts';
 import { blockCount } from '../core/chunk.ts';
@@ -9,6 +11,8 @@ import { isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { replicaRetriesInFlightMax, replicaRetryMs } from '../core/limits.ts';
 import type { WritePolicy } from '../core/volume.ts';
+import type { Budget } from '../mover/budget.ts';
+import { type CopiesNeeded, copiesNeeded } from './copies-needed.ts';
 import type { DirtyKeeping, KeptContent } from './dirty-keeping.ts';
 import { encodeNote } from './dirty-note.ts';
 import type { DirtyRecord } from './object-record.ts';
@@ -21,7 +25,10 @@ export class ReplicaPursuit {
   readonly #keeping: DirtyKeeping;
   readonly #slots: PeerSlots;
   readonly #policyOf: (volume: string) => WritePolicy | undefined;
+  readonly #repairBudget: Budget;
   readonly #underWay = new Map<ContentId, Replication>();
+  /** When nodes were first missed. */
+  readonly #goneMs = new Map<string, number>();
   readonly #stop = new AbortController();
 
   constructor(options: {
@@ -29,12 +36,15 @@ export class ReplicaPursuit {
     keeping: DirtyKeeping;
     slots: PeerSlots;
     policyOf: (volume: string) => WritePolicy | undefined;
+    repairBudget: Budget;
   }) {
+    this.#repairBudget = options.repairBudget;
     this.#cluster = options.cluster;
     this.#keeping = options.keeping;
     this.#slots = options.slots;
     this.#policyOf = options.policyOf;
-    options.cluster.onMembers(() => {
+    options.cluster.onMembers(({ members }) => {
+      for (const { node } of members) this.#goneMs.delete(node);
       for (const replication of this.#underWay.values()) replication.look();
     });
   }
@@ -42,8 +52,8 @@ export class ReplicaPursuit {
   async run(): Promise<void> {
     const { signal } = this.#stop;
     while (!signal.aborted) {
-      for (const { kept, dirty } of this.#lacking().slice(0, replicaRetriesInFlightMax - this.#underWay.size))
-        void this.#pursue(kept, dirty);
+      const slots = replicaRetriesInFlightMax - this.#underWay.size;
+      for (const { kept, dirty, needed } of this.#lacking().slice(0, slots)) void this.#pursue(kept, dirty, needed);
       await this.#cluster.clock.sleep(replicaRetryMs, signal).catch(() => undefined);
     }
   }
@@ -53,17 +63,38 @@ export class ReplicaPursuit {
     for (const replication of this.#underWay.values()) replication.stop(false);
   }
 
-  /** This node's own versions that too few nodes have, those that the fewest have first. */
-  #lacking(): { kept: KeptContent; dirty: DirtyRecord }[] {
-    const lacking: { kept: KeptContent; dirty: DirtyRecord }[] = [];
+  /** How many copies of a version that is not drained live, and this node has to make; for who wants to know whether all is safe. */
+  needed(kept: KeptContent): { readonly dirty: DirtyRecord; readonly needed: CopiesNeeded } | undefined {
+    const dirty = kept.noted?.record.current;
+    if (kept.noted?.revision === undefined || dirty?.kind !== 'dirty' || dirty.content !== kept.content)
+      return undefined;
+    const view = {
+      self: this.#cluster.self,
+      isMember: (node: string) => this.#cluster.member(node) !== undefined,
+      goneMs: (node: string) => this.#goneFor(node),
+      wanted: this.#wanted(kept.volume),
+    };
+    return { dirty, needed: copiesNeeded(dirty.replicas, view) };
+  }
+
+  /** Versions of which this node has to make copies, those that the fewest have first. */
+  #lacking(): { kept: KeptContent; dirty: DirtyRecord; needed: CopiesNeeded }[] {
+    if (!this.#cluster.mayAct() || this.#cluster.isFrozen) return [];
+    const lacking: { kept: KeptContent; dirty: DirtyRecord; needed: CopiesNeeded }[] = [];
     for (const kept of this.#keeping.contents()) {
-      const dirty = kept.noted?.record.current;
-      if (kept.noted?.revision === undefined || dirty?.kind !== 'dirty' || dirty.content !== kept.content) continue;
-      if (dirty.replicas[0] !== this.#cluster.self || this.#underWay.has(kept.content)) continue;
-      if (kept.isUsed || dirty.replicas.length >= this.#wanted(kept.volume)) continue;
-      if (this.#groupOf(kept.content, dirty).length > 0) lacking.push({ kept, dirty });
+      if (kept.isUsed || this.#underWay.has(kept.content)) continue;
+      const found = this.needed(kept);
+      if (found === undefined || found.needed.count === 0) continue;
+      if (this.#groupOf(kept.content, found.dirty).length > 0) lacking.push({ kept, ...found });
     }
-    return lacking.sort((a, b) => a.dirty.replicas.length - b.dirty.replicas.length);
+    return lacking.sort((a, b) => a.needed.left - b.needed.left);
+  }
+
+  #goneFor(node: string): number {
+    const nowMs = this.#cluster.clock.boottimeMs();
+    const sinceMs = this.#goneMs.get(node);
+    if (sinceMs === undefined) this.#goneMs.set(node, nowMs);
+    return nowMs - (sinceMs ?? nowMs);
   }
 
   #wanted(volume: string): number {
@@ -77,7 +108,7 @@ export class ReplicaPursuit {
       .filter((node) => !replicas.includes(node));
   }
 
-  async #pursue(kept: KeptContent, dirty: DirtyRecord): Promise<void> {
+  async #pursue(kept: KeptContent, dirty: DirtyRecord, needed: CopiesNeeded): Promise<void> {
     const { content, chunkSizeBytes, sizeBytes, volume, key, noted } = kept;
     if (noted === undefined) return;
     const unuse = this.#keeping.use(content);
@@ -86,10 +117,11 @@ export class ReplicaPursuit {
       slots: this.#slots,
       what: { content, chunkSizeBytes, lengthBytes: sizeBytes },
       group: this.#groupOf(content, dirty),
-      wanted: this.#wanted(volume) - dirty.replicas.length,
+      wanted: needed.count,
     });
     this.#underWay.set(content, replication);
     try {
+      if (needed.isRepair) await this.#repairBudget.take(sizeBytes, this.#stop.signal);
       for (let block = 0; block < blockCount(sizeBytes); block += 1) replication.whole(block);
       const { session } = this.#cluster;
       const note = encodeNote(volume, key, { record: noted.record, session });
@@ -101,7 +133,7 @@ export class ReplicaPursuit {
     } catch (error) {
       replication.stop(false);
       // the coordinator is away, or a node lives another life: what was sealed there answers the next time at once
-      if (!isForebayError(error)) throw error;
+      if (!isForebayError(error) && !this.#stop.signal.aborted) throw error;
     } finally {
       this.#underWay.delete(content);
       unuse();

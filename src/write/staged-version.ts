@@ -25,6 +25,10 @@ type Begun = Recorded & { readonly asOf: number };
 export interface BeginOptions {
   /** The exact size, where it is known. */
   readonly lengthBytes?: number;
+  /** Path of a finished file whose bytes it takes over. */
+  readonly from?: string;
+  /** What is committed until this resolves goes to the origin first (S-7). */
+  readonly after?: Promise<void>;
   /** Replicas hear of blocks only by `release`: what is there may yet be written again. */
   readonly isReleased?: boolean;
   /** A condition depends on what the origin has. */
@@ -89,7 +93,7 @@ export class StagedVersion {
     const { records, base, cluster, clock, random, store, slots } = parts;
     const { policy, origin, chunkSizeBytes } = volume;
     const { lengthBytes, signal, patient } = options;
-    const begun = records.read(target.volume, target.key, signal);
+    const begun = (options.after ?? Promise.resolve()).then(() => records.read(target.volume, target.key, signal));
     const asked = begun.then((read) => askBase(read, () => base.ask(origin, target, { patient, signal })));
     asked.catch(() => undefined);
     const id = newContentId({ wallMs: clock.wallMs(), random: random.bytes(10) });
@@ -109,14 +113,17 @@ export class StagedVersion {
       if (!isSmall && !isLast && options.isReleased !== true) replication.whole(block);
     };
     try {
-      const staging = await store.stage({
+      const staged = {
         id,
         chunkSizeBytes,
         onBlock: whole,
         signal,
         ...(lengthBytes !== undefined && { lengthBytes }),
-        onFull: policy.onFull === 'block' ? 'block' : 'fail',
-      });
+        onFull: policy.onFull === 'block' ? ('block' as const) : ('fail' as const),
+      };
+      const { from } = options;
+      const staging =
+        from === undefined ? await store.stage(staged) : (await store.stageFile({ ...staged, from })).staging;
       return new StagedVersion(parts, volume, { id, target, staging, replication, begun, base: asked });
     } catch (error) {
       replication.stop(true);

@@ -7,9 +7,10 @@
  * outcome that is not known (`coordinatorUncertain`) keeps the bytes until the record says what became of them.
  */
 import { ForebayError, isForebayError } from '../core/errors.ts';
-import { commitTriesMax, putMaxBytes } from '../core/limits.ts';
+import { commitTriesMax, putMaxBytes, stageInlineMaxBytes } from '../core/limits.ts';
 import type { Level } from '../core/volume.ts';
 import { contentDoorEtag } from '../store/fact-record.ts';
+import { piecesOf, readWhole } from './adopted-file.ts';
 import { BodyStager } from './body-stager.ts';
 import type { DrainWaits } from './drain-waits.ts';
 import type { Tombstone } from './object-record.ts';
@@ -21,6 +22,8 @@ import type { StagedUploads } from './staged-uploads.ts';
 import { type Committed, StagedVersion } from './staged-version.ts';
 import { pendingOf } from './version-order.ts';
 import type {
+  AdoptedFile,
+  Adopter,
   PartInfo,
   Target,
   UploadInfo,
@@ -42,7 +45,7 @@ export interface StagedWriterOptions extends StagedParts {
   readonly onWritten: (volume: string, key: string) => void | Promise<void>;
 }
 
-export class StagedWriter implements Writer {
+export class StagedWriter implements Writer, Adopter {
   readonly #options: StagedWriterOptions;
   readonly #stager: BodyStager;
 
@@ -59,6 +62,30 @@ export class StagedWriter implements Writer {
     if (lengthBytes > putMaxBytes)
       throw new ForebayError('tooLarge', `a PUT has at most ${putMaxBytes} bytes, this one has ${lengthBytes}`);
     return this.#write(target, body, options);
+  }
+
+  async adopt(
+    target: Target,
+    file: AdoptedFile,
+    options: WriteAttributes & WriteOptions,
+  ): Promise<Written & { sizeBytes: number }> {
+    const { disk } = this.#options.store;
+    const volume = this.#volume(target.volume);
+    const stat = await disk.stat(file.path);
+    if (stat === undefined) throw new ForebayError('noSuchKey', `there is no file ${file.path}`);
+    const { sizeBytes } = stat;
+    if (sizeBytes <= stageInlineMaxBytes) {
+      const bytes = await readWhole(disk, file.path, stat);
+      await file.after;
+      const body = { lengthBytes: sizeBytes, stream: () => piecesOf(bytes) };
+      return { ...(await this.#write(target, body, options)), sizeBytes };
+    }
+    const { signal } = options;
+    const { after } = file;
+    const begin = { lengthBytes: sizeBytes, from: file.path, patient: false, signal, ...(after && { after }) };
+    const version = await StagedVersion.begin(this.#options, volume, target, begin);
+    const written = await this.#commit(version, { ...options, sizeBytes, level: levelOf(volume, options) });
+    return { ...written, sizeBytes };
   }
 
   async copy(

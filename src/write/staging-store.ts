@@ -3,5 +3,5 @@ import type { Store } from '../store/store.ts';
 
 export type StagingStore = Pick<
   Store,
-  'stage' | 'dirty' | 'dirtyContents' | 'renote' | 'cleaned' | 'discard' | 'disk' | 'reserve' | 'dataPath'
+  'stage' | 'stageFile' | 'dirty' | 'dirtyContents' | 'renote' | 'cleaned' | 'discard' | 'disk' | 'reserve' | 'dataPath'
 >;

@@ -43,6 +43,13 @@ export interface WriteOptions {
   readonly signal: AbortSignal;
 }
 
+export interface AdoptedFile {
+  /** Absolute. */
+  readonly path: string;
+  /** It is committed after what has been committed by then, here and at the origin (S-7); its bytes are taken meanwhile. */
+  readonly after?: Promise<void>;
+}
+
 export interface UploadInfo extends Target {
   readonly uploadId: string;
   readonly begunMs: number;
@@ -85,4 +92,17 @@ export interface Writer {
     options: WriteOptions,
   ): Promise<Written>;
   abortUpload(target: Target, uploadId: string): Promise<void>;
+}
+
+/** Of volumes that are staged. */
+export interface Adopter {
+  /**
+   * Takes over a finished file of this machine, by a link where that can be; the file stays where it is. As `Writer.put`, and
+   * throws versionChanged when the file changes meanwhile, noSuchKey when it is gone.
+   */
+  adopt(
+    target: Target,
+    file: AdoptedFile,
+    options: WriteAttributes & WriteOptions,
+  ): Promise<Written & { sizeBytes: number }>;
 }

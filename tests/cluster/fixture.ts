@@ -21,6 +21,7 @@ export interface StartSettings {
   readonly volumes?: Readonly<Record<string, Settings>>;
   readonly node?: Settings;
   readonly cluster?: Settings;
+  readonly environment?: Readonly<Record<string, string>>;
   /** Where its cache and configuration are; by default a directory named after the node. */
   readonly directory?: string;
 }
@@ -86,6 +87,7 @@ export async function fixture(
         directory: own,
         volumes: settings.volumes ?? { [VOLUME]: volume(settings.volume) },
         ...(settings.node && { node: settings.node }),
+        ...(settings.environment && { environment: settings.environment }),
         cluster: {
           coordinator: coordinator ?? `embedded:${join(directory, 'coordinator.sqlite')}`,
           secretFile,

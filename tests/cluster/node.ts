@@ -21,6 +21,8 @@ export interface NodeOptions {
   readonly volumes: Readonly<Record<string, Settings>>;
   readonly node?: Settings;
   readonly cluster: Settings;
+  /** Added to the environment of its process. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** An object of `bench/pattern.ts`. */
@@ -103,7 +105,7 @@ export class ClusterNode {
     writeFileSync(file, text.join('\n'), { mode: 0o600 });
     const child = await Child.start(COMMAND, ['up', '--json', '--config', file], {
       cwd: directory,
-      env: ownEnvironment(directory),
+      env: { ...ownEnvironment(directory), ...options.environment },
     });
     const log = { text: '' };
     child.process.stderr?.on('data', (piece: string) => {

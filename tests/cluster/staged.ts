@@ -1,6 +1,7 @@
 /** Nodes with one volume whose writes are held by nodes first, in front of a directory, for the tests of fan-out writes. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Fixture, fixture } from './fixture.ts';
@@ -19,9 +20,15 @@ export interface StagedCluster {
 export async function stagedCluster(
   t: TestContext,
   names: readonly string[],
-  settings: { volume?: Settings; node?: Settings } = {},
+  settings: {
+    volume?: Settings;
+    node?: Settings;
+    environment?: Readonly<Record<string, string>>;
+    coordinator?: string;
+  } = {},
 ): Promise<StagedCluster> {
-  const fix = await fixture(t);
+  const { coordinator } = settings;
+  const fix = await fixture(t, coordinator === undefined ? {} : { coordinator });
   const lake = join(fix.directory, 'origin');
   mkdirSync(lake);
   const volumes = {
@@ -38,10 +45,16 @@ export async function stagedCluster(
   const start: StagedCluster['start'] = (name, own = {}) =>
     fix.start(name, {
       volumes,
+      ...(settings.environment && { environment: settings.environment }),
       ...((own.node ?? settings.node) && { node: { ...settings.node, ...own.node } }),
       ...own,
     });
-  const nodes = await fix.startAll(names, { volumes, ...(settings.node && { node: settings.node }) });
+  const { environment } = settings;
+  const nodes = await fix.startAll(names, {
+    volumes,
+    ...(settings.node && { node: settings.node }),
+    ...(environment && { environment }),
+  });
   return {
     fix,
     nodes,
@@ -101,4 +114,43 @@ export async function untilReplicated(node: ClusterNode, key: string): Promise<W
     return found !== undefined && (found.level === 'replicated' || found.kind === 'stub');
   });
   return found as WrittenObject;
+}
+
+/** A PUT whose body comes when the test says so. */
+export class SlowPut {
+  readonly #request: ClientRequest;
+  readonly answer: Promise<{ readonly status: number; readonly text: string; readonly headers: IncomingHttpHeaders }>;
+
+  constructor(node: ClusterNode, key: string, lengthBytes: number, headers: Readonly<Record<string, string>> = {}) {
+    this.#request = request(node.url(`${STAGED}/${key}`), {
+      method: 'PUT',
+      headers: { 'content-length': String(lengthBytes), ...headers },
+    });
+    this.answer = new Promise((resolve, reject) => {
+      this.#request.on('error', reject);
+      this.#request.on('response', (response: IncomingMessage) => {
+        const pieces: Buffer[] = [];
+        response.on('data', (piece: Buffer) => pieces.push(piece));
+        response.on('error', reject);
+        response.on('end', () => {
+          const text = Buffer.concat(pieces).toString();
+          resolve({ status: response.statusCode ?? 0, text, headers: response.headers });
+        });
+      });
+    });
+    this.answer.catch(() => undefined);
+  }
+
+  /** Resolves when the kernel has it. */
+  async send(bytes: Buffer): Promise<void> {
+    await new Promise<void>((resolve) => this.#request.write(bytes, () => resolve()));
+  }
+
+  end(): void {
+    this.#request.end();
+  }
+
+  destroy(): void {
+    this.#request.destroy();
+  }
 }

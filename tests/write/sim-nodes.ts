@@ -58,6 +58,7 @@ export class SimNodes {
   readonly #trace = new Trace();
   readonly #random = new SimRandom(23);
   readonly #source: Volume;
+  readonly #lives = new Map<string, { readonly life: Life; readonly clock: ReturnType<SimMachineClock['attach']> }>();
 
   constructor(volume: Partial<Volume> = {}) {
     this.clock = new SimClock(this.#random.fork('clock'), this.#trace);
@@ -88,6 +89,16 @@ export class SimNodes {
     };
   }
 
+  /** Of a node that was started: for one more connection to the coordinator. */
+  attachment(name: string) {
+    const { life, clock } = this.#lives.get(name) as { life: Life; clock: ReturnType<SimMachineClock['attach']> };
+    return { life, clock, node: name };
+  }
+
+  random(name: string): SimRandom {
+    return this.#random.fork(`${name} further`);
+  }
+
   /** Settles it in virtual time. */
   run<T>(work: Promise<T>, forMs = 60_000): Promise<T> {
     return this.clock.settle(work, this.clock.nowMs + forMs);
@@ -98,6 +109,7 @@ export class SimNodes {
     const machine = new SimMachineClock(this.clock, random.fork('clock'));
     const life = new Life(name);
     const clock = machine.attach(life);
+    this.#lives.set(name, { life, clock });
     const simDisk = new SimDisk({
       clock: this.clock,
       machine,

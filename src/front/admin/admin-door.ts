@@ -8,6 +8,7 @@
  * Bounds: adminBodyMaxBytes, adminConnectionsMax, requestHeadMaxBytes, eventListenersMax.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AdoptProgress, AdoptRequest } from '../../adopt/adoption.ts';
 import { ForebayError } from '../../core/errors.ts';
 import {
   adminConnectionsMax,
@@ -22,10 +23,13 @@ import type { EventFeed } from '../../observe/event-feed.ts';
 import type { Emit } from '../../observe/events.ts';
 import type { Reader } from '../../read/reader.ts';
 import type { WritesRequest } from '../../write/writes-listing.ts';
-import { type AccessKey, type Credentials, mayAccess, type Right } from '../credentials.ts';
+import type { AccessKey, Credentials } from '../credentials.ts';
 import { sendError, sendEvents, sendJson, sendLines, sendText } from './answer.ts';
+import { type Call, demand, type NamedOperation, type Operation } from './call.ts';
+import { type DrainAdmin, drainOperations } from './drain-operations.ts';
 import { authenticate, checkHost } from './guard.ts';
 import {
+  ADOPT,
   bodyOf,
   CHECK,
   checked,
@@ -54,21 +58,12 @@ export interface AdminDoorOptions {
   readonly readiness: () => Readiness;
   /** Prometheus's text format. */
   readonly metrics: () => Promise<string>;
+  /** Takes over the files of a directory, while it is listened to; absent as `writes`. */
+  readonly adopt?: (request: AdoptRequest, signal: AbortSignal) => AsyncIterable<AdoptProgress>;
   /** What is on its way to the origin; absent where no volume of this node is staged. */
   readonly writes?: (request: WritesRequest, signal: AbortSignal) => Promise<object>;
+  readonly drain?: DrainAdmin;
 }
-
-interface Call {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly url: URL;
-  readonly key: AccessKey;
-  /** Aborts when the client goes away. */
-  readonly signal: AbortSignal;
-}
-
-/** Answers the call and returns the bytes sent. */
-type Operation = (call: Call) => Promise<number> | number;
 
 /** The server does not listen yet. `close` stops accepting, ends event streams, and lets requests finish for `doorCloseMs`. */
 export function createAdminDoor(options: AdminDoorOptions): { readonly server: Server; close(): Promise<void> } {
@@ -108,10 +103,7 @@ class AdminDoor {
   readonly #options: AdminDoorOptions;
   readonly #hosts: ReadonlySet<string>;
   readonly #closing: AbortSignal;
-  readonly #operations: ReadonlyMap<
-    string,
-    { readonly method: string; readonly name: string; readonly run: Operation }
-  >;
+  readonly #operations: ReadonlyMap<string, NamedOperation>;
 
   constructor(options: AdminDoorOptions, closing: AbortSignal) {
     this.#options = options;
@@ -119,7 +111,8 @@ class AdminDoor {
     this.#closing = closing;
     const get = (name: string, run: Operation) => ({ method: 'GET', name, run });
     const post = (name: string, run: Operation) => ({ method: 'POST', name, run });
-    this.#operations = new Map([
+    this.#operations = new Map<string, NamedOperation>([
+      ...drainOperations(options.drain),
       ['/metrics', get('metrics', (call) => this.#metrics(call))],
       ['/v1/status', get('status', (call) => this.#status(call))],
       ['/v1/volumes', get('volumes', (call) => this.#volumes(call))],
@@ -127,6 +120,7 @@ class AdminDoor {
       ['/v1/writes', get('writes', (call) => this.#writes(call))],
       ['/v1/events', get('events', (call) => this.#events(call))],
       ['/v1/warm', post('warm', (call) => this.#warm(call))],
+      ['/v1/adopt', post('adopt', (call) => this.#adopt(call))],
       ['/v1/check', post('check', (call) => this.#check(call))],
       ['/v1/evict', post('evict', (call) => this.#evict(call))],
       ['/v1/pin', post('pin', (call) => this.#pin(call))],
@@ -244,6 +238,15 @@ class AdminDoor {
     return sendLines(response, this.#options.reader.warm(selectionOf(given), options), signal);
   }
 
+  async #adopt({ request, response, key, signal }: Call): Promise<number> {
+    const given = checked(ADOPT, await bodyOf(request));
+    // It reads the node's own file system.
+    demand(key, given.volume, 'admin');
+    const { adopt } = this.#options;
+    if (adopt === undefined) throw new ForebayError('invalidArgument', 'no volume of this node has writes of its own');
+    return sendLines(response, adopt(given, AbortSignal.any([signal, this.#closing])), signal);
+  }
+
   async #check({ request, response, key, signal }: Call): Promise<number> {
     const { verify, ...given } = checked(CHECK, await bodyOf(request));
     demand(key, given.volume, 'read');
@@ -267,12 +270,6 @@ class AdminDoor {
     demand(key, given.volume, 'read');
     return sendJson(response, 200, await this.#options.reader.explain(given.volume, given.key));
   }
-}
-
-function demand(key: AccessKey, volume: string, right: Right): void {
-  if (mayAccess(key, volume, right)) return;
-  const where = volume === '*' ? 'every volume' : `the volume ${volume}`;
-  throw new ForebayError('accessDenied', `the key ${key.id} lacks the right "${right}" on ${where}`);
 }
 
 function visible(status: NodeStatus, key: AccessKey) {

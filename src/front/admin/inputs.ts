@@ -5,8 +5,8 @@ import { ForebayError } from '../../core/errors.ts';
 import { adminBodyMaxBytes, keyMaxBytes, listKeysMax, writesPageMax } from '../../core/limits.ts';
 import { VOLUME_NAME } from '../../core/volume.ts';
 
-const volume = z.string().regex(VOLUME_NAME, 'not a volume name');
-const key = z
+export const VOLUME = z.string().regex(VOLUME_NAME, 'not a volume name');
+export const KEY = z
   .string()
   .min(1)
   .refine(
@@ -20,7 +20,7 @@ const prefix = z
     `a prefix is well-formed text of at most ${keyMaxBytes} bytes`,
   );
 
-const selection = { volume, key: key.optional(), prefix: prefix.optional() };
+const selection = { volume: VOLUME, key: KEY.optional(), prefix: prefix.optional() };
 const ONE_OF = 'give a key or a prefix, not both';
 const oneOf = (given: { key?: unknown; prefix?: unknown }): boolean =>
   given.key === undefined || given.prefix === undefined;
@@ -39,19 +39,29 @@ export const WARM = z
 export const CHECK = z.strictObject({ ...selection, verify: z.boolean().default(false) }).refine(oneOf, ONE_OF);
 export const EVICT = z.strictObject(selection).refine(oneOf, ONE_OF);
 export const PIN = z.strictObject({ ...selection, pinned: z.boolean().default(true) }).refine(oneOf, ONE_OF);
-export const EXPLAIN = z.strictObject({ volume, key });
+export const EXPLAIN = z.strictObject({ volume: VOLUME, key: KEY });
 export const OBJECTS = z.strictObject({
-  volume,
+  volume: VOLUME,
   prefix: prefix.default(''),
   delimiter: z.string().min(1).max(16).optional(),
   after: prefix.optional(),
   limit: z.coerce.number().int().min(1).max(listKeysMax).default(listKeysMax),
 });
 export const WRITES = z.strictObject({
-  volume,
+  volume: VOLUME,
   prefix: prefix.default(''),
   after: prefix.optional(),
   limit: z.coerce.number().int().min(1).max(writesPageMax).default(writesPageMax),
+});
+export const ADOPT = z.strictObject({
+  volume,
+  directory: z
+    .string()
+    .max(4096)
+    .regex(/^\/[^\0]*$/, 'an absolute path on the machine of the node'),
+  prefix: prefix.default(''),
+  deletes: z.boolean().default(false),
+  once: z.boolean().default(false),
 });
 export const EVENTS = z.strictObject({ kinds: z.string().max(1000).optional() });
 export const NOTHING = z.strictObject({});

@@ -1,5 +1,6 @@
 /** What the admin door tells of a node, as JSON. Sizes are bytes, durations milliseconds; `null` stands for "without bound". */
 import type { StoreStatus } from '../../core/store-status.ts';
+import type { WritesStatus } from '../../write/writes-status.ts';
 
 export type VolumeReach = 'unknown' | 'reachable' | 'away' | 'denied';
 
@@ -15,6 +16,8 @@ export interface VolumeStatus {
   readonly reach: VolumeReach;
   /** What the origin said when it was not reachable. */
   readonly message?: string;
+  /** How writes are taken before the origin has them, and what this node holds of them; `null` where every write waits for the origin. */
+  readonly writes: WritesStatus | null;
 }
 
 export interface NodeStatus {

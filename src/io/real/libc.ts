@@ -37,6 +37,11 @@ export interface LibcCalls {
   punchHole(fd: number, position: number, length: number): number;
   /** Begins to write a range of a file to the disk, without waiting for it. */
   beginWriteback(fd: number, position: number, length: number): number;
+  /** A non-blocking descriptor that says what happens in watched directories. */
+  watchCreate(): number;
+  /** Watches a directory for `mask`; returns the watch's number. */
+  watchAdd(watchFd: number, path: string, mask: number): number;
+  watchRemove(watchFd: number, watch: number): number;
   /** Opens a path below `directoryFd` that follows no link and never leaves it. */
   openBeneath(directoryFd: number, path: string, open: { flags: number; mode: number }): number;
 }
@@ -116,6 +121,9 @@ function open(ffi: Ffi) {
     epoll_ctl: { return: 'i32', arguments: ['i32', 'i32', 'i32', 'pointer'] },
     epoll_wait: { return: 'i32', arguments: ['i32', 'pointer', 'i32', 'i32'] },
     fallocate: { return: 'i32', arguments: ['i32', 'i32', 'i64', 'i64'] },
+    inotify_init1: { return: 'i32', arguments: ['i32'] },
+    inotify_add_watch: { return: 'i32', arguments: ['i32', 'pointer', 'u32'] },
+    inotify_rm_watch: { return: 'i32', arguments: ['i32', 'i32'] },
     sync_file_range: { return: 'i32', arguments: ['i32', 'i64', 'i64', 'u32'] },
     syscall: { return: 'i64', arguments: ['i64', 'i64', 'pointer', 'pointer', 'u64'] },
   }).functions;
@@ -183,6 +191,13 @@ function bind(ffi: Ffi): LibcCalls {
     pollWait,
     punchHole: (fd, position, length) =>
       result(c.fallocate(fd, FALLOC_PUNCH_HOLE_KEEP_SIZE, BigInt(position), BigInt(length))),
+    watchCreate: () => result(c.inotify_init1(EFD_NONBLOCK_CLOEXEC)),
+    watchAdd: (watchFd, path, mask) => {
+      if (Buffer.byteLength(path) >= PATH_MAX_BYTES) return -ENAMETOOLONG;
+      names[names.write(path)] = 0;
+      return result(c.inotify_add_watch(watchFd, namesPointer, mask));
+    },
+    watchRemove: (watchFd, watch) => result(c.inotify_rm_watch(watchFd, watch)),
     beginWriteback: (fd, position, length) =>
       result(c.sync_file_range(fd, BigInt(position), BigInt(length), SYNC_FILE_RANGE_WRITE)),
     openBeneath: (directoryFd, path, how) => {

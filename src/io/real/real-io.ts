@@ -6,6 +6,7 @@ import { type DeadlineDisk, withDeadline } from '../deadline-disk.ts';
 import type { Io } from '../io.ts';
 import { createRealClock } from './clock.ts';
 import { createRealDisk } from './disk.ts';
+import { watchDirectory } from './inotify.ts';
 import { type FfiChoice, loadLibc } from './libc.ts';
 import { createRealNetwork } from './network.ts';
 import { createRealRandom } from './random.ts';
@@ -37,6 +38,7 @@ export function createRealIo({ cacheDirectory, emit, ffi = 'auto' }: RealIoOptio
     random: createRealRandom(),
     disk,
     network,
+    ...(libc.available && { watchDirectory }),
     ffiMissing: libc.available ? undefined : libc.reason,
     async close() {
       disk.close();
