@@ -130,6 +130,7 @@ export class Metrics {
       this.#disk,
       this.#writes,
       this.#writeBytes,
+      this.#degraded,
       this.#drained,
       this.#drainedBytes,
       this.#drainFailures,
@@ -150,7 +151,6 @@ export class Metrics {
       this.#fillSeconds,
       this.#originSeconds,
       this.#writeSeconds,
-      this.#degraded,
       this.#replicatedSeconds,
       this.#requestSeconds,
     ];

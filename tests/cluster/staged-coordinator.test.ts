@@ -26,6 +26,8 @@ test('S-15: with etcd stopped writes fail clearly, what was acknowledged stays r
   await expectBytes(b!, 'dir/before', body);
   assert.equal((await b!.get(`${STAGED}/dir/during`)).status, 404, 'what was refused is not there');
   await eventually('nothing is left of it', async () =>
-    (await Promise.all(nodes.map(async (node) => (await node.status()).store.stagedBytes))).every((bytes) => bytes === 0),
+    (await Promise.all(nodes.map(async (node) => (await node.status()).store.stagedBytes))).every(
+      (bytes) => bytes === 0,
+    ),
   );
 });

@@ -54,7 +54,7 @@ export const WRITES = z.strictObject({
   limit: z.coerce.number().int().min(1).max(writesPageMax).default(writesPageMax),
 });
 export const ADOPT = z.strictObject({
-  volume,
+  volume: VOLUME,
   directory: z
     .string()
     .max(4096)
