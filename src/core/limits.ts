@@ -225,6 +225,8 @@ export const sourcesTriedMax = 8;
 
 /** Request bodies at the admin door: a few names and a prefix. */
 export const adminBodyMaxBytes = 64 * KiB;
+/** The keys of a large checkpoint. */
+export const checkpointBodyMaxBytes = 16 * MiB;
 /** Connections at the admin door: people, scripts, Prometheus. */
 export const adminConnectionsMax = 256;
 /** Listeners to the event stream at once, and events that one of them may be behind before it loses some. */

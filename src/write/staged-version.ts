@@ -9,7 +9,9 @@ import { type ContentId, newContentId } from '../core/ids.ts';
 import { commitTriesMax, degradedWaitMs, stageInlineMaxBytes } from '../core/limits.ts';
 import type { Range } from '../core/range.ts';
 import type { Level } from '../core/volume.ts';
+import type { Compare } from '../io/coordinator.ts';
 import type { Sealed, Staging } from '../store/staging.ts';
+import { type AttemptName, decideIntent } from './checkpoint-decisions.ts';
 import { encodeNote } from './dirty-note.ts';
 import type { DirtyRecord } from './object-record.ts';
 import type { AskedBase } from './origin-base.ts';
@@ -39,6 +41,8 @@ export interface BeginOptions {
 export interface CommitWish extends WriteAttributes {
   readonly level: Level;
   readonly condition?: WriteCondition;
+  /** It is put beside the record, for a checkpoint, and all its copies are waited for; its right to that is asked for anew for each attempt. */
+  readonly intent?: { readonly name: AttemptName; readonly fence: () => Promise<Compare> };
   /** Committed in the same transaction; made anew for each attempt. */
   readonly beside?: () => Promise<readonly RecordCommit[]>;
   readonly signal: AbortSignal;
@@ -160,17 +164,26 @@ export class StagedVersion {
       const begun = await this.#begun;
       const origin = (await (await this.#base)?.settle()) ?? UNKNOWN;
       wish.signal.throwIfAborted();
-      const decide = (read: Recorded, urgent: boolean) =>
-        decideWrite(read, this.#wishOf({ sizeBytes, sealed, begun, origin, urgent }, wish));
+      const { intent } = wish;
+      const decide = (read: Recorded, urgent: boolean) => {
+        const version = this.#wishOf({ sizeBytes, sealed, begun, origin, urgent }, wish);
+        return intent === undefined ? decideWrite(read, version) : decideIntent(read, version, intent.name);
+      };
       const first = decide(begun, wish.level === 'origin');
       await this.#seal(sizeBytes, sealed, first, bytes);
       let isUrgent = wish.level === 'origin' || (wish.level === 'replicated' && (await this.#replicated(wish)));
       wish.signal.throwIfAborted();
+      const mayGoOn = (): void => {
+        if (intent !== undefined && isUrgent)
+          throw new ForebayError('degraded', `too few nodes hold "${this.target.key}" for a checkpoint`);
+      };
+      mayGoOn();
       const hasLevel = async (): Promise<void> => {
         if (wish.level === 'replicated' && !isUrgent && !this.#replication.hasAll)
           isUrgent = await this.#replicated(wish);
+        mayGoOn();
       };
-      const committed = await this.#commit(begun, (read) => decide(read, isUrgent), hasLevel, wish.beside);
+      const committed = await this.#commit(begun, (read) => decide(read, isUrgent), hasLevel, wish);
       void this.#finish(committed);
       return committed;
     } catch (error) {
@@ -247,7 +260,7 @@ export class StagedVersion {
     begun: Recorded,
     decide: (read: Recorded) => RecordDecision<DirtyRecord>,
     hasLevel: () => Promise<void>,
-    beside: CommitWish['beside'],
+    { beside, intent }: CommitWish,
   ): Promise<Committed> {
     const { records, cluster, clock, keeping } = this.#parts;
     const { volume, key } = this.target;
@@ -262,7 +275,8 @@ export class StagedVersion {
       }
       const { record, current } = decide(read);
       const named = this.#replication.sealed.filter(({ node }) => current.replicas.includes(node));
-      const fences = [cluster.fence(), ...named.map(({ fence }) => fence)];
+      const right = intent === undefined ? [] : [await intent.fence()];
+      const fences = [cluster.fence(), ...named.map(({ fence }) => fence), ...right];
       const others = (await beside?.()) ?? [];
       try {
         const revision = await records.commitAll([{ volume, key, expected: read.revision, record, fences }, ...others]);
