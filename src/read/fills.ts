@@ -308,7 +308,7 @@ export class Fills {
     ) {
       asked.then(
         (source) => locator.failed(ref, 'cancelled', source.kind === 'pull' ? source.from : undefined),
-        ignored,
+        () => undefined,
       );
       locator.held(ref);
       return undefined;
