@@ -1,5 +1,7 @@
 /** A node's part in fan-out writes, put together: records, what is kept, copies for others, the writer of staged volumes. */
+import type { ChunkRef } from '../cluster/chunk-ref.ts';
 import type { Cluster } from '../cluster/cluster.ts';
+import type { Locator } from '../cluster/locator.ts';
 import { stageCallsPerPeerMax } from '../core/limits.ts';
 import type { WritePolicy } from '../core/volume.ts';
 import { Drain } from '../drain/drain.ts';
@@ -43,6 +45,7 @@ export interface NodeWrites {
 
 export interface NodeWritesOptions {
   readonly cluster: Cluster;
+  readonly locator: Locator;
   readonly coordinator: Coordinator;
   readonly store: Store;
   readonly volumes: ReadonlyMap<string, VolumeSource>;
@@ -72,6 +75,7 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
     feed,
     emit,
     policyOf,
+    onHeld: (ref: ChunkRef) => options.locator.held(ref),
     isOver: async (volume, attempt) => (await checkpoints?.checkpoints.isOver(volume, attempt)) ?? false,
   });
   const server = new ReplicaServer({ cluster, store, keeping });
