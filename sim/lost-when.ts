@@ -58,7 +58,7 @@ interface Case {
 
 const SEEDS = [1, 2, 3];
 const TARGET = { volume: 'checkpoints', key: 'a/object' };
-const SIZE_BYTES = 40_000;
+const SIZE_BYTES = 3 << 20;
 /** Longer than a session, and than what it takes until repair begins. */
 const AWAY_MS = 90_000;
 const BACK_MS = 120_000;
@@ -70,7 +70,7 @@ export async function playCase(played: Case, seed: number): Promise<Outcome> {
   const trace = new Trace();
   const clock = new SimClock(random.fork('clock'), trace);
   const findings = new Findings(() => clock.nowMs);
-  const options = { ...CALM_CLUSTER_WRITE, operations: 0 } as unknown as ClusterWriteOptions;
+  const options = { ...CALM_CLUSTER_WRITE, operations: 0, sizeMaxMiB: 3, linkMiBPerS: 10 } as unknown as ClusterWriteOptions;
   const run = new ClusterWriteRun({ random, clock, trace, findings, sabotage: undefined, startNode }, options);
   try {
     const outcome = await clock.settle(new Play(run, played).run(), LIMIT_MS);
