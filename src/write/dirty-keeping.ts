@@ -16,6 +16,7 @@ import { dirtySweepMs, leftAfterMs, leftLookMs, replacedKeepMs, uncommittedKeepM
 import type { WritePolicy } from '../core/volume.ts';
 import type { Emit } from '../observe/events.ts';
 import type { DirtyNote } from '../store/staging.ts';
+import type { AttemptName } from './checkpoint-decisions.ts';
 import { decodeNote, encodeNote, type NotedRecord } from './dirty-note.ts';
 import type { DirtyRecord, ObjectRecord } from './object-record.ts';
 import { begunRevision, contentsOf, isKeeper } from './record-contents.ts';
@@ -59,6 +60,8 @@ export interface DirtyKeepingOptions {
   readonly records: Records;
   readonly feed: RecordFeed;
   readonly emit: Emit;
+  /** Whether it is known that an attempt at a checkpoint ended without a commit. */
+  readonly isOver: (volume: string, attempt: AttemptName) => Promise<boolean>;
   /** Of volumes that are staged here. */
   readonly policyOf: (volume: string) => WritePolicy | undefined;
   /** A chunk is here whole, for whoever asks the directory: also after the drain the origin is not asked for it (S-11). */
@@ -277,26 +280,43 @@ export class DirtyKeeping {
     this.#sweeping = true;
     try {
       const nowMs = this.#options.cluster.clock.boottimeMs();
+      const ended = new Map<string, Promise<boolean>>();
       for (const kept of Array.from(this.#kept.values())) {
         if (this.#stop.signal.aborted) return;
         if (kept.uses > 0 || !this.#kept.has(kept.content)) continue;
         if (kept.doomedMs !== undefined && kept.doomedMs <= nowMs) this.#drop(kept);
-        else if (kept.doomedMs === undefined && kept.lookedMs + leftLookMs <= nowMs) await this.#look(kept, nowMs);
+        else if (kept.doomedMs === undefined) await this.#look(kept, nowMs, ended);
       }
     } finally {
       this.#sweeping = false;
     }
   }
 
-  async #look(kept: Kept, nowMs: number): Promise<void> {
+  async #look(kept: Kept, nowMs: number, ended: Map<string, Promise<boolean>>): Promise<void> {
     try {
-      if (!(await this.#isLeft(kept, nowMs))) return;
-      await this.#settle(kept);
-      kept.lookedMs = nowMs;
+      if (kept.lookedMs + leftLookMs <= nowMs && (await this.#isLeft(kept, nowMs))) {
+        await this.#settle(kept);
+        kept.lookedMs = nowMs;
+      } else if (await this.#isVoid(kept, ended)) this.#drop(kept);
     } catch (error) {
       // without the coordinator nothing is freed (S-15): the next sweep tries again
       if (!isForebayError(error)) throw error;
     }
+  }
+
+  /** It was put into a checkpoint by an attempt that ended without a commit, and nothing else names it. `ended`: what is known of attempts. */
+  async #isVoid(kept: Kept, ended: Map<string, Promise<boolean>>): Promise<boolean> {
+    const { content, volume, key, noted } = kept;
+    if (noted === undefined || noted.revision !== undefined || this.#options.cluster.isFrozen) return false;
+    const intent = noted.record.intents?.find(({ to }) => to.kind === 'dirty' && to.content === content);
+    if (intent === undefined) return false;
+    const name = `${volume} ${intent.checkpoint} ${intent.attempt}`;
+    const known = ended.get(name) ?? this.#options.isOver(volume, intent);
+    ended.set(name, known);
+    if (!(await known)) return false;
+    const { record } = await this.#options.records.read(volume, key);
+    const isNamed = record !== undefined && contentsOf(record).includes(content);
+    return !isNamed && kept.uses === 0 && this.#kept.get(content) === kept && kept.key === key;
   }
 
   /**
