@@ -208,7 +208,8 @@ export class ClusterWriteRun {
       if (sabotage === 'cut-objects') origin.damage.cutsObjects = true;
       if (sabotage === 'late-origin') origin.damage.lateMs = 5000;
       const isBaseless = (what: number | string) => this.#copies.isBaseless(what);
-      const watch = new OriginWatch({ findings, history, origin, volume, isOwn, isBaseless });
+      const hadTrouble = (name: string, key: string) => this.#copies.hadTrouble(name, key);
+      const watch = new OriginWatch({ findings, history, origin, volume, isOwn, isBaseless, hadTrouble });
       places.push({ volume, origin, watch });
     }
     return places;
