@@ -93,6 +93,8 @@ export const recordsAwayMs = 1000;
 export const recordsPerWindowMax = 1000;
 /** How often replicas are gone through for bytes that the origin does not have, each time by the newest record. */
 export const replicaRoundsMax = 6;
+/** How long the directory is waited for before bytes that the origin does not have are asked of the replicas themselves. */
+export const dirtyLocateMs = 250;
 /** How long replicas that are busy are left alone before they are asked again, at first; twice as long each time. */
 export const replicaBusyMs = 100;
 /** Fills under way at once; each holds at most `fillBuffersMax` blocks in memory. */
