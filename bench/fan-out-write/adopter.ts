@@ -1,5 +1,5 @@
 /** `forebay adopt DIR` beside a job, as a user starts it. */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Child } from '../child.ts';
 import { type Daemon, ownEnvironment } from '../daemon.ts';
 import type { LinkedHost } from '../links/links.ts';
@@ -18,7 +18,7 @@ export class Adopter {
     const { host, adopted, daemon, volume } = options;
     const args = ['adopt', adopted, '--volume', volume, '--admin', daemon.admin, '--json'];
     const child = await Child.start(...host.commandLine(COMMAND, args), {
-      env: { ...ownEnvironment() },
+      env: { ...ownEnvironment(), XDG_CONFIG_HOME: dirname(adopted) },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     child.process.channel?.unref();

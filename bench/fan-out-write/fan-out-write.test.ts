@@ -40,13 +40,14 @@ test('S-3: a small bench of fan-out writes: no step that was reported safe is lo
   if (!requireNamespaces(t)) return;
   const result = await bench(t, {
     shaping: 'kernel',
-    candidates: 'local,async,plain',
+    candidates: 'checkpoint,local,async,plain',
     parts: 'links,restore,small,kills',
     kills: '3',
   });
   for (const name of [
     'safeFloorRatioS3',
-    'durableRatioS3',
+    'durableRatio',
+    'durableFromSaveRatioS3',
     'exposedSS3',
     'restoreFloorRatio',
     'openP99Ms',

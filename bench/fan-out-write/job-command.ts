@@ -11,11 +11,22 @@ export interface JobFile {
 /** What `x-forebay-ack` may say. */
 export type AckLevel = 'local' | 'replicated' | 'origin';
 
+export interface CheckpointAttempt {
+  readonly name: string;
+  readonly attempt: string;
+}
+
 export type SaveTarget =
   /** Plain files, each synced. */
   | { readonly kind: 'files'; readonly directory: string }
-  /** One PUT per file at an S3 door. */
-  | { readonly kind: 's3'; readonly host: string; readonly prefix: string; readonly ack: AckLevel }
+  /** One PUT per file at an S3 door; into a checkpoint where one was begun. */
+  | {
+      readonly kind: 's3';
+      readonly host: string;
+      readonly prefix: string;
+      readonly ack: AckLevel;
+      readonly checkpoint?: CheckpointAttempt;
+    }
   /** Straight to the origin, large files in parts that are sent in parallel. */
   | { readonly kind: 'origin'; readonly host: string; readonly prefix: string };
 

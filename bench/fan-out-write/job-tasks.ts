@@ -47,7 +47,13 @@ async function saveFile(file: JobFile, to: SaveTarget): Promise<void> {
   if (to.kind === 'files') return writeFileSynced(join(to.directory, file.name), file);
   const path = to.prefix + file.name;
   if (to.kind === 'origin') return uploader.upload({ host: to.host, path }, inMemory(file));
-  const headers = { 'content-length': file.sizeBytes, 'x-forebay-ack': to.ack };
+  const { name, attempt } = to.checkpoint ?? {};
+  const headers = {
+    'content-length': file.sizeBytes,
+    'x-forebay-ack': to.ack,
+    ...(name !== undefined && { 'x-forebay-checkpoint': name }),
+    ...(attempt !== undefined && { 'x-forebay-attempt': attempt }),
+  };
   await send(doors, { method: 'PUT', host: to.host, path, headers }, patternSlices(file.seed, file.sizeBytes));
 }
 

@@ -154,14 +154,15 @@ async function killAsync({ rig, kill, step, before }: Situation): Promise<KillTr
 /** Every kill for one system, each over a step that is known to be durable. */
 async function killAll(
   rig: Rig,
-  options: { system: System; candidate: Candidate; kills: readonly Kill[] },
+  options: { system: System; candidates: readonly [Candidate, ...Candidate[]]; kills: readonly Kill[] },
   progress: Progress,
 ): Promise<readonly KillTrial[]> {
-  const { system, candidate, kills } = options;
+  const { system, candidates, kills } = options;
   const trials: KillTrial[] = [];
   let before = rig.freshStep();
-  await measure(rig, before, candidate);
+  await measure(rig, before, candidates[0]);
   for (const [i, kill] of kills.entries()) {
+    const candidate = candidates[i % candidates.length] as Candidate;
     progress.say(`kill ${i + 1} of ${kills.length}: ${system}, node ${kill.victim + 1} after ${shown(kill.atS)} s`);
     const step = rig.freshStep();
     const situation = { rig, kill, step, before };
@@ -209,12 +210,12 @@ function figuresOf(trials: readonly KillTrial[], system: System): Record<string,
 }
 
 export async function killsPart(rig: Rig, options: FanOutWriteOptions, progress: Progress): Promise<Part> {
-  const ours = (['adopt', 'local'] as const).find((one) => options.candidates.includes(one));
+  const [first, ...others] = (['adopt', 'local'] as const).filter((one) => options.candidates.includes(one));
   const typical: StepTrial[] = [];
   for (let i = 0; i < 3; i++) {
     progress.say('kills, not counted: how long a step takes');
     const step = rig.freshStep();
-    typical.push(await measure(rig, step, ours ?? 'async'));
+    typical.push(await measure(rig, step, first ?? 'async'));
     await rig.forget(step);
   }
   const middle = (value: (trial: StepTrial) => number | undefined) => median(typical.map((trial) => value(trial) ?? 0));
@@ -226,8 +227,9 @@ export async function killsPart(rig: Rig, options: FanOutWriteOptions, progress:
   });
   const trials: KillTrial[] = [];
   if (options.candidates.includes('async'))
-    trials.push(...(await killAll(rig, { system: 'async', candidate: 'async', kills }, progress)));
-  if (ours !== undefined) trials.push(...(await killAll(rig, { system: 'forebay', candidate: ours, kills }, progress)));
+    trials.push(...(await killAll(rig, { system: 'async', candidates: ['async'], kills }, progress)));
+  if (first !== undefined)
+    trials.push(...(await killAll(rig, { system: 'forebay', candidates: [first, ...others], kills }, progress)));
   return {
     figures: {
       killTrials: single(kills.length, '', { beside: 'nodes killed with their disks, each once for either system' }),

@@ -3,7 +3,7 @@ import { CPU_BUSY_MAX } from '../cpu-busy.ts';
 import type { Progress } from '../progress.ts';
 import { type Figure, figure, shown } from '../result.ts';
 import { bootstrap, median, type Pair, ratio, type Target } from '../statistics.ts';
-import { CANDIDATES, type Candidate, needsForebay } from './candidates.ts';
+import { CANDIDATES, type Candidate, needsForebay, type StepTrial } from './candidates.ts';
 import { type Checkpoint, largestShareBytes } from './checkpoint.ts';
 import { checkpointFor, type FanOutWriteOptions, type Part, rigOptions } from './part.ts';
 import { timelinePlot } from './plots.ts';
@@ -61,33 +61,43 @@ function safeFigures(rounds: readonly Round[], checkpoint: Checkpoint): Record<s
   return figures;
 }
 
-/** From the commit, which is when the whole step is safe (S-6), to the origin; the copy's own from its local write. */
+/** Ours with each door, for what is compared with the copy; the commit's own figure is the checkpoint's. */
+const COMMITTED = [
+  ['checkpoint', ''],
+  ['adopt', 'Adopt'],
+  ['local', 'S3'],
+] as const satisfies readonly (readonly [Candidate, string])[];
+
+const copied = { candidate: 'async', value: (trial: StepTrial) => durable(trial) - blocked(trial) } as const;
+
+function saying(pairs: readonly Pair[], where: string): string {
+  const [ours, theirs] = [median(pairs.map((pair) => pair.ours)), median(pairs.map((pair) => pair.baseline))];
+  return `${shown(ours)} s, async copy ${shown(theirs)} s${where}`;
+}
+
+/**
+ * From the checkpoint's commit, which is when all of it is safe (S-6), to the origin, ÷ the copy's from its local write; beside it
+ * both since the ranks went on, also for plain files and PUTs, which settle before the origin shows them.
+ */
 function durableFigures(
   rounds: readonly Round[],
   options: { suffix?: string; target: Target; where: string },
 ): Record<string, Figure> {
   const figures: Record<string, Figure> = {};
-  const say = (pairs: readonly Pair[]) => {
-    const [ours, theirs] = [median(pairs.map((pair) => pair.ours)), median(pairs.map((pair) => pair.baseline))];
-    return `${shown(ours)} s, async copy ${shown(theirs)} s`;
-  };
-  for (const [candidate, door] of DOORS) {
-    const copy = {
-      candidate: 'async',
-      value: (trial) => durable(trial) - blocked(trial),
-    } as const satisfies Parameters<typeof pairsOf>[2];
-    const pairs = pairsOf(rounds, { candidate, value: (trial) => durable(trial) - safe(trial) }, copy);
-    const whole = pairsOf(rounds, { candidate, value: (trial) => durable(trial) - blocked(trial) }, copy);
+  const { suffix = '', where } = options;
+  for (const [candidate, door] of COMMITTED) {
+    const pairs = pairsOf(rounds, { candidate, value: (trial) => durable(trial) - safe(trial) }, copied);
+    const whole = pairsOf(rounds, { candidate, value: (trial) => durable(trial) - blocked(trial) }, copied);
     if (pairs.length === 0) continue;
     const { inconclusive, busy } = bound(rounds, candidate);
-    const name = `${options.suffix ?? ''}${door}`;
-    figures[`durableRatio${name}`] = figure(ratio(pairs), '', {
-      target: options.target,
-      beside: `from the commit ${say(pairs)}${options.where}; ${busy}`,
-      inconclusive,
-    });
-    figures[`durableFromSaveRatio${name}`] = figure(ratio(whole), '', {
-      beside: `since the ranks went on ${say(whole)}${options.where}`,
+    if (candidate === 'checkpoint')
+      figures[`durableRatio${suffix}`] = figure(ratio(pairs), '', {
+        target: options.target,
+        beside: `from the commit ${saying(pairs, where)}; ${busy}`,
+        inconclusive,
+      });
+    figures[`durableFromSaveRatio${suffix}${door}`] = figure(ratio(whole), '', {
+      beside: `${CANDIDATES[candidate]}, since the ranks went on ${saying(whole, where)}`,
     });
   }
   return figures;
@@ -124,6 +134,16 @@ function blockedFigures(rounds: readonly Round[]): Record<string, Figure> {
   );
 }
 
+function cpuFigures(rounds: readonly Round[]): Record<string, Figure> {
+  return Object.fromEntries(
+    DOORS.flatMap(([candidate, door]) => {
+      const values = trialsOf(rounds, candidate).map(({ daemonsCpuS, sizeBytes }) => (daemonsCpuS * 1e9) / sizeBytes);
+      const beside = `${CANDIDATES[candidate]}: all daemons together until the step is durable`;
+      return values.length === 0 ? [] : [[`cpuPerGB${door}`, figure(bootstrap(values), 's/GB', { beside })]];
+    }),
+  );
+}
+
 const conditions = (rounds: readonly Round[]): Record<string, Figure> => ({
   linkMBs: figure(bootstrap(rounds.map(({ goodput }) => goodput.link / MB)), 'MB/s', {
     beside: 'B: a raw TCP stream over the same links',
@@ -142,6 +162,7 @@ export async function linksPart(rig: Rig, options: FanOutWriteOptions, progress:
       ...durableFigures(rounds, { target: { atMost: DURABLE_MAX }, where: '' }),
       ...exposedFigures(rounds),
       ...blockedFigures(rounds),
+      ...cpuFigures(rounds),
       ...conditions(rounds),
     },
     trials: { links: rounds },
@@ -156,7 +177,9 @@ export async function linksPart(rig: Rig, options: FanOutWriteOptions, progress:
 
 /** One node has everything to bring away, and the origin takes as much as all nodes together can bring. */
 export async function unevenPart(options: FanOutWriteOptions, progress: Progress): Promise<Part> {
-  const candidates = (['adopt', 'local', 'async'] as const).filter((one) => options.candidates.includes(one));
+  const candidates = (['checkpoint', 'adopt', 'local', 'async'] as const).filter((one) =>
+    options.candidates.includes(one),
+  );
   if (!candidates.some(needsForebay)) return { figures: {}, trials: {} };
   const originLinks = Math.max(options.originLinks, options.nodes);
   const checkpoint = checkpointFor(options, { uneven: true });

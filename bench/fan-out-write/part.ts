@@ -1,6 +1,6 @@
 /** What the parts of `bench fan-out-write` get and give. */
 import type { Figure } from '../result.ts';
-import type { Candidate } from './candidates.ts';
+import { type Candidate, needsForebay } from './candidates.ts';
 import type { Checkpoint, ProfileName } from './checkpoint.ts';
 import { checkpointOf } from './checkpoint.ts';
 import type { RigOptions } from './rig.ts';
@@ -49,7 +49,7 @@ export function rigOptions(
 ): RigOptions {
   const { nodes, linkMbit, originLinks, shaping, directory, candidates } = options;
   const adopt = candidates.includes('adopt');
-  const forebay = adopt || candidates.some((one) => one === 'local' || one === 'replicated' || one === 'origin');
+  const forebay = candidates.some(needsForebay);
   return {
     nodes,
     linkMbit,

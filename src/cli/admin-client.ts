@@ -1,6 +1,8 @@
 /** Speaks to the admin door of a running node: JSON there and back, streams line by line. */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { type Address, formatAddress } from '../core/address.ts';
 import { ERRORS, type ErrorCode } from '../core/errors.ts';
 import type { AccessKey } from '../front/credentials.ts';
@@ -25,6 +27,16 @@ export class AdminClient {
     return (await readJson(await this.#ask('POST', path, body))) as T;
   }
 
+  /** Sends bytes of a known length. */
+  async put<T>(
+    path: string,
+    query: Readonly<Record<string, string>>,
+    body: { readonly sizeBytes: number; readonly stream: () => Readable },
+  ): Promise<T> {
+    const search = new URLSearchParams(Object.entries(query)).toString();
+    return (await readJson(await this.#ask('PUT', `${path}?${search}`, undefined, body))) as T;
+  }
+
   /** The lines of a long answer. Throws where the node says it failed, or ends without saying that it is done. */
   async *lines<T>(path: string, body: unknown): AsyncIterable<T> {
     const response = await this.#ask('POST', path, body);
@@ -41,7 +53,12 @@ export class AdminClient {
     throw new Failure('the node ended its answer early', { hint: 'It may have been stopped; see its log.' });
   }
 
-  #ask(method: string, path: string, body?: unknown): Promise<IncomingMessage> {
+  #ask(
+    method: string,
+    path: string,
+    body?: unknown,
+    bytes?: { readonly sizeBytes: number; readonly stream: () => Readable },
+  ): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const request = httpRequest({
@@ -53,6 +70,7 @@ export class AdminClient {
       headers: {
         ...(this.#key && { authorization: `Bearer ${this.#key.id}:${this.#key.secret}` }),
         ...(payload && { 'content-type': 'application/json', 'content-length': payload.length }),
+        ...(bytes && { 'content-type': 'application/octet-stream', 'content-length': bytes.sizeBytes }),
       },
     });
     request.on('error', (error) => reject(this.#unreachable(error)));
@@ -60,7 +78,9 @@ export class AdminClient {
       if (response.statusCode === 200) return resolve(response);
       readJson(response).then((value) => reject(failureFrom(value as ErrorAnswer)), reject);
     });
-    request.end(payload);
+    if (bytes === undefined) request.end(payload);
+    // What ends the request early is what the node answered, or the connection's own error.
+    else void pipeline(bytes.stream(), request).catch((error: unknown) => reject(error as Error));
     return promise;
   }
 

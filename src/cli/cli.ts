@@ -126,6 +126,14 @@ function addClientCommands(add: Add): void {
     '--off',
     'let them be evicted again',
   );
+  client(
+    'checkpoint <action> [operands...]',
+    'commit many objects as one: begin, put, commit, abort, latest, list, rollback, keep',
+    async () => (await import('./checkpoint-command.ts')).checkpoint,
+  )
+    .option('--attempt <token>', 'the token that begin printed')
+    .option('--count <count>', 'commit only if it has so many objects')
+    .option('--keys <file>', 'commit only if it has the paths in this file, one per line ("-": standard input)');
   const drains = () => import('./drain-commands.ts');
   client('drain [volume]', 'send what waits for an origin at once', async () => (await drains()).drain).option(
     '--wait',
@@ -163,7 +171,7 @@ function addOutside(program: Command, outside: Outside, done: (exitCode: number)
     bench: 'measure: local, fan-out-read, fan-out-write',
     demo: 'show before and after on a real file to a cluster, in about a minute',
     sim: 'run seeded simulations of the store and its faults',
-    simulate: 'simulate fan-out reads of up to 10,000 nodes by the shipped policies',
+    simulate: 'simulate fan-out reads of up to 10,000 nodes and checkpoints of real size by the shipped policies',
   };
   for (const name of ['bench', 'demo', 'sim', 'simulate'] as const) {
     program

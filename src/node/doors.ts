@@ -81,7 +81,7 @@ function adminDoor(
   addresses: Readonly<Record<string, string>>,
 ): Door {
   const { clock, network } = io;
-  const { records, adoptions } = node;
+  const { records, checkpoints, writer, adoptions } = node;
   const { emit, feed, health, metrics } = sinks;
   const fromMs = clock.boottimeMs();
   const bound = config.doors.admin ? [config.doors.admin.host] : [];
@@ -94,6 +94,7 @@ function adminDoor(
     hosts: [config.node.name, ...bound, ...config.doors.hosts],
     readiness: () => readinessOf(node, health),
     metrics: () => metrics.text(),
+    ...(checkpoints && { checkpoints: { checkpoints, writer } }),
     ...(node.drain && { drain: leaving(node.drain) }),
     ...(adoptions && { adopt: (request, signal) => adoptions.adopt(request, signal) }),
     ...(records && { writes: (request, signal) => listWrites(records, request, signal) }),

@@ -1,5 +1,7 @@
 /** A node's part in fan-out writes, put together: records, what is kept, copies for others, the writer of staged volumes. */
+import type { ChunkRef } from '../cluster/chunk-ref.ts';
 import type { Cluster } from '../cluster/cluster.ts';
+import type { Locator } from '../cluster/locator.ts';
 import { stageCallsPerPeerMax } from '../core/limits.ts';
 import type { WritePolicy } from '../core/volume.ts';
 import { Drain } from '../drain/drain.ts';
@@ -10,6 +12,7 @@ import type { Emit } from '../observe/events.ts';
 import type { ReadThrough } from '../read/read.ts';
 import type { VolumeSource } from '../read/volume-source.ts';
 import type { Store } from '../store/store.ts';
+import type { Checkpoints } from '../write/checkpoints.ts';
 import { createRecords } from '../write/coordinator-records.ts';
 import { DirtyKeeping } from '../write/dirty-keeping.ts';
 import { DrainWaits } from '../write/drain-waits.ts';
@@ -23,11 +26,14 @@ import type { StagedParts, StagedVolume } from '../write/staged-parts.ts';
 import { StagedUploads } from '../write/staged-uploads.ts';
 import { StagedWriter } from '../write/staged-writer.ts';
 import type { Adopter, Writer } from '../write/writer.ts';
+import { createNodeCheckpoints, type NodeCheckpoints } from './node-checkpoints.ts';
 
 export interface NodeWrites {
   readonly records: Records;
   readonly feed: RecordFeed;
   readonly keeping: DirtyKeeping;
+  /** There once `writer` was called. */
+  readonly checkpoints: Checkpoints | undefined;
   /** There once `writer` was called. */
   readonly drain: Drain | undefined;
   writer(parts: { reader: ReadThrough; writeThrough: Writer; directory: string }): Writer & Adopter;
@@ -39,6 +45,7 @@ export interface NodeWrites {
 
 export interface NodeWritesOptions {
   readonly cluster: Cluster;
+  readonly locator: Locator;
   readonly coordinator: Coordinator;
   readonly store: Store;
   readonly volumes: ReadonlyMap<string, VolumeSource>;
@@ -60,7 +67,17 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
   const feed = new RecordFeed({ records, clock, emit });
   const volumes = stagedVolumes(options.volumes);
   const policyOf = (volume: string): WritePolicy | undefined => volumes.get(volume)?.policy;
-  const keeping = new DirtyKeeping({ cluster, store, records, feed, emit, policyOf });
+  let checkpoints: NodeCheckpoints | undefined;
+  const keeping = new DirtyKeeping({
+    cluster,
+    store,
+    records,
+    feed,
+    emit,
+    policyOf,
+    onHeld: (ref: ChunkRef) => options.locator.held(ref),
+    isOver: async (volume, attempt) => (await checkpoints?.checkpoints.isOver(volume, attempt)) ?? false,
+  });
   const server = new ReplicaServer({ cluster, store, keeping });
   const slots = new PeerSlots(stageCallsPerPeerMax);
   const pursuit = new ReplicaPursuit({ cluster, keeping, slots, policyOf, repairBudget: options.repairBudget });
@@ -79,10 +96,14 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
   };
   let uploads: StagedUploads | undefined;
   let drain: Drain | undefined;
+  let staged: Writer | undefined;
   return {
     records,
     feed,
     keeping,
+    get checkpoints() {
+      return checkpoints?.checkpoints;
+    },
     get drain() {
       return drain;
     },
@@ -90,23 +111,29 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
       const onWritten = (volume: string, key: string) => reader.written(volume, key);
       drain = new Drain({ ...options, records, keeping, budget: options.originBudget, clock, random, onWritten });
       uploads = new StagedUploads({ ...parts, volumes, directory });
-      return new StagedWriter({
+      checkpoints = createNodeCheckpoints({ ...parts, coordinator, volumes, reader, io });
+      const writer = new StagedWriter({
         ...parts,
         volumes,
         uploads,
+        checkpoints: checkpoints.checkpoints,
         writeThrough,
         waits: new DrainWaits({ feed, clock }),
         openSource: (volume, key, signal) => reader.open(volume, key, signal),
         onWritten,
       });
+      staged = writer;
+      return writer;
     },
     start() {
       feed.start(volumes.keys());
       void keeping.run();
       void pursuit.run();
       drain?.start();
+      if (staged !== undefined) checkpoints?.start(staged);
     },
     async close() {
+      checkpoints?.close();
       await drain?.close();
       uploads?.close();
       pursuit.close();

@@ -21,6 +21,7 @@ import { createReader } from '../read/read.ts';
 import type { Reader } from '../read/reader.ts';
 import type { VolumeSource } from '../read/volume-source.ts';
 import { openStore } from '../store/open-store.ts';
+import type { Checkpoints } from '../write/checkpoints.ts';
 import type { DirtyKeeping } from '../write/dirty-keeping.ts';
 import { createRecordView } from '../write/record-view.ts';
 import type { Records } from '../write/records.ts';
@@ -64,6 +65,7 @@ export interface Node {
   /** Absent where no volume is staged. */
   readonly records: Records | undefined;
   readonly keeping: DirtyKeeping | undefined;
+  readonly checkpoints: Checkpoints | undefined;
   /** Brings what is written to the origins. Absent where nothing is staged. */
   readonly drain: Drain | undefined;
   /** Takes over the files of directories. Absent where nothing is staged. */
@@ -165,6 +167,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
       records: writes?.records,
       keeping: writes?.keeping,
       drain: writes?.drain,
+      checkpoints: writes?.checkpoints,
       adoptions,
       holds: (content, block) => store.hasBlock(content, block),
       get storeStatus() {

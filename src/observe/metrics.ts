@@ -129,6 +129,7 @@ export class Metrics {
       this.#corrupt,
       this.#disk,
       this.#writes,
+      this.#degraded,
       this.#writeBytes,
       this.#degraded,
       this.#drained,

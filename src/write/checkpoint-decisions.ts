@@ -8,7 +8,14 @@ import {
   rewritten,
 } from './checkpoint-record.ts';
 import type { DirtyRecord, Intent, ObjectRecord, Tombstone } from './object-record.ts';
-import { baseOver, type DeleteWish, decideDelete, decideWrite, type WriteWish } from './record-decisions.ts';
+import {
+  baseOver,
+  type DeleteWish,
+  decideDelete,
+  decideWrite,
+  type RecordDecision,
+  type WriteWish,
+} from './record-decisions.ts';
 import type { Recorded } from './records.ts';
 import { pendingOf, restated, succeeding } from './version-order.ts';
 
@@ -58,13 +65,9 @@ function folded(
 }
 
 /** The record with an object of an attempt beside its version. Throws as `decideWrite`. */
-export function decideIntent(
-  read: Recorded,
-  wish: WriteWish,
-  name: AttemptName,
-): { readonly record: ObjectRecord; readonly current: DirtyRecord } {
+export function decideIntent(read: Recorded, wish: WriteWish, name: AttemptName): RecordDecision<DirtyRecord> {
   const { current: to } = decideWrite(read, wish);
-  return { record: besides(read, { ...name, to }), current: to };
+  return { record: besides(read, { ...name, to }), current: to, replaced: undefined };
 }
 
 /** The record with a delete of an attempt beside its version; `undefined` where there is nothing to delete. */
@@ -76,14 +79,6 @@ export function decideDeleteIntent(read: Recorded, wish: DeleteWish, name: Attem
 function besides(read: Recorded, intent: Intent): ObjectRecord {
   const intents = (read.record?.intents ?? []).filter(({ checkpoint }) => checkpoint !== intent.checkpoint);
   return { ...keptCurrent(read), intents: [...intents, intent] };
-}
-
-/** The record without an attempt's intents; `undefined` when nothing is left. */
-export function withoutIntents(read: Recorded & { record: ObjectRecord }, name: AttemptName): ObjectRecord | undefined {
-  const intents = (read.record.intents ?? []).filter((intent) => !isOf(intent, name));
-  const kept = keptCurrent(read);
-  if (intents.length > 0) return { ...kept, intents };
-  return kept.current === undefined ? undefined : kept;
 }
 
 /** The version of a record that is rewritten around it keeps its place in the drain's order. */

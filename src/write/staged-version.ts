@@ -9,7 +9,9 @@ import { type ContentId, newContentId } from '../core/ids.ts';
 import { commitTriesMax, degradedWaitMs, stageInlineMaxBytes } from '../core/limits.ts';
 import type { Range } from '../core/range.ts';
 import type { Level } from '../core/volume.ts';
+import type { Compare } from '../io/coordinator.ts';
 import type { Sealed, Staging } from '../store/staging.ts';
+import { type AttemptName, decideIntent } from './checkpoint-decisions.ts';
 import { encodeNote } from './dirty-note.ts';
 import type { DirtyRecord } from './object-record.ts';
 import type { AskedBase } from './origin-base.ts';
@@ -39,6 +41,8 @@ export interface BeginOptions {
 export interface CommitWish extends WriteAttributes {
   readonly level: Level;
   readonly condition?: WriteCondition;
+  /** It is put beside the record, for a checkpoint, and all its copies are waited for; its right to that is asked for anew for each attempt. */
+  readonly intent?: { readonly name: AttemptName; readonly fence: () => Promise<Compare> };
   /** Committed in the same transaction; made anew for each attempt. */
   readonly beside?: () => Promise<readonly RecordCommit[]>;
   readonly signal: AbortSignal;
@@ -59,6 +63,8 @@ export class StagedVersion {
   readonly #begun: Promise<Begun>;
   readonly #base: Promise<AskedBase | undefined>;
   #isSealed = false;
+  /** The life of this node under which the copies were promised. */
+  #session = '';
   #unuse: (() => void) | undefined;
 
   private constructor(
@@ -158,13 +164,26 @@ export class StagedVersion {
       const begun = await this.#begun;
       const origin = (await (await this.#base)?.settle()) ?? UNKNOWN;
       wish.signal.throwIfAborted();
-      const decide = (read: Recorded, urgent: boolean) =>
-        decideWrite(read, this.#wishOf({ sizeBytes, sealed, begun, origin, urgent }, wish));
+      const { intent } = wish;
+      const decide = (read: Recorded, urgent: boolean) => {
+        const version = this.#wishOf({ sizeBytes, sealed, begun, origin, urgent }, wish);
+        return intent === undefined ? decideWrite(read, version) : decideIntent(read, version, intent.name);
+      };
       const first = decide(begun, wish.level === 'origin');
       await this.#seal(sizeBytes, sealed, first, bytes);
-      const isUrgent = wish.level === 'origin' || (wish.level === 'replicated' && (await this.#replicated(wish)));
+      let isUrgent = wish.level === 'origin' || (wish.level === 'replicated' && (await this.#replicated(wish)));
       wish.signal.throwIfAborted();
-      const committed = await this.#commit(begun, (read) => decide(read, isUrgent), wish.beside);
+      const mayGoOn = (): void => {
+        if (intent !== undefined && isUrgent)
+          throw new ForebayError('degraded', `too few nodes hold "${this.target.key}" for a checkpoint`);
+      };
+      mayGoOn();
+      const hasLevel = async (): Promise<void> => {
+        if (wish.level === 'replicated' && !isUrgent && !this.#replication.hasAll)
+          isUrgent = await this.#replicated(wish);
+        mayGoOn();
+      };
+      const committed = await this.#commit(begun, (read) => decide(read, isUrgent), hasLevel, wish);
       void this.#finish(committed);
       return committed;
     } catch (error) {
@@ -204,7 +223,8 @@ export class StagedVersion {
   ): Promise<void> {
     const { cluster, keeping } = this.#parts;
     const { volume, key } = this.target;
-    const note = encodeNote(volume, key, { record, session: cluster.session });
+    this.#session = cluster.session;
+    const note = encodeNote(volume, key, { record, session: this.#session });
     this.#replication.seal({ sizeBytes, table: sealed.table, note, bytes });
     await this.staging.seal(note);
     this.#isSealed = true;
@@ -239,15 +259,24 @@ export class StagedVersion {
   async #commit(
     begun: Recorded,
     decide: (read: Recorded) => RecordDecision<DirtyRecord>,
-    beside: CommitWish['beside'],
+    hasLevel: () => Promise<void>,
+    { beside, intent }: CommitWish,
   ): Promise<Committed> {
     const { records, cluster, clock, keeping } = this.#parts;
     const { volume, key } = this.target;
     let read = begun;
     for (let tries = 1; ; tries += 1) {
+      // copies were promised to the life that asked for them: in another one they may be gone
+      while (cluster.session !== this.#session) {
+        const { session } = cluster;
+        await this.#replication.renew();
+        this.#session = session;
+        await hasLevel();
+      }
       const { record, current } = decide(read);
       const named = this.#replication.sealed.filter(({ node }) => current.replicas.includes(node));
-      const fences = [cluster.fence(), ...named.map(({ fence }) => fence)];
+      const right = intent === undefined ? [] : [await intent.fence()];
+      const fences = [cluster.fence(), ...named.map(({ fence }) => fence), ...right];
       const others = (await beside?.()) ?? [];
       try {
         const revision = await records.commitAll([{ volume, key, expected: read.revision, record, fences }, ...others]);
@@ -261,6 +290,7 @@ export class StagedVersion {
       if (now.revision === read.revision) {
         await this.#replication.renew();
         await clock.sleep(FENCE_RETRY_MS);
+        await hasLevel();
       }
       read = now;
     }

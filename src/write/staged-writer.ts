@@ -12,6 +12,8 @@ import type { Level } from '../core/volume.ts';
 import { contentDoorEtag } from '../store/fact-record.ts';
 import { piecesOf, readWhole } from './adopted-file.ts';
 import { BodyStager } from './body-stager.ts';
+import type { AttemptName } from './checkpoint-decisions.ts';
+import type { Checkpoints } from './checkpoints.ts';
 import type { DrainWaits } from './drain-waits.ts';
 import type { Tombstone } from './object-record.ts';
 import { decideDelete, decideRename, type OriginKnowledge } from './record-decisions.ts';
@@ -40,6 +42,7 @@ export interface StagedWriterOptions extends StagedParts {
   readonly openSource: OpenSource;
   readonly waits: DrainWaits;
   readonly uploads: StagedUploads;
+  readonly checkpoints: Pick<Checkpoints, 'fence'>;
   /** Takes what does not fit here, where the volume says so. */
   readonly writeThrough: Writer;
   readonly onWritten: (volume: string, key: string) => void | Promise<void>;
@@ -291,14 +294,16 @@ export class StagedWriter implements Writer, Adopter {
     const volume = this.#volume(target.volume);
     const level = levelOf(volume, options);
     const { lengthBytes } = body;
-    const { signal } = options;
+    const { signal, checkpoint } = options;
+    // Bytes that have no right to be put are not taken first.
+    if (checkpoint !== undefined) await this.#options.checkpoints.fence(target.volume, target.key, checkpoint);
     let version: StagedVersion;
     try {
       const patient = options.condition !== undefined;
       version = await StagedVersion.begin(this.#options, volume, target, { lengthBytes, patient, signal });
     } catch (error) {
       if (!isForebayError(error, 'diskFull', 'overloaded') || volume.policy.onFull !== 'write-through') throw error;
-      if (beside !== undefined) throw error;
+      if (beside !== undefined || checkpoint !== undefined) throw error;
       return this.#writeThrough(target, body, options, error);
     }
     let bytes: Uint8Array | undefined;
@@ -317,6 +322,7 @@ export class StagedWriter implements Writer, Adopter {
       sizeBytes: number;
       level: Level;
       condition?: WriteCondition;
+      checkpoint?: AttemptName;
       bytes?: Uint8Array | undefined;
       beside?: (() => Promise<readonly RecordCommit[]>) | undefined;
       signal: AbortSignal;
@@ -328,8 +334,13 @@ export class StagedWriter implements Writer, Adopter {
     const fromMs = clock.boottimeMs();
     const drained = waits.begin(target);
     try {
-      const { beside, ...rest } = wish;
-      const committed = await version.commit(sizeBytes, { ...rest, ...(beside && { beside }) }, bytes);
+      const { beside, checkpoint, ...rest } = wish;
+      const intent = checkpoint && {
+        name: checkpoint,
+        fence: () => this.#options.checkpoints.fence(target.volume, target.key, checkpoint),
+      };
+      const more = { ...(beside && { beside }), ...(intent && { intent }) };
+      const committed = await version.commit(sizeBytes, { ...rest, ...more }, bytes);
       await onWritten(target.volume, target.key);
       emit({ kind: 'write.done', ...target, bytes: sizeBytes, ms: clock.boottimeMs() - fromMs });
       if (!committed.record.urgent) return writtenOf(committed, committed.record.level);
@@ -374,7 +385,12 @@ export class StagedWriter implements Writer, Adopter {
 }
 
 /** Whether a condition holds is the origin's to say in the end. */
-function levelOf({ policy }: StagedVolume, { ack, condition }: WriteOptions): Level {
+function levelOf({ policy }: StagedVolume, { ack, condition, checkpoint }: WriteOptions): Level {
+  if (checkpoint !== undefined) {
+    if (condition !== undefined)
+      throw new ForebayError('invalidRequest', 'an object of a checkpoint takes no condition: it is not there yet');
+    return 'replicated';
+  }
   return condition === undefined ? (ack ?? policy.ack) : 'origin';
 }
 

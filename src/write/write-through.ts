@@ -68,6 +68,7 @@ class WriteThrough implements Writer {
   }
 
   async put(target: Target, body: WriteBody, options: CommitOptions): Promise<Written> {
+    refuseCheckpoint(options);
     const origin = this.#writable(target.volume);
     if (body.lengthBytes > putMaxBytes)
       throw new ForebayError('tooLarge', `a PUT has at most ${putMaxBytes} bytes, this one has ${body.lengthBytes}`);
@@ -90,6 +91,7 @@ class WriteThrough implements Writer {
     target: Target,
     options: WriteOptions & { attributes?: WriteAttributes },
   ): Promise<Written> {
+    refuseCheckpoint(options);
     const origin = this.#writable(target.volume);
     const { attributes, signal } = options;
     if (this.#originOf(source.volume) === origin) {
@@ -177,6 +179,7 @@ class WriteThrough implements Writer {
     parts: readonly { number: number; doorEtag: string }[],
     options: WriteOptions,
   ): Promise<Written> {
+    refuseCheckpoint(options);
     const origin = this.#writable(target.volume);
     const { signal } = options;
     const fromMs = this.#options.clock.boottimeMs();
@@ -282,4 +285,13 @@ class WriteThrough implements Writer {
 
 function streamOnce(body: WriteBody): WriteBody {
   return { lengthBytes: body.lengthBytes, stream: () => body.stream() };
+}
+
+/** What goes straight through is there for everybody at once. */
+function refuseCheckpoint({ checkpoint }: Pick<WriteOptions, 'checkpoint'>): void {
+  if (checkpoint === undefined) return;
+  throw new ForebayError(
+    'invalidArgument',
+    'checkpoints are made in volumes whose writes are held by nodes first: set write = true and ack = "local" or "replicated"',
+  );
 }

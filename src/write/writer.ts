@@ -5,6 +5,7 @@
 import type { ObjectHeaders } from '../core/object.ts';
 import type { Range } from '../core/range.ts';
 import type { Level } from '../core/volume.ts';
+import type { AttemptName } from './checkpoint-decisions.ts';
 
 export interface Target {
   readonly volume: string;
@@ -38,6 +39,8 @@ export interface Written {
 
 /** `ack`: what this request waits for, in place of the volume's own; a stronger level may be given than was asked for. */
 export interface WriteOptions {
+  /** The object is one of a checkpoint in the making: nobody sees it before the checkpoint is committed. Staged volumes only. */
+  readonly checkpoint?: AttemptName;
   readonly condition?: WriteCondition;
   readonly ack?: Level;
   readonly signal: AbortSignal;

@@ -66,7 +66,7 @@ function isExposed({ noted, content }: KeptContent, self: string): boolean {
 }
 
 /** In words, as `forebay status` shows it. */
-export function survives({ ack, replicas }: WritePolicy, members: number): string {
+function survives({ ack, replicas }: WritePolicy, members: number): string {
   const copies = Math.min(replicas, Math.max(members, 1));
   const losses = copies - 1;
   const nodes = `${losses === 1 ? 'the loss of any node' : `the loss of any ${losses} nodes`} or disk${losses === 1 ? '' : 's'}`;

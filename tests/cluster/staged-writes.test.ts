@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MiB } from './fixture.ts';
+import { MiB, total } from './fixture.ts';
 import { type ClusterNode, eventually } from './node.ts';
-import { expectBytes, put, ramp, SlowPut, STAGED, stagedCluster, untilReplicated } from './staged.ts';
+import { expectBytes, put, ramp, SlowPut, STAGED, stagedCluster, untilReplicated, writes } from './staged.ts';
 
 test('S-3: a PUT at `local` is replicated soon after, and read elsewhere once its writer was killed', async (t) => {
   const { nodes } = await stagedCluster(t, ['a', 'b', 'c']);
@@ -136,4 +136,18 @@ test('too few nodes for `replicated`: the volume waits and says so, or takes wha
   });
   assert.equal(unknown.status, 400);
   assert.match(await unknown.text(), /x-forebay-ack must be local, replicated, origin, not .*soon/);
+});
+
+test('S-11: what nodes hold since it was written is not read from the origin after the drain either', async (t) => {
+  const { nodes, atOrigin } = await stagedCluster(t, ['a', 'b', 'c']);
+  const [a, b, c] = nodes;
+  const body = ramp(9 * MiB + 5, 4);
+  await put(a!, 'dir/drained', body);
+  await untilReplicated(a!, 'dir/drained');
+  await eventually('it is drained', async () => {
+    const [found] = await writes(b!, 'dir/drained');
+    return found?.kind === 'stub' && atOrigin('dir/drained') !== undefined;
+  });
+  for (const node of [b!, c!]) await expectBytes(node, 'dir/drained', body);
+  assert.equal(await total(nodes, 'forebay_fill_bytes_total'), 0, 'no node filled anything from the origin');
 });

@@ -40,7 +40,7 @@ export function stub(n: number, etag = `"${n}"`): Stub {
 
 const text = fc.string({ maxLength: 40, unit: 'grapheme' });
 const hex = (length: number) =>
-  fc.string({ minLength: length, maxLength: length, unit: fc.constantFrom(...'0123456789abcdef') });
+  fc.string({ minLength: length, maxLength: length, unit: fc.constantFrom(...Array.from('0123456789abcdef')) });
 const contents = hex(32) as fc.Arbitrary<ContentId>;
 const count = fc.nat({ max: Number.MAX_SAFE_INTEGER });
 const optional = { noNullPrototype: true } as const;

@@ -26,6 +26,7 @@ import type { WritesRequest } from '../../write/writes-listing.ts';
 import type { AccessKey, Credentials } from '../credentials.ts';
 import { sendError, sendEvents, sendJson, sendLines, sendText } from './answer.ts';
 import { type Call, demand, type NamedOperation, type Operation } from './call.ts';
+import { type CheckpointParts, checkpointOperations } from './checkpoint-operations.ts';
 import { type DrainAdmin, drainOperations } from './drain-operations.ts';
 import { authenticate, checkHost } from './guard.ts';
 import {
@@ -58,6 +59,8 @@ export interface AdminDoorOptions {
   readonly readiness: () => Readiness;
   /** Prometheus's text format. */
   readonly metrics: () => Promise<string>;
+  /** Absent where no volume of this node is staged. */
+  readonly checkpoints?: CheckpointParts;
   /** Takes over the files of a directory, while it is listened to; absent as `writes`. */
   readonly adopt?: (request: AdoptRequest, signal: AbortSignal) => AsyncIterable<AdoptProgress>;
   /** What is on its way to the origin; absent where no volume of this node is staged. */
@@ -113,6 +116,7 @@ class AdminDoor {
     const post = (name: string, run: Operation) => ({ method: 'POST', name, run });
     this.#operations = new Map<string, NamedOperation>([
       ...drainOperations(options.drain),
+      ...checkpointOperations(options.checkpoints),
       ['/metrics', get('metrics', (call) => this.#metrics(call))],
       ['/v1/status', get('status', (call) => this.#status(call))],
       ['/v1/volumes', get('volumes', (call) => this.#volumes(call))],

@@ -91,8 +91,8 @@ export function queryOf(url: URL): Record<string, string> {
   return query;
 }
 
-/** A JSON body of at most `adminBodyMaxBytes`. */
-export async function bodyOf(request: IncomingMessage): Promise<unknown> {
+/** A JSON body of at most `maxBytes`. */
+export async function bodyOf(request: IncomingMessage, maxBytes = adminBodyMaxBytes): Promise<unknown> {
   const type = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
   if (type !== 'application/json')
     throw new ForebayError('invalidRequest', 'the body is JSON: send Content-Type: application/json');
@@ -100,8 +100,7 @@ export async function bodyOf(request: IncomingMessage): Promise<unknown> {
   let length = 0;
   for await (const piece of request as AsyncIterable<Buffer>) {
     length += piece.length;
-    if (length > adminBodyMaxBytes)
-      throw new ForebayError('tooLarge', `the body is larger than ${adminBodyMaxBytes} bytes`);
+    if (length > maxBytes) throw new ForebayError('tooLarge', `the body is larger than ${maxBytes} bytes`);
     pieces.push(piece);
   }
   try {

@@ -5,7 +5,7 @@ import { queryValue } from '../http/query.ts';
 import { answerEmpty, answerWhenDone, answerXml } from './answer.ts';
 import { RequestBody } from './body.ts';
 import { quotedTag, writeCondition } from './conditions.ts';
-import { attributesOf, levelWish, refuseUnkept } from './object-headers.ts';
+import { attributesOf, checkpointWish, levelWish, refuseUnkept } from './object-headers.ts';
 import { copyResult, copySource, targetOf } from './object-writes.ts';
 import type { S3Request } from './s3-request.ts';
 import { element, listOf, parseXml, rootElement, textOf } from './xml.ts';
@@ -70,13 +70,14 @@ export async function completeMultipartUpload(request: S3Request): Promise<void>
   const uploadId = uploadIdOf(request);
   const condition = writeCondition((name) => exchange.header(name));
   const level = levelWish(exchange.header('x-forebay-ack'));
+  const checkpoint = checkpointWish((name) => exchange.header(name));
   const body = await new RequestBody(request, requestXmlMaxBytes).bytes();
   const named = partsOf(parseXml(body, 'CompleteMultipartUpload', ['Part']));
   const target = targetOf(request);
   await checkSize(request, uploadId, named);
   // What was asked for is finished even if the client hangs up: it could not tell which of the two happened.
   const { signal } = new AbortController();
-  const work = parts.writer.completeUpload(target, uploadId, named, { ...condition, ...level, signal });
+  const work = parts.writer.completeUpload(target, uploadId, named, { ...condition, ...level, ...checkpoint, signal });
   await answerWhenDone(
     request,
     work.then(({ doorEtag }) =>

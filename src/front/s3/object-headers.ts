@@ -5,6 +5,7 @@ import { metadataMaxBytes } from '../../core/limits.ts';
 import type { ObjectFact, ObjectHeaders } from '../../core/object.ts';
 import { OBJECT_HEADER_NAMES, OWN_ID } from '../../core/object.ts';
 import { LEVELS, type Level } from '../../core/volume.ts';
+import type { AttemptName } from '../../write/checkpoint-decisions.ts';
 import type { WriteAttributes } from '../../write/writer.ts';
 import { bytesOfText, textOfBytes } from '../http/percent.ts';
 import type { Query } from '../http/query.ts';
@@ -105,6 +106,16 @@ export function refuseUnkept(headers: readonly string[]): void {
 }
 
 /** What the request waits for, where it says so. Throws invalidArgument for a level that is none. */
+/** The checkpoint in the making that an object is one of. Throws invalidArgument where half of its name is missing. */
+export function checkpointWish(header: (name: string) => string | undefined): { checkpoint?: AttemptName } {
+  const checkpoint = header('x-forebay-checkpoint');
+  const attempt = header('x-forebay-attempt');
+  if (checkpoint === undefined && attempt === undefined) return {};
+  if (checkpoint === undefined || attempt === undefined)
+    throw new ForebayError('invalidArgument', 'x-forebay-checkpoint and x-forebay-attempt come together');
+  return { checkpoint: { checkpoint, attempt } };
+}
+
 export function levelWish(header: string | undefined): { ack?: Level } {
   if (header === undefined) return {};
   const ack = LEVELS.find((level) => level === header.trim().toLowerCase());

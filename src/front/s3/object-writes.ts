@@ -9,7 +9,7 @@ import { answerEmpty, answerWhenDone } from './answer.ts';
 import { RequestBody } from './body.ts';
 import { parseCopyRange } from './byte-range.ts';
 import { evaluate, quotedTag, writeCondition } from './conditions.ts';
-import { attributesOf, levelWish, refuseUnkept } from './object-headers.ts';
+import { attributesOf, checkpointWish, levelWish, refuseUnkept } from './object-headers.ts';
 import type { S3Request } from './s3-request.ts';
 import { element, rootElement } from './xml.ts';
 
@@ -24,6 +24,7 @@ export async function putObject(request: S3Request): Promise<void> {
     ...attributes,
     ...condition,
     ...level,
+    ...checkpointWish((name) => exchange.header(name)),
     signal: exchange.signal,
   });
   const reached = ['x-forebay-ack', written.level];
@@ -53,6 +54,7 @@ export async function copyObject(request: S3Request): Promise<void> {
     ...attributes,
     ...condition,
     ...level,
+    ...checkpointWish((name) => exchange.header(name)),
     signal: exchange.signal,
   });
   await answerWhenDone(

@@ -1,0 +1,141 @@
+/** What the admin door answers about checkpoints: many objects committed as one (S-6). */
+import type { IncomingMessage } from 'node:http';
+import { z } from 'zod';
+import { ForebayError } from '../../core/errors.ts';
+import { checkpointBodyMaxBytes, checkpointObjectsMax, putMaxBytes } from '../../core/limits.ts';
+import type { Checkpoints } from '../../write/checkpoints.ts';
+import type { WriteBody, Writer } from '../../write/writer.ts';
+import { sendJson } from './answer.ts';
+import { type Call, demand, type NamedOperation } from './call.ts';
+import { bodyOf, checked, KEY, queryOf, VOLUME } from './inputs.ts';
+
+export interface CheckpointParts {
+  readonly checkpoints: Checkpoints;
+  readonly writer: Pick<Writer, 'put'>;
+}
+
+const name = z.string().min(1).max(1024);
+const attempt = z.string().min(1).max(64);
+const WHERE = z.strictObject({ volume: VOLUME });
+const NAMED = z.strictObject({ volume: VOLUME, name });
+const ATTEMPT = z.strictObject({ volume: VOLUME, name, attempt });
+const COMMIT = z.strictObject({
+  volume: VOLUME,
+  name,
+  attempt,
+  keys: z.array(KEY).max(checkpointObjectsMax).optional(),
+  count: z.number().int().min(1).max(checkpointObjectsMax).optional(),
+});
+const KEEP = z.strictObject({ volume: VOLUME, count: z.number().int().min(1) });
+const PUT_OBJECT = z.strictObject({ volume: VOLUME, name, attempt, key: KEY });
+
+export function checkpointOperations(
+  given: CheckpointParts | undefined,
+): readonly (readonly [string, NamedOperation])[] {
+  const of = new CheckpointOperations(given);
+  const post = (what: string, run: NamedOperation['run']) =>
+    [`/v1/checkpoints/${what}`, { method: 'POST', name: `checkpoints.${what}`, run }] as const;
+  return [
+    ['/v1/checkpoints', { method: 'GET', name: 'checkpoints', run: (call) => of.list(call) }],
+    ['/v1/checkpoints/latest', { method: 'GET', name: 'checkpoints.latest', run: (call) => of.latest(call) }],
+    ['/v1/checkpoints/objects', { method: 'PUT', name: 'checkpoints.put', run: (call) => of.put(call) }],
+    post('begin', (call) => of.begin(call)),
+    post('commit', (call) => of.commit(call)),
+    post('abort', (call) => of.abort(call)),
+    post('rollback', (call) => of.rollback(call)),
+    post('keep', (call) => of.keep(call)),
+  ];
+}
+
+class CheckpointOperations {
+  readonly #given: CheckpointParts | undefined;
+
+  constructor(given: CheckpointParts | undefined) {
+    this.#given = given;
+  }
+
+  async list({ url, response, key }: Call): Promise<number> {
+    const { volume } = checked(WHERE, queryOf(url));
+    demand(key, volume, 'read');
+    return sendJson(response, 200, { checkpoints: await this.#parts.checkpoints.list(volume) });
+  }
+
+  async latest({ url, response, key }: Call): Promise<number> {
+    const { volume } = checked(WHERE, queryOf(url));
+    demand(key, volume, 'read');
+    const found = await this.#parts.checkpoints.latest(volume);
+    if (found === undefined) throw new ForebayError('noSuchCheckpoint', `no checkpoint of ${volume} is committed`);
+    return sendJson(response, 200, found);
+  }
+
+  /** The object's bytes are the request's body. */
+  async put({ request, response, url, key, signal }: Call): Promise<number> {
+    const given = checked(PUT_OBJECT, queryOf(url));
+    demand(key, given.volume, 'write');
+    const body = sentBody(request);
+    const checkpoint = { checkpoint: given.name, attempt: given.attempt };
+    const target = { volume: given.volume, key: given.key };
+    const written = await this.#parts.writer.put(target, body, { headers: {}, metadata: {}, checkpoint, signal });
+    const { doorEtag: etag, level } = written;
+    return sendJson(response, 200, { key: given.key, sizeBytes: body.lengthBytes, etag, level });
+  }
+
+  async begin({ request, response, key }: Call): Promise<number> {
+    const given = checked(NAMED, await bodyOf(request));
+    demand(key, given.volume, 'write');
+    return sendJson(response, 200, await this.#parts.checkpoints.begin(given.volume, given.name));
+  }
+
+  async commit({ request, response, key }: Call): Promise<number> {
+    const { volume, keys, count, ...given } = checked(COMMIT, await bodyOf(request, checkpointBodyMaxBytes));
+    demand(key, volume, 'write');
+    const expect = { ...(keys && { keys }), ...(count !== undefined && { count }) };
+    const of = { checkpoint: given.name, attempt: given.attempt };
+    return sendJson(response, 200, await this.#parts.checkpoints.commit(volume, of, expect));
+  }
+
+  async abort({ request, response, key }: Call): Promise<number> {
+    const given = checked(ATTEMPT, await bodyOf(request));
+    demand(key, given.volume, 'write');
+    await this.#parts.checkpoints.abort(given.volume, { checkpoint: given.name, attempt: given.attempt });
+    return sendJson(response, 200, {});
+  }
+
+  async rollback({ request, response, key }: Call): Promise<number> {
+    const given = checked(NAMED, await bodyOf(request));
+    demand(key, given.volume, 'write');
+    return sendJson(response, 200, await this.#parts.checkpoints.rollback(given.volume, given.name));
+  }
+
+  async keep({ request, response, key }: Call): Promise<number> {
+    const { volume, count } = checked(KEEP, await bodyOf(request));
+    demand(key, volume, 'write');
+    return sendJson(response, 200, { removed: await this.#parts.checkpoints.keep(volume, count) });
+  }
+
+  get #parts(): CheckpointParts {
+    if (this.#given === undefined)
+      throw new ForebayError('invalidArgument', 'no volume of this node holds writes before the origin has them');
+    return this.#given;
+  }
+}
+
+function sentBody(request: IncomingMessage): WriteBody {
+  const length = request.headers['content-length'];
+  if (length === undefined || !/^\d{1,15}$/.test(length))
+    throw new ForebayError('missingLength', 'the object comes with Content-Length');
+  const lengthBytes = Number(length);
+  if (lengthBytes > putMaxBytes)
+    throw new ForebayError('tooLarge', `an object in one request has at most ${putMaxBytes} bytes`);
+  return {
+    lengthBytes,
+    async *stream() {
+      let sent = 0;
+      for await (const piece of request as AsyncIterable<Buffer>) {
+        sent += piece.length;
+        yield piece;
+      }
+      if (sent < lengthBytes) throw new ForebayError('incompleteBody', `${sent} of ${lengthBytes} bytes came`);
+    },
+  };
+}
