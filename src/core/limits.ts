@@ -329,6 +329,9 @@ export const commitTriesMax = 32;
 export const replacedKeepMs = 600_000;
 /** What was written but, as far as is known, never committed is kept this long when no record speaks of it. */
 export const uncommittedKeepMs = 24 * 3600_000;
+/** A copy that no record names is asked about after this, and compared with the record of its key at most this often. */
+export const leftAfterMs = 600_000;
+export const leftLookMs = 30_000;
 /** How often what is held for others, or for nobody any more, is looked through. */
 export const dirtySweepMs = 5000;
 /** A watch over records that broke is begun anew after this. */
