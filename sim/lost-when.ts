@@ -65,12 +65,17 @@ const BACK_MS = 120_000;
 const LIMIT_MS = 1_000_000;
 
 /** Plays a case once. Throws when a promise of the checkers broke. */
-export async function playCase(played: Case, seed: number): Promise<Outcome> {
+async function playCase(played: Case, seed: number): Promise<Outcome> {
   const random = new SimRandom(seed);
   const trace = new Trace();
   const clock = new SimClock(random.fork('clock'), trace);
   const findings = new Findings(() => clock.nowMs);
-  const options = { ...CALM_CLUSTER_WRITE, operations: 0, sizeMaxMiB: 3, linkMiBPerS: 10 } as unknown as ClusterWriteOptions;
+  const options = {
+    ...CALM_CLUSTER_WRITE,
+    operations: 0,
+    sizeMaxMiB: 3,
+    linkMiBPerS: 10,
+  } as unknown as ClusterWriteOptions;
   const run = new ClusterWriteRun({ random, clock, trace, findings, sabotage: undefined, startNode }, options);
   try {
     const outcome = await clock.settle(new Play(run, played).run(), LIMIT_MS);
