@@ -40,7 +40,8 @@ async function watched(t: TestContext) {
 }
 
 test('a file is told of when it is closed, renamed and deleted, also far below', { skip }, async (t) => {
-  const { directory, until } = await watched(t);
+  const { directory, ...told } = await watched(t);
+  const until = (text: string) => told.until(text);
   const path = join(directory, 'deep/er/x');
   const file = fs.openSync(`${path}.tmp`, 'w');
   fs.writeSync(file, 'bytes');
@@ -58,7 +59,8 @@ test('a file is told of when it is closed, renamed and deleted, also far below',
 test('a directory that appears is watched, one that is renamed is followed, and what leaves or comes from elsewhere is told of', {
   skip,
 }, async (t) => {
-  const { directory, until } = await watched(t);
+  const { directory, ...told } = await watched(t);
+  const until = (text: string) => told.until(text);
   fs.mkdirSync(join(directory, 'new'));
   await until('look new');
   fs.writeFileSync(join(directory, 'new/file'), 'x');
