@@ -12,6 +12,8 @@ const TRIALS_MAX = 3;
 /** A kill that comes too late is tried again. */
 const KILL_TRIES_MAX = 4;
 const ORIGIN_BYTES_KILL_MAX = 1.25;
+/** A slow node gives up the fill that it began before it was known to be slow. */
+const ORIGIN_BYTES_SLOW_MAX = 1.1;
 const SLOW_SHARE = 0.1;
 
 const trialsWanted = ({ pairs }: FanOutReadOptions): number => Math.min(TRIALS_MAX, pairs);
@@ -74,7 +76,7 @@ export async function slowTrials(rig: Rig, options: FanOutReadOptions, progress:
       ),
       ...originFigures(
         pairs.map((pair) => pair.slow),
-        { suffix: 'Slow', bytesRatioMax: 1, onceOnly: false },
+        { suffix: 'Slow', bytesRatioMax: ORIGIN_BYTES_SLOW_MAX, onceOnly: false },
       ),
     },
     trials: { slow: pairs },

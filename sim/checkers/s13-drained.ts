@@ -24,6 +24,11 @@ export class Drained {
     this.#places = places;
   }
 
+  /** What is shown as refused by the origin, which refused credentials for a while: it is tried again. */
+  refused(): WatchedRecord[] {
+    return this.#places.records.all().filter(({ record }) => undrained(record)?.trouble?.kind === 'refused');
+  }
+
   /** What has yet to reach the origin and is not shown as what cannot. */
   pending(): WatchedRecord[] {
     const left = this.#places.records.all().filter(({ record }) => undrained(record));

@@ -37,6 +37,8 @@ export class AckLevels {
       findings.add('S-3', `${textOf(write)} of ${write.key} was acknowledged at ${level}, below ${asked}`);
     }
     const isDrained = copies.wasDrained(write.number);
+    // the level of a rename is that of what it brings
+    if (write.kind === 'delete' && write.how !== 'delete') return;
     if (level === 'origin' && !isDrained && !hasShown(write)) {
       findings.add('S-3', `${textOf(write)} of ${write.key} was acknowledged at origin, which does not show it`);
     }

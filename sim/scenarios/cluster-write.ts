@@ -7,7 +7,7 @@
  * committed reaches the origin or is shown as what cannot, and every key reads the same on every node. At last the whole
  * history must fit one order per key, and nothing may be left over.
  */
-import { MiB } from '../../src/core/limits.ts';
+import { drainRefusedRetryMs, MiB, originAckMaxMs, originLateMs } from '../../src/core/limits.ts';
 import type { Volume } from '../../src/core/volume.ts';
 import { Checkers } from '../checkers/checker.ts';
 import { checkClosed, checkIdle } from '../checkers/leaks.ts';
@@ -44,11 +44,11 @@ import type { Scenario, World } from './scenario.ts';
 /** The safety phase ends after this at the latest. */
 const SAFETY_MAX_MS = 300_000;
 /** After the faults: what is under way has ended, timeouts and back-offs included. */
-const RECOVERY_MAX_MS = 180_000;
+const RECOVERY_MAX_MS = originAckMaxMs + 300_000;
 /** Sessions have ended, members agree, back-offs are over. */
 const SETTLE_MS = 60_000;
 /** Within which everything has drained then. */
-const DRAIN_MAX_MS = 300_000;
+const DRAIN_MAX_MS = originLateMs + 300_000;
 /** How often it is looked whether copies are where the records say. */
 const AUDIT_MS = 2000;
 const READ_MAX_MS = 30_000;
@@ -338,6 +338,10 @@ export class ClusterWriteRun {
   async #drain(): Promise<void> {
     const { clock, findings } = this.world;
     const deadlineMs = clock.nowMs + DRAIN_MAX_MS;
+    while (this.#drained.refused().length > 0 && findings.isEmpty) {
+      if (clock.nowMs > deadlineMs + drainRefusedRetryMs) break;
+      await clock.sleep(1000);
+    }
     while (this.#drained.pending().length > 0 && clock.nowMs < deadlineMs && findings.isEmpty) await clock.sleep(1000);
     this.#drained.check();
   }
@@ -394,7 +398,9 @@ export class ClusterWriteRun {
   async #empty(): Promise<void> {
     const { clock, findings } = this.world;
     // it takes long: not in every run
-    if (!this.random.chance(0.2)) return;
+    // what a client does not know the outcome of, or left midway, is kept for a day
+    const isKnown = this.history.keys().every(({ writes }) => writes.every(({ outcome }) => outcome !== 'unknown'));
+    if (!isKnown || this.history.leftUploads > 0 || !this.random.chance(0.3)) return;
     await clock.sleep(KEPT_MS);
     const isAllDrained = this.records.all().every(({ record }) => record.current?.kind !== 'dirty');
     for (const machine of this.machines) {
@@ -407,8 +413,7 @@ export class ClusterWriteRun {
           keptBytes += (await node.reader.evict({ volume: volume.name, prefix: '' })).kept;
         if (keptBytes === 0) break;
       }
-      const status = this.history.leftUploads > 0 ? { ...node.status(), reservedBytes: 0 } : node.status();
-      if (isAllDrained) checkIdle(findings, { status, keptBytes, wasKilled: true });
+      if (isAllDrained) checkIdle(findings, { status: node.status(), keptBytes, wasKilled: true });
     }
     for (const machine of this.machines) {
       const { life, disk } = machine;

@@ -24,6 +24,8 @@ interface Entry {
   /** Under which name the volume has it, and which version. */
   committedAs: string | undefined;
   committed: Version | undefined;
+  /** Somebody was seen to finish it. */
+  isFresh: boolean;
   isBusy: boolean;
   isGone: boolean;
   tries: number;
@@ -31,8 +33,14 @@ interface Entry {
 }
 
 export type AdoptStep =
-  /** `known`: the version that the volume has under this name. */
-  | { readonly kind: 'adopt'; readonly path: string; readonly order: number; readonly known: Version | undefined }
+  /** `known`: the version that the volume has under this name. `mayBeThere`: it was found, not seen to be written, and an earlier run may have taken it. */
+  | {
+      readonly kind: 'adopt';
+      readonly path: string;
+      readonly order: number;
+      readonly known: Version | undefined;
+      readonly mayBeThere: boolean;
+    }
   | { readonly kind: 'rename'; readonly from: string; readonly path: string; readonly order: number }
   | { readonly kind: 'delete'; readonly path: string; readonly order: number };
 
@@ -86,6 +94,7 @@ export class AdoptPlan {
     const entry = this.#entries.get(path) ?? this.#add(path);
     entry.isGone = false;
     entry.version = undefined;
+    entry.isFresh = true;
     entry.tries = 0;
     this.#ripen(entry, nowMs + adoptSettleMs);
   }
@@ -222,6 +231,7 @@ export class AdoptPlan {
       order: 0,
       committedAs: undefined,
       committed: undefined,
+      isFresh: false,
       isBusy: false,
       isGone: false,
       tries: 0,
@@ -259,7 +269,7 @@ export class AdoptPlan {
     if (isSame && committedAs !== undefined && committedAs !== path)
       return { kind: 'rename', from: committedAs, path, order };
     const known = committedAs === path ? entry.committed : undefined;
-    return isSame ? undefined : { kind: 'adopt', path, order, known };
+    return isSame ? undefined : { kind: 'adopt', path, order, known, mayBeThere: !entry.isFresh };
   }
 
   #rest(entry: Entry): void {

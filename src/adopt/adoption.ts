@@ -1,7 +1,6 @@
 /**
  * One directory that is adopted: what finishes in it is taken over into a volume, as long as somebody wants it. Nothing in
- * the directory is ever changed. A node that dies has taken over what it committed; begun again, files that are already in
- * the volume become new versions of the same bytes.
+ * the directory is ever changed. Begun again, also after a crash, it finds by `forebaymtime` what the volume has already.
  *
  * Bounds:  adoptsInFlightMax files at once; `adoptFilesMax` files known.
  */
@@ -16,9 +15,10 @@ import {
   adoptsInFlightMax,
   eventHeartbeatMs,
 } from '../core/limits.ts';
+import type { ObjectVersion } from '../core/object.ts';
 import { type Clock, type Disk, DiskError, type FileStat } from '../io/io.ts';
 import type { WatchDirectory, WatchHint } from '../io/watch.ts';
-import type { Adopter, Writer } from '../write/writer.ts';
+import type { Adopter, Target, Writer } from '../write/writer.ts';
 import { type AdoptOutcome, AdoptPlan, type AdoptStep, type AdoptTotals } from './adopt-plan.ts';
 
 /** What is ripe and waits for another name is looked at again after this. */
@@ -47,7 +47,12 @@ export interface AdoptionParts {
   readonly watchDirectory: WatchDirectory | undefined;
   readonly adopter: Adopter;
   readonly writer: Pick<Writer, 'rename' | 'delete'>;
+  /** What the volume has under a key. */
+  readonly lookup: (target: Target, signal: AbortSignal) => Promise<ObjectVersion | undefined>;
 }
+
+/** Metadata of an adopted object: when its file was last written, in nanoseconds since 1970. */
+const FILE_TIME = 'forebaymtime';
 
 export class Adoption {
   readonly #parts: AdoptionParts;
@@ -166,20 +171,23 @@ export class Adoption {
   /** Looks at a path and all below it. */
   async #look(path: string): Promise<void> {
     const { disk, clock } = this.#parts;
-    const seen = new Set<string>();
+    const seen = new Map<string, FileStat>();
     try {
       const stat = await disk.stat(this.#absolute(path));
       if (stat?.kind === 'directory') await this.#walk(path, seen);
-      else if (stat !== undefined) this.#seen(path, stat, seen);
+      else if (stat?.kind === 'file') seen.set(path, stat);
     } catch (error) {
       // A disk that does not answer is asked again with the next look.
       if (error instanceof DiskError) return;
       throw error;
     }
-    this.#plan.onlySeen(path, seen, clock.boottimeMs());
+    // In the order in which they were written, which is then that of their commits.
+    const inOrder = Array.from(seen).sort(([, a], [, b]) => Number(a.modifiedNs - b.modifiedNs));
+    for (const [each, stat] of inOrder) this.#seen(each, stat);
+    this.#plan.onlySeen(path, new Set(seen.keys()), clock.boottimeMs());
   }
 
-  async #walk(directory: string, seen: Set<string>): Promise<void> {
+  async #walk(directory: string, seen: Map<string, FileStat>): Promise<void> {
     const { disk } = this.#parts;
     const entries = await disk.list(this.#absolute(directory)).catch((error: unknown) => {
       if (error instanceof DiskError && ['ENOENT', 'ENOTDIR', 'EACCES'].includes(error.code)) return [];
@@ -190,15 +198,13 @@ export class Adoption {
       if (kind === 'directory') await this.#walk(path, seen);
       if (kind !== 'file') continue;
       const stat = await disk.stat(this.#absolute(path));
-      if (stat !== undefined) this.#seen(path, stat, seen);
+      if (seen.size >= adoptFilesMax)
+        throw new ForebayError('overloaded', `${this.#request.directory} has more than ${adoptFilesMax} files`);
+      if (stat?.kind === 'file') seen.set(path, stat);
     }
   }
 
-  #seen(path: string, stat: FileStat, seen: Set<string>): void {
-    if (stat.kind !== 'file') return;
-    if (seen.size >= adoptFilesMax)
-      throw new ForebayError('overloaded', `${this.#request.directory} has more than ${adoptFilesMax} files`);
-    seen.add(path);
+  #seen(path: string, stat: FileStat): void {
     const { clock } = this.#parts;
     const isQuiet = clock.wallMs() - Number(stat.modifiedNs / 1_000_000n) >= adoptQuietMs;
     this.#plan.seen(path, { version: versionOf(stat), sizeBytes: stat.sizeBytes, isQuiet }, clock.boottimeMs());
@@ -248,7 +254,10 @@ export class Adoption {
       if (found?.kind !== 'file') return { kind: 'missing' };
       const version = versionOf(found);
       if (step.known === version) return { kind: 'done', version, sizeBytes: found.sizeBytes };
-      const options = { headers: {}, metadata: {}, signal };
+      const metadata = { [FILE_TIME]: String(found.modifiedNs) };
+      if (step.mayBeThere && (await this.#isThere(target, found.sizeBytes, metadata)))
+        return { kind: 'done', version, sizeBytes: found.sizeBytes };
+      const options = { headers: {}, metadata, signal };
       const { sizeBytes } = await adopter.adopt(target, { path, after }, options);
       const now = await disk.stat(path);
       const isSame = now === undefined || versionOf(now) === version;
@@ -258,6 +267,12 @@ export class Adoption {
     if (step.kind === 'rename') await writer.rename(this.#target(step.from), target, { signal });
     else await writer.delete(target);
     return { kind: 'done', version: undefined, sizeBytes: 0 };
+  }
+
+  /** An earlier run has taken the file over, as it still is. */
+  async #isThere(target: Target, sizeBytes: number, metadata: Readonly<Record<string, string>>): Promise<boolean> {
+    const there = await this.#parts.lookup(target, this.#stop.signal);
+    return there?.sizeBytes === sizeBytes && there.metadata[FILE_TIME] === metadata[FILE_TIME];
   }
 
   /** Resolves when what was finished earlier is committed. */

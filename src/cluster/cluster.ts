@@ -10,7 +10,7 @@ import { ForebayError, isForebayError } from '../core/errors.ts';
 import { epochPatienceMs, helloMs, outboxBatchMax, peerCallMs, sessionTtlMs } from '../core/limits.ts';
 import type { Compare, Coordinator } from '../io/coordinator.ts';
 import type { Clock } from '../io/io.ts';
-import type { Json, ListenPeers, PeerMessage, PeerService, PeerTransport } from '../io/peers.ts';
+import type { Json, ListenPeers, PeerCallOptions, PeerMessage, PeerService, PeerTransport } from '../io/peers.ts';
 import { Budget } from '../mover/budget.ts';
 import { Mover, type ServeBlocks } from '../mover/mover.ts';
 import type { Emit } from '../observe/events.ts';
@@ -83,7 +83,7 @@ export class Cluster {
     });
     this.hellos = new Hellos({
       clock,
-      hello: (node) => this.call(node, { type: 'hello' }, { deadlineMs: helloMs }),
+      hello: (node) => this.call(node, { type: 'hello' }, { deadlineMs: helloMs, isProbe: true }),
       sessionOf: (node) => this.member(node)?.session,
     });
     this.handle('hello', () => null);
@@ -201,18 +201,14 @@ export class Cluster {
   }
 
   /** One message and its answer; this node answers itself at once. Rejects as `PeerTransport.call`. */
-  async call(
-    node: string,
-    message: PeerMessage,
-    options: { deadlineMs?: number; signal?: AbortSignal } = {},
-  ): Promise<Json> {
+  async call(node: string, message: PeerMessage, options: Partial<PeerCallOptions> = {}): Promise<Json> {
     const signal = options.signal ?? this.#stop.signal;
     if (node === this.self) return this.#answer(this.self, message, signal);
-    const { deadlineMs = peerCallMs } = options;
+    const { deadlineMs = peerCallMs, isProbe } = options;
     const member = this.endpoint(node);
     try {
       const { epoch } = this.members;
-      const answer = await this.#peers().call(member, { ...message, epoch }, { deadlineMs, signal });
+      const answer = await this.#peers().call(member, { ...message, epoch }, { deadlineMs, signal, isProbe });
       this.hellos.answered(node);
       return answer;
     } catch (error) {

@@ -112,7 +112,10 @@ export class DirectoryOwner {
     if (slots.length === 0) return;
     const nowMs = clock.boottimeMs();
     this.#deputyships.begin(nowMs, owner, slots);
-    const others = members.members.map(({ node }) => node).filter((node) => node !== owner);
+    // who does not speak with this node tells it nothing, and is not waited for
+    const others = members.members
+      .map(({ node }) => node)
+      .filter((node) => node !== owner && !hellos.isSilent(node) && this.#cluster.troubleWith(node) === undefined);
     this.#decider.takeOver(nowMs, members.epoch, slots, others);
     for (const node of others) this.#cluster.tell(node, 'directory.deputy', { owner });
     this.#cluster.emit({ kind: 'directory.deputy', owner, slots: slots.length });

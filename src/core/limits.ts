@@ -445,3 +445,7 @@ export const repairAfterMs = 60_000;
 export const leaveLookMs = 500;
 /** Versions that a node tells of in one message when records are rebuilt: 4 KiB each at most. */
 export const recoverPageMax = 256;
+/** A key that the origin denied so often while it took others counts as refused for good. */
+export const drainDenialsMax = 3;
+/** A version whose bytes no node of the cluster has for so long is shown as lost, until one has them. */
+export const lostAfterMs = 60_000;

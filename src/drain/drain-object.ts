@@ -155,10 +155,17 @@ function putOptions(version: DirtyRecord, { signal }: DrainObjectParts): PutOpti
   return { headers, metadata: { ...metadata, [OWN_ID]: content }, signal };
 }
 
+/** After these nothing was written. */
+const SURELY_NOTHING = [
+  'replicasUnavailable',
+  'notHeld',
+  'originDenied',
+  'originThrottled',
+  'keyTooLong',
+  'invalidArgument',
+] as const;
+
 /** Whatever does not say for certain that nothing was written. */
 function isSettledByLooking(error: unknown): boolean {
-  return (
-    error instanceof ForebayError &&
-    !isForebayError(error, 'replicasUnavailable', 'originDenied', 'originThrottled', 'shuttingDown', 'keyTooLong')
-  );
+  return error instanceof ForebayError && !isForebayError(error, ...SURELY_NOTHING);
 }

@@ -245,6 +245,37 @@ test('S-13: credentials that were revoked and restored stop nothing for good', a
   await w.until('k is drained', isStub(w, 'k'));
 });
 
+test('a key that alone is denied counts as refused, and one is enough to show it', async () => {
+  const w = world({
+    decide: ({ key, operation }) =>
+      key === 'bad' && operation === 'put' ? { kind: 'refuse', code: 'originDenied' } : undefined,
+  });
+  await w.start('a');
+  const begun = await w.put('bad', ramp(10));
+  assert.equal(begun.kind, 'dirty');
+  for (let i = 0; i < 20; i++) {
+    await w.put(`good/${i}`, ramp(10));
+    await w.pass(10_000);
+  }
+  const bad = await w.current('bad');
+  assert.equal(bad?.kind === 'dirty' && bad.trouble?.kind, 'refused');
+  assert.equal((await w.current('good/19'))?.kind, 'stub');
+});
+
+test('what no node has any more is shown as lost, and drains when a node comes back with it', async () => {
+  const w = world();
+  const a = await w.start('a');
+  const version = await w.put('s/k', ramp(10));
+  await w.put('s/after', ramp(10));
+  a.contents.delete(version.content);
+  await w.pass(150_000);
+  const lost = await w.current('s/k');
+  assert.equal(lost?.kind === 'dirty' && lost.trouble?.kind, 'lost');
+  assert.equal((await w.current('s/after'))?.kind, 'dirty', 'it holds back like a conflict');
+  a.contents.set(version.content, ramp(10));
+  await w.until('both are drained', isStub(w, 's/after'));
+});
+
 test('a delete goes to the origin, conditional on what was deleted', async () => {
   const w = world();
   await w.start('a');

@@ -9,6 +9,7 @@ import type { Cluster } from '../cluster/cluster.ts';
 import { ForebayError } from '../core/errors.ts';
 import { drainSendsMax, drainSendsWaitingMax } from '../core/limits.ts';
 import type { Range } from '../core/range.ts';
+import { DiskError } from '../io/io.ts';
 import type { Json } from '../io/peers.ts';
 import type { Budget } from '../mover/budget.ts';
 import type { Body, Origin } from '../origin/origin.ts';
@@ -83,14 +84,15 @@ export class PartSender {
 
   async *#bytes(id: ContentShape['id'], range: Range): AsyncGenerator<Uint8Array, void, undefined> {
     for (let at = range.start; at < range.end; ) {
-      const piece = await this.#options.store.acquire(id, { start: at, end: range.end }, { verify: true });
+      const part = { start: at, end: range.end };
+      const piece = await this.#options.store.acquire(id, part, { verify: true }).catch(diskFailed);
       if (piece === undefined)
         throw new ForebayError('notHeld', `byte ${at} of ${id} is not here, or was wrong here and is dropped`);
       try {
         const bytes =
           piece.kind === 'bytes'
             ? piece.bytes
-            : await piece.file.read(piece.range.start, piece.range.end - piece.range.start);
+            : await piece.file.read(piece.range.start, piece.range.end - piece.range.start).catch(diskFailed);
         at += bytes.length;
         yield bytes;
       } finally {
@@ -119,4 +121,10 @@ export class PartSender {
     }
     this.#sends++;
   }
+}
+
+/** Another holder is asked, or this one later. */
+function diskFailed(error: unknown): never {
+  if (!(error instanceof DiskError)) throw error;
+  throw new ForebayError('diskUnavailable', `the cache disk failed: ${error.message}`, { cause: error });
 }

@@ -7,18 +7,20 @@
  */
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import {
+  drainDenialsMax,
   drainFinalisesMax,
   drainRefusedRetryMs,
   drainSettleMs,
   drainSweepMs,
   drainUploadsMax,
   keeperLookMs,
+  lostAfterMs,
 } from '../core/limits.ts';
 import type { Volume, WritePolicy } from '../core/volume.ts';
 import type { Clock, Random } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Origin } from '../origin/origin.ts';
-import type { Trouble } from '../write/object-record.ts';
+import type { ObjectRecord, Trouble } from '../write/object-record.ts';
 import type { RecordChange, Records } from '../write/records.ts';
 import { type KeptConditions, probeConditions } from './condition-probe.ts';
 import { DrainBackoff, isRefusal } from './drain-backoff.ts';
@@ -73,15 +75,19 @@ export class VolumeDrain {
   readonly #large = new Map<string, PendingVersion>();
   /** Versions that are through, before the watch says so. */
   readonly #done = new WeakSet<PendingVersion>();
-  /** When what was refused is tried again. */
-  readonly #refusedUntilMs = new WeakMap<PendingVersion, number>();
+  /** When what was refused or lost is tried again. */
+  readonly #againMs = new WeakMap<PendingVersion, number>();
   readonly #versions: VersionDrain;
+  /** Since when nobody had a version's bytes. */
+  readonly #missingMs = new WeakMap<PendingVersion, number>();
   #kept: KeptConditions | undefined;
   #wake: () => void = () => undefined;
   #sentBytes = 0;
   #isUrgent = false;
   #stopped: string | undefined;
   #lastDrainedMs = Number.NEGATIVE_INFINITY;
+  /** Of a version that the origin denied: when last, and how often while it took others in between. */
+  readonly #denials = new WeakMap<PendingVersion, { readonly atMs: number; readonly alone: number }>();
 
   constructor(options: VolumeDrainOptions) {
     this.#options = options;
@@ -165,6 +171,7 @@ export class VolumeDrain {
 
   #apply(change: RecordChange): void {
     const nowMs = this.#options.clock.boottimeMs();
+    if (change.kind === 'change') this.#abandonUpload(change.key, change.record);
     this.#order.apply(change, nowMs);
     this.#finished.apply(change, nowMs);
     const keys = change.kind === 'change' ? [change.key] : change.records.map(({ key }) => key);
@@ -173,6 +180,18 @@ export class VolumeDrain {
     if (change.kind === 'all')
       for (const [key, { entry, over }] of this.#busy) if (this.#order.get(key) !== entry) over.abort(replaced(key));
     this.#wake();
+  }
+
+  /** The upload of a version that another replaced is of no use. */
+  #abandonUpload(key: string, record: ObjectRecord | undefined): void {
+    const before = this.#order.get(key)?.version;
+    if (before?.kind !== 'dirty' || before.upload === undefined || !this.#options.lease.mayAct()) return;
+    const { current } = record ?? {};
+    if (current !== undefined && current.kind !== 'tombstone' && current.content === before.content) return;
+    void this.#options.origin.abort({ key, id: before.upload }).catch((error: unknown) => {
+      // the origin expires it
+      if (!isForebayError(error)) throw error;
+    });
   }
 
   #changed(key: string): void {
@@ -267,20 +286,40 @@ export class VolumeDrain {
     const { key } = entry;
     if (error.code === 'recordChanged') return;
     const nowMs = clock.boottimeMs();
-    // The origin takes other keys, but not this one.
-    const isKeyDenied = error.code === 'originDenied' && this.#lastDrainedMs > entry.knownMs;
+    const isKeyDenied = error.code === 'originDenied' && this.#isDeniedAlone(entry, nowMs);
     if ((isRefusal(error.code) || isKeyDenied) && !entry.version.trouble) {
       await this.#trouble(entry, { kind: 'refused', message: error.message });
       return;
     }
-    this.#refusedUntilMs.set(entry, nowMs + drainRefusedRetryMs);
+    if (this.#isLost(entry, error, nowMs)) {
+      await this.#trouble(entry, { kind: 'lost', message: `no node has its bytes: ${error.message}` });
+      return;
+    }
     this.#backoff.failed(key, error, nowMs);
     emit({ kind: 'drain.failed', volume: volume.name, key, code: error.code, message: error.message });
   }
 
+  /** Whether the origin takes other keys, but again and again not this one: credentials that were revoked hit all. */
+  #isDeniedAlone(entry: PendingVersion, nowMs: number): boolean {
+    const last = this.#denials.get(entry);
+    const alone = last !== undefined && this.#lastDrainedMs > last.atMs ? last.alone + 1 : 0;
+    this.#denials.set(entry, { atMs: nowMs, alone });
+    return alone >= drainDenialsMax;
+  }
+
+  /** Whether nobody who is there has had its bytes for a while; a node that is away may bring them back later. */
+  #isLost(entry: PendingVersion, error: ForebayError, nowMs: number): boolean {
+    if (!isForebayError(error, 'notHeld', 'replicasUnavailable', 'corrupt')) {
+      this.#missingMs.delete(entry);
+      return false;
+    }
+    const sinceMs = this.#missingMs.get(entry);
+    if (sinceMs === undefined) this.#missingMs.set(entry, nowMs);
+    return sinceMs !== undefined && nowMs - sinceMs >= lostAfterMs && !entry.version.trouble;
+  }
+
   async #trouble(entry: PendingVersion, trouble: Trouble): Promise<void> {
     const { clock } = this.#options;
-    this.#refusedUntilMs.set(entry, clock.boottimeMs() + drainRefusedRetryMs);
     try {
       await this.#versions.trouble(entry, trouble);
     } catch (error) {
@@ -330,7 +369,7 @@ export class VolumeDrain {
       await clock.sleep(drainSweepMs, lost).catch(() => undefined);
       if (!lease.mayAct()) continue;
       const nowMs = clock.boottimeMs();
-      this.#tryRefused(nowMs);
+      this.#tryTroubled(nowMs);
       try {
         for (const gone of this.#finished.toLookAt(nowMs)) await this.#versions.deleteReappeared(gone, lost);
         for (const finished of this.#finished.over(nowMs)) await this.#versions.forget(finished);
@@ -341,13 +380,16 @@ export class VolumeDrain {
     }
   }
 
-  #tryRefused(nowMs: number): void {
+  /** Somebody may have changed the origin's mind, and a node may have come back with the bytes. */
+  #tryTroubled(nowMs: number): void {
     if (this.#kept === undefined) return;
     for (const entry of this.#order.all()) {
-      if (entry.version.trouble?.kind !== 'refused' || this.#order.blockerOf(entry.key) !== undefined) continue;
-      const dueMs = this.#refusedUntilMs.get(entry);
-      if (dueMs === undefined) this.#refusedUntilMs.set(entry, nowMs + drainRefusedRetryMs);
-      else if (nowMs >= dueMs && this.#isDue(entry, nowMs)) this.#attempt(entry, 'finalise');
+      const kind = entry.version.trouble?.kind;
+      if (kind === undefined || kind === 'conflict' || this.#order.blockerOf(entry.key) !== undefined) continue;
+      const pauseMs = kind === 'lost' ? drainSweepMs : drainRefusedRetryMs;
+      const dueMs = this.#againMs.get(entry);
+      if (dueMs !== undefined && nowMs >= dueMs && this.#isDue(entry, nowMs)) this.#attempt(entry, 'finalise');
+      if (dueMs === undefined || nowMs >= dueMs) this.#againMs.set(entry, nowMs + pauseMs);
     }
   }
 }

@@ -75,11 +75,18 @@ export interface PeerOptions {
   onRefused(reason: string): void;
 }
 
+export interface PeerCallOptions {
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal | undefined;
+  /** It is asked whether the peer is there at all: it waits for no other calls to the peer but such. */
+  readonly isProbe?: boolean | undefined;
+}
+
 export interface PeerTransport {
   /** The address it listens at; port 0 is resolved. */
   readonly address: Address;
   /** One message and its answer. Rejects with the peer's error, or `peerUnreachable`, `peerTimeout`, `peerRefused`. */
-  call(to: PeerEndpoint, message: PeerMessage, options: { deadlineMs: number; signal?: AbortSignal }): Promise<Json>;
+  call(to: PeerEndpoint, message: PeerMessage, options: PeerCallOptions): Promise<Json>;
   /**
    * Gets blocks from a holder. Rejects with the holder's error (`notHeld`, `overloaded`), `peerCorrupt` when a checksum is
    * wrong, `peerUnreachable`, `peerTimeout`, `peerRefused`, the disk's error, or the signal's reason; blocks reported by

@@ -1,6 +1,7 @@
 /** What a node says of itself: to the admin door, to orchestrators and to Prometheus. */
 import { formatAddress } from '../core/address.ts';
 import type { StoreStatus } from '../core/store-status.ts';
+import type { DrainProgress } from '../drain/volume-drain.ts';
 import type { NodeStatus, Readiness, VolumeStatus } from '../front/admin/node-status.ts';
 import type { Gauge } from '../observe/metrics.ts';
 import { type WritesStatus, writesStatus } from '../write/writes-status.ts';
@@ -170,6 +171,31 @@ export function gaugesOf(node: Node, health: NodeHealth, version: string): Gauge
           value: health.of(volume).reach === 'reachable' ? 1 : 0,
         })),
     },
+    ...drainGauges(node),
     { name: 'forebay_build_info', help: 'The version that runs', read: () => [{ labels: { version }, value: 1 }] },
+  ];
+}
+
+/** Of the volumes that this node is keeper of. */
+function drainGauges({ drain }: Node): Gauge[] {
+  const gauge = (name: string, help: string, value: (progress: DrainProgress) => number): Gauge => ({
+    name,
+    help,
+    read: () =>
+      (drain?.kept ?? []).map((progress) => ({ labels: { volume: progress.volume }, value: value(progress) })),
+  });
+  return [
+    gauge('forebay_drain_pending_objects', 'Objects that wait for the origin', ({ pendingObjects }) => pendingObjects),
+    gauge('forebay_drain_pending_bytes', 'Bytes that wait for the origin', ({ pendingBytes }) => pendingBytes),
+    gauge(
+      'forebay_drain_oldest_seconds',
+      'For how long the oldest of them has been waiting',
+      ({ oldestMs }) => oldestMs / 1000,
+    ),
+    gauge(
+      'forebay_drain_troubled_objects',
+      'Objects that somebody has to decide about',
+      ({ troubledObjects }) => troubledObjects,
+    ),
   ];
 }

@@ -67,8 +67,17 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
   const feed = new RecordFeed({ records, clock, emit });
   const volumes = stagedVolumes(options.volumes);
   const policyOf = (volume: string): WritePolicy | undefined => volumes.get(volume)?.policy;
-  const onHeld = (ref: ChunkRef) => options.locator.held(ref);
-  const keeping = new DirtyKeeping({ cluster, store, records, feed, emit, policyOf, onHeld });
+  let checkpoints: NodeCheckpoints | undefined;
+  const keeping = new DirtyKeeping({
+    cluster,
+    store,
+    records,
+    feed,
+    emit,
+    policyOf,
+    onHeld: (ref: ChunkRef) => options.locator.held(ref),
+    isOver: async (volume, attempt) => (await checkpoints?.checkpoints.isOver(volume, attempt)) ?? false,
+  });
   const server = new ReplicaServer({ cluster, store, keeping });
   const slots = new PeerSlots(stageCallsPerPeerMax);
   const pursuit = new ReplicaPursuit({ cluster, keeping, slots, policyOf, repairBudget: options.repairBudget });
@@ -87,7 +96,6 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
   };
   let uploads: StagedUploads | undefined;
   let drain: Drain | undefined;
-  let checkpoints: NodeCheckpoints | undefined;
   let staged: Writer | undefined;
   return {
     records,

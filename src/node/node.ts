@@ -5,8 +5,10 @@
 
 import { Adoptions } from '../adopt/adoptions.ts';
 import type { Cluster } from '../cluster/cluster.ts';
+import { isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { factShare, fillMemoryBytes, fillsInFlightMax, hotShare, scrubBytesPerS } from '../core/limits.ts';
+import type { ObjectVersion } from '../core/object.ts';
 import type { StoreStatus } from '../core/store-status.ts';
 import type { Drain } from '../drain/drain.ts';
 import type { Coordinator } from '../io/coordinator.ts';
@@ -25,7 +27,7 @@ import { createRecordView } from '../write/record-view.ts';
 import type { Records } from '../write/records.ts';
 import { createRoutedWriter } from '../write/routed-writer.ts';
 import { createWriter } from '../write/write-through.ts';
-import type { Writer } from '../write/writer.ts';
+import type { Target, Writer } from '../write/writer.ts';
 import { decideCapacity } from './capacity.ts';
 import type { Config, VolumeConfig } from './config.ts';
 import { createPeers } from './node-peers.ts';
@@ -145,7 +147,16 @@ export async function createNode(options: NodeOptions): Promise<Node> {
     const writer = staged === undefined ? through : createRoutedWriter({ through, staged, isStaged });
     const adoptions =
       staged &&
-      new Adoptions({ disk, clock, watchDirectory: io.watchDirectory, adopter: staged, writer, isStaged, cacheDir });
+      new Adoptions({
+        disk,
+        clock,
+        watchDirectory: io.watchDirectory,
+        adopter: staged,
+        writer,
+        isStaged,
+        cacheDir,
+        lookup: (target, signal) => versionOf(reader, target, signal),
+      });
     await peers?.join(reader, config.volumes);
     writes?.start();
     return {
@@ -171,6 +182,21 @@ export async function createNode(options: NodeOptions): Promise<Node> {
     };
   } catch (error) {
     await closeAll();
+    throw error;
+  }
+}
+
+async function versionOf(
+  reader: Reader,
+  { volume, key }: Target,
+  signal: AbortSignal,
+): Promise<ObjectVersion | undefined> {
+  try {
+    const object = await reader.open(volume, key, signal);
+    object.close();
+    return object.fact;
+  } catch (error) {
+    if (isForebayError(error, 'noSuchKey')) return undefined;
     throw error;
   }
 }

@@ -100,6 +100,29 @@ export class Eviction {
     return removed;
   }
 
+  /** Evicts what nothing forbids to evict of a content; returns the bytes freed. */
+  async content(row: ContentRow): Promise<number> {
+    const { index, removal, emit } = this.#options;
+    const id = index.contents.id(row);
+    let freed = 0;
+    if (index.contents.isSmall(row)) {
+      const chunk = index.chunks.find(row, 0);
+      if (chunk === undefined || !this.mayEvict(chunk)) return 0;
+      freed = removal.removeSmall(row).bytes;
+      emit({ kind: 'store.dropped', content: id, bytes: freed, reason: 'caller' });
+      return freed;
+    }
+    const work: Promise<number>[] = [];
+    for (const chunk of Array.from(index.chunksOf(row))) {
+      if (!index.chunks.isLive(chunk) || !index.contents.isLive(row) || !this.mayEvict(chunk)) continue;
+      const removed = this.evictChunk(chunk);
+      freed += removed.bytes;
+      work.push(removed.done);
+    }
+    await Promise.all(work);
+    return freed;
+  }
+
   async #evictPack(pack: number): Promise<number> {
     const { index, removal, emit } = this.#options;
     const rows = [...index.chunks.rows()].filter((chunk) => {

@@ -200,6 +200,7 @@ export class StagedContent implements Staging {
   async seal(note: DirtyNote): Promise<void> {
     assert(this.#state === 'summed', 'a content is summed before it is sealed');
     await this.#blocks.work(() => this.#seal(note));
+    this.#checkKept();
     this.#state = 'ended';
     this.#leave();
   }
@@ -209,11 +210,17 @@ export class StagedContent implements Staging {
     const isEmpty = index.contents.presentBlocks(this.#row) === 0;
     assert(!isEmpty || this.#blocks.sizeBytes === 0, 'a summed content has its blocks');
     if (!isEmpty) await (this.#blocks.isSmall ? this.#syncPack() : this.#syncFiles(note));
+    this.#checkKept();
     // In one step with the records, so that a snapshot sees either both or neither.
     index.setDirty(this.#row, note);
     if (index.contents.has(this.#row, FLAG_LENT)) this.#io.append(index.flagsRecord(this.#row), true);
     for (const record of Array.from(index.presenceRecords(this.#row))) this.#io.append(record, true);
     await journal.syncedThrough(this.#io.append({ type: 'dirty', ...note, ...this.#shape }, true));
+  }
+
+  /** Whoever asked for it may have given it up while it was synced. */
+  #checkKept(): void {
+    if (this.#state === 'ended') throw new ForebayError('notHeld', `${this.id} was abandoned before it was sealed`);
   }
 
   get #shape() {

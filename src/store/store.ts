@@ -345,26 +345,9 @@ export class Store {
 
   /** Frees what nothing forbids to free of a content; returns the bytes freed. */
   async evict(id: ContentId): Promise<number> {
-    const { index, eviction, removal } = this.#parts;
+    const { index, eviction } = this.#parts;
     const row = index.contents.find(id);
-    if (row === undefined) return 0;
-    let freed = 0;
-    if (index.contents.isSmall(row)) {
-      const chunk = index.chunks.find(row, 0);
-      if (chunk === undefined || !eviction.mayEvict(chunk)) return 0;
-      freed = removal.removeSmall(row).bytes;
-      this.#options.emit({ kind: 'store.dropped', content: id, bytes: freed, reason: 'caller' });
-      return freed;
-    }
-    const work: Promise<number>[] = [];
-    for (const chunk of Array.from(index.chunksOf(row))) {
-      if (!index.chunks.isLive(chunk) || !index.contents.isLive(row) || !eviction.mayEvict(chunk)) continue;
-      const removed = eviction.evictChunk(chunk);
-      freed += removed.bytes;
-      work.push(removed.done);
-    }
-    await Promise.all(work);
-    return freed;
+    return row === undefined ? 0 : eviction.content(row);
   }
 
   /** Forbids or allows eviction of a content, also of what is filled later. */

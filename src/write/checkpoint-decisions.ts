@@ -81,14 +81,6 @@ function besides(read: Recorded, intent: Intent): ObjectRecord {
   return { ...keptCurrent(read), intents: [...intents, intent] };
 }
 
-/** The record without an attempt's intents; `undefined` when nothing is left. */
-export function withoutIntents(read: Recorded & { record: ObjectRecord }, name: AttemptName): ObjectRecord | undefined {
-  const intents = (read.record.intents ?? []).filter((intent) => !isOf(intent, name));
-  const kept = keptCurrent(read);
-  if (intents.length > 0) return { ...kept, intents };
-  return kept.current === undefined ? undefined : kept;
-}
-
 /** The version of a record that is rewritten around it keeps its place in the drain's order. */
 export function keptCurrent({ record, revision }: Recorded): Pick<ObjectRecord, 'current'> {
   const current = record?.current;

@@ -243,6 +243,12 @@ export class Checkpoints {
     }
   }
 
+  /** Whether it is known that an attempt ended without a commit: what it put may be let go. */
+  async isOver(volume: string, { checkpoint, attempt }: AttemptName): Promise<boolean> {
+    const { record } = (await this.#found(volume, checkpoint)) ?? {};
+    return record !== undefined && record.open?.attempt !== attempt && record.committed?.attempt !== attempt;
+  }
+
   /** All checkpoints with their records, the one begun last first. */
   async all(volume: string): Promise<readonly NamedCheckpoint[]> {
     const prefix = checkpointKey(volume, '');
@@ -409,7 +415,7 @@ function bytesOf(put: readonly PutObject[]): number {
 }
 
 /** A name is a prefix of keys: well-formed, without empty segments. */
-export function checkName(name: string): void {
+function checkName(name: string): void {
   const isName =
     name !== '' &&
     name.isWellFormed() &&

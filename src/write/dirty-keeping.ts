@@ -15,10 +15,11 @@ import { dirtySweepMs, replacedKeepMs, uncommittedKeepMs } from '../core/limits.
 import type { WritePolicy } from '../core/volume.ts';
 import type { Emit } from '../observe/events.ts';
 import type { DirtyNote } from '../store/staging.ts';
+import type { AttemptName } from './checkpoint-decisions.ts';
 import { decodeNote, encodeNote, type NotedRecord } from './dirty-note.ts';
 import type { DirtyRecord, ObjectRecord } from './object-record.ts';
 import type { RecordFeed } from './record-feed.ts';
-import type { RecordChange, Records } from './records.ts';
+import type { RecordChange, Recorded, Records } from './records.ts';
 import type { StagingStore } from './staging-store.ts';
 import { restated } from './version-order.ts';
 
@@ -55,6 +56,8 @@ export interface DirtyKeepingOptions {
   readonly records: Records;
   readonly feed: RecordFeed;
   readonly emit: Emit;
+  /** Whether it is known that an attempt at a checkpoint ended without a commit. */
+  readonly isOver: (volume: string, attempt: AttemptName) => Promise<boolean>;
   /** Of volumes that are staged here. */
   readonly policyOf: (volume: string) => WritePolicy | undefined;
   /** A chunk is here whole, for whoever asks the directory: also after the drain the origin is not asked for it (S-11). */
@@ -157,8 +160,11 @@ export class DirtyKeeping {
     added: readonly { node: string; fence: Parameters<Records['commit']>[0]['fences'] }[],
   ): Promise<boolean> {
     const { records } = this.#options;
+    // what was committed just now is most likely still what is there: the compare says so
+    let known: Recorded | undefined = this.#committedAs(content);
     for (;;) {
-      const { record, revision } = await records.read(volume, key);
+      const { record, revision }: Recorded = known ?? (await records.read(volume, key));
+      known = undefined;
       const current = record?.current;
       if (current?.kind !== 'dirty' || current.content !== content) return false;
       const missing = added.filter(({ node }) => !current.replicas.includes(node));
@@ -178,6 +184,11 @@ export class DirtyKeeping {
         if (again.revision === revision) throw error;
       }
     }
+  }
+
+  #committedAs(content: ContentId): Recorded | undefined {
+    const { noted } = this.#kept.get(content) ?? {};
+    return noted?.revision === undefined ? undefined : { record: noted.record, revision: noted.revision };
   }
 
   /** Where enough are there without them, nodes that are not there are named no longer. */
@@ -264,11 +275,13 @@ export class DirtyKeeping {
     this.#sweeping = true;
     try {
       const nowMs = this.#options.cluster.clock.boottimeMs();
+      const ended = new Map<string, Promise<boolean>>();
       for (const kept of Array.from(this.#kept.values())) {
         if (this.#stop.signal.aborted) return;
         if (kept.uses > 0 || !this.#kept.has(kept.content)) continue;
         if (kept.doomedMs !== undefined && kept.doomedMs <= nowMs) this.#drop(kept);
         else if (kept.doomedMs === undefined && this.#isLeft(kept)) await this.#settle(kept);
+        else if (await this.#isVoid(kept, ended)) this.#drop(kept);
       }
     } catch (error) {
       // without the coordinator nothing is freed (S-15): the next sweep tries again
@@ -276,6 +289,21 @@ export class DirtyKeeping {
     } finally {
       this.#sweeping = false;
     }
+  }
+
+  /** It was put into a checkpoint by an attempt that ended without a commit, and nothing else names it. `ended`: what is known of attempts. */
+  async #isVoid(kept: Kept, ended: Map<string, Promise<boolean>>): Promise<boolean> {
+    const { content, volume, key, noted } = kept;
+    if (noted === undefined || noted.revision !== undefined || this.#options.cluster.isFrozen) return false;
+    const intent = noted.record.intents?.find(({ to }) => to.kind === 'dirty' && to.content === content);
+    if (intent === undefined) return false;
+    const name = `${volume} ${intent.checkpoint} ${intent.attempt}`;
+    const known = ended.get(name) ?? this.#options.isOver(volume, intent);
+    ended.set(name, known);
+    if (!(await known)) return false;
+    const { record } = await this.#options.records.read(volume, key);
+    const isNamed = record !== undefined && contentsOf(record).includes(content);
+    return !isNamed && kept.uses === 0 && this.#kept.get(content) === kept && kept.key === key;
   }
 
   /** Its writer's life is over, and this node is not promised by a record. */

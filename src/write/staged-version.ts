@@ -63,6 +63,8 @@ export class StagedVersion {
   readonly #begun: Promise<Begun>;
   readonly #base: Promise<AskedBase | undefined>;
   #isSealed = false;
+  /** The life of this node under which the copies were promised. */
+  #session = '';
   #unuse: (() => void) | undefined;
 
   private constructor(
@@ -169,11 +171,19 @@ export class StagedVersion {
       };
       const first = decide(begun, wish.level === 'origin');
       await this.#seal(sizeBytes, sealed, first, bytes);
-      const isUrgent = wish.level === 'origin' || (wish.level === 'replicated' && (await this.#replicated(wish)));
+      let isUrgent = wish.level === 'origin' || (wish.level === 'replicated' && (await this.#replicated(wish)));
       wish.signal.throwIfAborted();
-      if (intent !== undefined && isUrgent)
-        throw new ForebayError('degraded', `too few nodes hold "${this.target.key}" for a checkpoint`);
-      const committed = await this.#commit(begun, (read) => decide(read, isUrgent), wish);
+      const mayGoOn = (): void => {
+        if (intent !== undefined && isUrgent)
+          throw new ForebayError('degraded', `too few nodes hold "${this.target.key}" for a checkpoint`);
+      };
+      mayGoOn();
+      const hasLevel = async (): Promise<void> => {
+        if (wish.level === 'replicated' && !isUrgent && !this.#replication.hasAll)
+          isUrgent = await this.#replicated(wish);
+        mayGoOn();
+      };
+      const committed = await this.#commit(begun, (read) => decide(read, isUrgent), hasLevel, wish);
       void this.#finish(committed);
       return committed;
     } catch (error) {
@@ -213,7 +223,8 @@ export class StagedVersion {
   ): Promise<void> {
     const { cluster, keeping } = this.#parts;
     const { volume, key } = this.target;
-    const note = encodeNote(volume, key, { record, session: cluster.session });
+    this.#session = cluster.session;
+    const note = encodeNote(volume, key, { record, session: this.#session });
     this.#replication.seal({ sizeBytes, table: sealed.table, note, bytes });
     await this.staging.seal(note);
     this.#isSealed = true;
@@ -248,12 +259,20 @@ export class StagedVersion {
   async #commit(
     begun: Recorded,
     decide: (read: Recorded) => RecordDecision<DirtyRecord>,
+    hasLevel: () => Promise<void>,
     { beside, intent }: CommitWish,
   ): Promise<Committed> {
     const { records, cluster, clock, keeping } = this.#parts;
     const { volume, key } = this.target;
     let read = begun;
     for (let tries = 1; ; tries += 1) {
+      // copies were promised to the life that asked for them: in another one they may be gone
+      while (cluster.session !== this.#session) {
+        const { session } = cluster;
+        await this.#replication.renew();
+        this.#session = session;
+        await hasLevel();
+      }
       const { record, current } = decide(read);
       const named = this.#replication.sealed.filter(({ node }) => current.replicas.includes(node));
       const right = intent === undefined ? [] : [await intent.fence()];
@@ -271,6 +290,7 @@ export class StagedVersion {
       if (now.revision === read.revision) {
         await this.#replication.renew();
         await clock.sleep(FENCE_RETRY_MS);
+        await hasLevel();
       }
       read = now;
     }

@@ -125,6 +125,9 @@ test('a renamed directory is renamed in the volume; deletes are followed only wh
   const once = await adopt(t, a, other, ['--once', '--prefix', 'other/']);
   assert.equal(await once.child.ended(), 0);
   await expectBytes(a, 'other/sub/file', ramp(200_000, 5));
+  const [before] = await writes(a, 'other/');
+  assert.equal(await (await adopt(t, a, other, ['--once', '--prefix', 'other/'])).child.ended(), 0);
+  assert.equal((await writes(a, 'other/'))[0]?.content, before?.content, 'what the volume has is not taken again');
   fs.rmSync(join(other, 'sub/file'));
   await expectBytes(a, 'other/sub/file', ramp(200_000, 5));
 });

@@ -73,6 +73,10 @@ test('S-16: a begin of the same name fences the ranks of the attempt before it; 
   await expectBytes(a, 's/y', 'new');
   assert.equal(await status(a, 's/x'), 404);
   await eventually('the intent is gone', async () => (await writes(a, 's/x')).length === 0);
+  await eventually('its bytes are', async () => {
+    const held = await Promise.all(nodes.map(async (node) => (await node.status()).store.dirtyBytes));
+    return held.every((bytes) => bytes === 0);
+  });
 });
 
 test('forebay checkpoint: begin, put, commit, latest, list, rollback, keep, abort', async (t) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { expectMembers, fixture, MiB, VOLUME } from './fixture.ts';
 import { eventually } from './node.ts';
-import { contentOf } from './owners.ts';
+import { contentOf, metadataOwner } from './owners.ts';
 import { stranger } from './stranger.ts';
 
 const object = (key: string, seed: number) => ({ key, sizeBytes: 9 * MiB + seed, seed });
@@ -42,4 +42,33 @@ test('S-15, S-16: a node paused for longer than its lease: the others read on; w
   for (const each of [KNOWN, ...cold.slice(0, 4)]) await paused!.expectWhole(VOLUME, each);
   assert.match(paused!.log, /"kind":"session.lost"/);
   assert.match(paused!.log, /"kind":"session.begun"/);
+});
+
+test('S-2: with the owner of the metadata paused the others read what they know, and what they do not, fresh and soon', async (t) => {
+  const small = (key: string, seed: number) => ({ key, sizeBytes: 100_000 + seed, seed });
+  const [known, ...cold] = Array.from({ length: 5 }, (_, i) => small(`small ${i}`, i + 1));
+  const fix = await fixture(t, { generated: [known!, ...cold] });
+  const nodes = await fix.startAll(['a', 'b', 'c'], { volume: { revalidate: 'always', write: true } });
+  for (const node of nodes) await node.expectWhole(VOLUME, known!);
+  const owner = await metadataOwner(nodes[0]!, VOLUME, known!.key);
+  const paused = nodes.find(({ name }) => name === owner)!;
+  const [one, other] = nodes.filter((node) => node !== paused);
+  paused.signal('SIGSTOP');
+  const from = performance.now();
+  const took: number[] = [];
+  for (const object of [known!, cold[0]!, known!, cold[1]!]) {
+    const begun = performance.now();
+    for (const node of [one!, other!]) {
+      const answer = await node.get(`${VOLUME}/${object.key}`);
+      assert.equal(answer.headers.get('x-forebay-stale'), null, `${object.key} is fresh on ${node.name}`);
+      await node.expectWhole(VOLUME, object);
+    }
+    took.push(performance.now() - begun);
+  }
+  const allMs = performance.now() - from;
+  t.diagnostic(`with the owner paused: ${took.map(Math.round).join(', ')} ms`);
+  assert.deepEqual((await one!.members()).length, 3, 'its lease was not over');
+  assert.ok(allMs < 9000, `${allMs} ms for sixteen reads`);
+  paused.signal('SIGCONT');
+  await expectMembers(nodes, ['a', 'b', 'c']);
 });

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { blockCount } from '../../src/core/chunk.ts';
 import { ForebayError } from '../../src/core/errors.ts';
+import { peerCallsInFlightMax } from '../../src/core/limits.ts';
 import type { Json, PeerMessage } from '../../src/io/peers.ts';
 import { failureCases, waitingCases } from './peers-failures.ts';
 import {
@@ -42,6 +43,20 @@ function callCases(on: On): void {
     const answer = await asker.call({ node: 'right', address }, message, { deadlineMs: IDLE_MS });
     assert.deepEqual(answer, { echoed: { deep: ['é', 1.5, false] }, list: [1, 'zwei', null, true] });
     assert.deepEqual(heard, [{ from: 'left', message }]);
+  });
+
+  on('a probe is answered though more calls to the peer wait than are let run at once', async ({ start }) => {
+    const held = Promise.withResolvers<Json>();
+    const service = caller(async (_from, { type }) => (type === 'hold' ? held.promise : 'here'));
+    const asker = await start('left', caller());
+    const { address } = await start('right', service);
+    const to = { node: 'right', address };
+    const holds = Array.from({ length: 2 * peerCallsInFlightMax }, () =>
+      asker.call(to, { type: 'hold' }, { deadlineMs: 60_000 }),
+    );
+    assert.equal(await asker.call(to, { type: 'hello' }, { deadlineMs: IDLE_MS, isProbe: true }), 'here');
+    held.resolve('late');
+    assert.deepEqual(new Set(await Promise.all(holds)), new Set(['late']));
   });
 
   on("a service's error reaches the caller with its code, message and patience", async ({ start }) => {

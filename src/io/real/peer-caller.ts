@@ -1,7 +1,7 @@
 /**
  * The caller's side of control messages: a pool of keep-alive connections per peer.
  *
- * Bounds:  peerCallsInFlightMax connections to a peer, peerCallsWaitingMax calls that wait for one.
+ * Bounds:  peerCallsInFlightMax connections to a peer, and one for probes; peerCallsWaitingMax calls that wait for one.
  */
 
 import * as http from 'node:http';
@@ -11,17 +11,13 @@ import { formatAddress } from '../../core/address.ts';
 import { abortReason, ForebayError } from '../../core/errors.ts';
 import { peerCallsInFlightMax, peerCallsWaitingMax, peerMessageMaxBytes, peerPoolIdleMs } from '../../core/limits.ts';
 import type { Clock } from '../io.ts';
-import type { Json, PeerEndpoint, PeerOptions } from '../peers.ts';
+import type { Json, PeerCallOptions, PeerEndpoint, PeerOptions } from '../peers.ts';
 import { arrived, parseBounded, peerError, writeBounded } from './peer-json.ts';
 import { connectionFailure, connectTls } from './peer-tls.ts';
 
-export interface CallOptions {
-  readonly deadlineMs: number;
-  readonly signal?: AbortSignal | undefined;
-}
-
 interface Peer {
   readonly agent: http.Agent;
+  readonly probes: http.Agent;
   calls: number;
 }
 
@@ -42,11 +38,12 @@ export class PeerCaller {
   }
 
   /** As `PeerTransport.call`; `path` is `/v1/call` or `/v1/key`. */
-  async call(to: PeerEndpoint, path: string, message: Json, { deadlineMs, signal }: CallOptions): Promise<Json> {
+  async call(to: PeerEndpoint, path: string, message: Json, options: PeerCallOptions): Promise<Json> {
+    const { deadlineMs, signal, isProbe = false } = options;
     if (signal?.aborted) throw abortReason(signal);
     const body = writeBounded(message);
     const peer = this.#peerOf(to);
-    if (peer.calls >= peerCallsInFlightMax + peerCallsWaitingMax)
+    if (!isProbe && peer.calls >= peerCallsInFlightMax + peerCallsWaitingMax)
       throw new ForebayError('overloaded', `${peer.calls} calls to ${to.node} are under way`);
     const over = new AbortController();
     const stop = (reason: Error) => over.abort(reason);
@@ -60,13 +57,14 @@ export class PeerCaller {
       () => {},
     );
     peer.calls++;
-    const ask = { to, path, body, deadlineMs, signal: over.signal };
+    const agent = isProbe ? peer.probes : peer.agent;
+    const ask = { to, path, body, deadlineMs, agent, signal: over.signal };
     try {
-      return await this.#ask(peer, ask).catch((error: unknown) => {
+      return await this.#ask(ask).catch((error: unknown) => {
         // One more time, on a connection that nobody used before: messages are made to come twice.
         if (!(error instanceof IdleClosed) || over.signal.aborted) throw error;
-        for (const sockets of Object.values(peer.agent.freeSockets)) for (const idle of sockets ?? []) idle.destroy();
-        return this.#ask(peer, ask);
+        for (const sockets of Object.values(agent.freeSockets)) for (const idle of sockets ?? []) idle.destroy();
+        return this.#ask(ask);
       });
     } catch (error) {
       if (over.signal.aborted) throw abortReason(over.signal);
@@ -83,17 +81,20 @@ export class PeerCaller {
     const name = `${to.node} ${formatAddress(to.address)}`;
     let peer = this.#peers.get(name);
     if (!peer) {
-      peer = { agent: new PeerAgent(to, this.#peer), calls: 0 };
+      peer = {
+        agent: new PeerAgent(to, this.#peer, peerCallsInFlightMax),
+        probes: new PeerAgent(to, this.#peer, 1),
+        calls: 0,
+      };
       this.#peers.set(name, peer);
     }
     return peer;
   }
 
-  async #ask(peer: Peer, ask: Ask): Promise<Json> {
-    const { to, path, body, deadlineMs, signal } = ask;
+  async #ask({ to, path, body, deadlineMs, agent, signal }: Ask): Promise<Json> {
     const { status, text } = await exchange(
       {
-        agent: peer.agent,
+        agent,
         method: 'POST',
         path,
         host: to.address.host,
@@ -119,13 +120,17 @@ export class PeerCaller {
     for (const [name, peer] of this.#peers) {
       if (!name.startsWith(`${node} `)) continue;
       this.#peers.delete(name);
-      for (const sockets of Object.values(peer.agent.freeSockets)) for (const idle of sockets ?? []) idle.destroy();
+      for (const { freeSockets } of [peer.agent, peer.probes])
+        for (const sockets of Object.values(freeSockets)) for (const idle of sockets ?? []) idle.destroy();
     }
   }
 
   close(): void {
     this.#closing.abort();
-    for (const { agent } of this.#peers.values()) agent.destroy();
+    for (const { agent, probes } of this.#peers.values()) {
+      agent.destroy();
+      probes.destroy();
+    }
     this.#peers.clear();
   }
 }
@@ -135,6 +140,7 @@ interface Ask {
   readonly path: string;
   readonly body: Buffer;
   readonly deadlineMs: number;
+  readonly agent: http.Agent;
   readonly signal: AbortSignal;
 }
 
@@ -142,8 +148,8 @@ class PeerAgent extends http.Agent {
   readonly #to: PeerEndpoint;
   readonly #peer: Pick<PeerOptions, 'cluster' | 'secrets'>;
 
-  constructor(to: PeerEndpoint, peer: Pick<PeerOptions, 'cluster' | 'secrets'>) {
-    super({ keepAlive: true, maxSockets: peerCallsInFlightMax, timeout: peerPoolIdleMs, scheduling: 'lifo' });
+  constructor(to: PeerEndpoint, peer: Pick<PeerOptions, 'cluster' | 'secrets'>, maxSockets: number) {
+    super({ keepAlive: true, maxSockets, timeout: peerPoolIdleMs, scheduling: 'lifo' });
     this.#to = to;
     this.#peer = peer;
   }

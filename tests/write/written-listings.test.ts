@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { contentOf, dirty, stub, tombstone } from '../../tests/write/samples.ts';
-import { ramp, SimNodes, type SimReadNode, VOLUME } from '../../tests/write/sim-nodes.ts';
-import { originContentId } from '../core/ids.ts';
-import { compareKeys } from '../core/key-order.ts';
-import { recordsPerWindowMax } from '../core/limits.ts';
-import type { ObjectRecord } from '../write/object-record.ts';
+import { originContentId } from '../../src/core/ids.ts';
+import { compareKeys } from '../../src/core/key-order.ts';
+import { recordsPerWindowMax } from '../../src/core/limits.ts';
+import type { ObjectRecord } from '../../src/write/object-record.ts';
+import { contentOf, dirty, stub, tombstone } from './samples.ts';
+import { ramp, SimNodes, type SimReadNode, VOLUME } from './sim-nodes.ts';
 
 interface Listed {
   readonly name: string;
