@@ -111,7 +111,10 @@ export class ClusterWriteRun {
       holders,
       begunMs: (number) => this.history.begunMs(number),
     });
-    this.records.onStep = (step) => this.#copies.stepped(step);
+    this.records.onStep = (step) => {
+      world.trace.note(`record ${step.volume}/${step.key} ${JSON.stringify(step.now ?? 'gone')}`);
+      this.#copies.stepped(step);
+    };
     this.places = this.#makePlaces();
     const watchOf = (volume: string) => this.places.find((place) => place.volume.name === volume) as Place;
     this.#levels = new AckLevels({

@@ -161,13 +161,15 @@ export class DirtyKeeping {
    * needed. Rejects as `Records`.
    */
   async addReplicas(
-    { content, volume, key }: Pick<KeptContent, 'content' | 'volume' | 'key'>,
+    { content, volume, key: writtenAs }: Pick<KeptContent, 'content' | 'volume' | 'key'>,
     added: readonly { node: string; fence: Parameters<Records['commit']>[0]['fences'] }[],
   ): Promise<boolean> {
     const { records } = this.#options;
     // what was committed just now is most likely still what is there: the compare says so
     let known: Recorded | undefined = this.#committedAs(content);
     for (;;) {
+      // renamed meanwhile: both keys were committed at one revision, so the compare would not tell them apart
+      const key = this.#kept.get(content)?.key ?? writtenAs;
       const { record, revision }: Recorded = known ?? (await records.read(volume, key));
       known = undefined;
       const current = record?.current;
