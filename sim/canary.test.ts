@@ -52,7 +52,7 @@ const DAMAGES: Readonly<Record<Sabotage, Damage>> = {
   'blind-compares': {
     scenario: 'cluster-write',
     overrides: { ...CALM_CLUSTER_WRITE, objects: 1, operations: 80, thinkMs: 5, readChance: 0.2 },
-    breaks: /^S-(2|16)$/,
+    breaks: /^S-(2|4|7|8|16)$/,
   },
   'forget-records': { scenario: 'cluster-write', overrides: CALM_CLUSTER_WRITE, breaks: /^S-(2|3|5)$/ },
 };

@@ -35,6 +35,7 @@ export class Copies {
   readonly #byNumber = new Map<number, Known[]>();
   /** Contents, and keys with a delete, whose base nobody knew when they were committed. */
   readonly #baseless = new Set<number | string>();
+  readonly #troubled = new Set<string>();
   /** Machines whose disks were lost: what they hold is not what records from before say. */
   readonly #lostOn = new Map<string, Set<ContentId>>();
   readonly #lostMs = new Map<string, number>();
@@ -71,6 +72,7 @@ export class Copies {
       this.#audit(key, dirty);
     }
     const { current } = now ?? {};
+    if (current && 'trouble' in current) this.#troubled.add(`${volume}/${key}`);
     if (current?.kind === 'stub') this.#of(current).isDrained = true;
     if (current?.kind === 'tombstone' && current.base.origin === 'unknown') this.#baseless.add(`${volume}/${key}`);
   }
@@ -111,6 +113,11 @@ export class Copies {
   isLost(number: number): boolean {
     const all = this.#byNumber.get(number) ?? [];
     return all.length > 0 && all.every(({ nodes, isDrained }) => nodes.size === 0 && !isDrained);
+  }
+
+  /** Whether a version of the key was ever shown as in conflict, refused or lost. */
+  hadTrouble(volume: string, key: string): boolean {
+    return this.#troubled.has(`${volume}/${key}`);
   }
 
   /** The most nodes that had the content at once, by the records. */

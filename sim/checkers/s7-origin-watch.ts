@@ -31,6 +31,8 @@ export interface OriginWatchPlaces {
   readonly isOwn: (key: string) => boolean;
   /** Committed without knowing what the origin had: a number, or `<volume>/<key>` of a delete. */
   readonly isBaseless: (what: number | string) => boolean;
+  /** Whether a version of the key was shown as what cannot be drained. */
+  readonly hadTrouble: (volume: string, key: string) => boolean;
 }
 
 export class OriginWatch {
@@ -118,11 +120,12 @@ export class OriginWatch {
 
   /** Every key in the directory of the write and below shows what was committed when the write was asked for, or later. */
   #isInOrder(write: WriteOperation): void {
-    const { history, volume, isOwn } = this.#places;
+    const { history, volume, isOwn, hadTrouble } = this.#places;
     const directory = directoryOf(write.key);
     for (const other of history.keys()) {
       if (other.volume !== volume.name || other.key === write.key) continue;
       if (!other.key.startsWith(directory) || !isOwn(other.key)) continue;
+      if (volume.writes?.onConflict === 'skip' && hadTrouble(volume.name, other.key)) continue;
       for (const earlier of other.writes) {
         if (earlier.outcome !== 'done' || !isBefore(earlier, write) || this.#shows(earlier)) continue;
         if (this.#isCircle(write, earlier)) continue;

@@ -111,7 +111,10 @@ export class ClusterWriteRun {
       holders,
       begunMs: (number) => this.history.begunMs(number),
     });
-    this.records.onStep = (step) => this.#copies.stepped(step);
+    this.records.onStep = (step) => {
+      world.trace.note(`record ${step.volume}/${step.key} ${JSON.stringify(step.now ?? 'gone')}`);
+      this.#copies.stepped(step);
+    };
     this.places = this.#makePlaces();
     const watchOf = (volume: string) => this.places.find((place) => place.volume.name === volume) as Place;
     this.#levels = new AckLevels({
@@ -208,7 +211,8 @@ export class ClusterWriteRun {
       if (sabotage === 'cut-objects') origin.damage.cutsObjects = true;
       if (sabotage === 'late-origin') origin.damage.lateMs = 5000;
       const isBaseless = (what: number | string) => this.#copies.isBaseless(what);
-      const watch = new OriginWatch({ findings, history, origin, volume, isOwn, isBaseless });
+      const hadTrouble = (name: string, key: string) => this.#copies.hadTrouble(name, key);
+      const watch = new OriginWatch({ findings, history, origin, volume, isOwn, isBaseless, hadTrouble });
       places.push({ volume, origin, watch });
     }
     return places;
