@@ -138,7 +138,7 @@ export const uploadIdleMaxMs = 24 * 3600_000;
 export const stagedReserveBytes = 1 * GiB;
 /** How long a write waits for room on the disk before it fails with diskFull, and how often it looks. */
 export const stagedWaitMs = 30_000;
-export const stagedRetryMs = 100;
+export const stagedRetryMs = 250;
 /** Share of the capacity that only the oldest write under way may take, so that of many one at a time ends. */
 export const stagedOldestShare = 1 / 16;
 /** Contents being written at once. */
