@@ -1,4 +1,5 @@
 /** A simulated disk as one process sees it: `Disk` and `File` of src/io/io.ts. */
+import { crc32 } from 'node:zlib';
 import type { Range } from '../src/core/range.ts';
 import { type Disk, DiskError, type File, type FileStat, type OpenOptions } from '../src/io/io.ts';
 import type { Life } from './sim-clock.ts';
@@ -73,6 +74,12 @@ export class SimFile implements File {
       },
       true,
     );
+  }
+
+  async writeSummed(at: number, bytes: Uint8Array): Promise<number> {
+    const checksum = crc32(bytes);
+    await this.write(at, bytes);
+    return checksum;
   }
 
   /** How much of a write the free space takes. */

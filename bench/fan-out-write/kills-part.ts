@@ -168,12 +168,10 @@ async function killAll(
     const situation = { rig, kill, step, before };
     const trial = system === 'async' ? await killAsync(situation) : await killForebay(situation, candidate);
     trials.push(trial);
-    // a whole new step is at the origin before the next kill; the older ones are nobody's any more
+    // what is whole at the origin is what the next step must not cost; the other is nobody's any more
     const isWhole = trial.restored === step.number && (trial.drained ?? trial.moment === 'durable');
-    const next = isWhole ? step : rig.freshStep();
-    if (!isWhole) await measure(rig, next, candidate);
-    for (const old of new Set([before, step])) if (old !== next) await rig.forget(old);
-    before = next;
+    await rig.forget(isWhole ? before : step);
+    if (isWhole) before = step;
   }
   return trials;
 }

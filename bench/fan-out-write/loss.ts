@@ -1,7 +1,7 @@
 /** What kills of a node cost: which steps the job had been told of, and what could be restored elsewhere. */
 
 /** What had been told of the step when the node was killed. */
-export const MOMENTS = {
+const MOMENTS = {
   writing: 'while it was written',
   exposed: 'written, not yet safe',
   safe: 'safe, not yet durable',
@@ -9,7 +9,7 @@ export const MOMENTS = {
 } as const;
 export type Moment = keyof typeof MOMENTS;
 
-export const SYSTEMS = { forebay: 'Forebay', async: 'async copy' } as const;
+const SYSTEMS = { forebay: 'Forebay', async: 'async copy' } as const;
 export type System = keyof typeof SYSTEMS;
 
 export interface KillTrial {

@@ -11,6 +11,7 @@ import { type Step, shardsOf } from './step.ts';
 import { statesOf } from './watch.ts';
 
 const RESTORE_MAX = 1.15;
+const ROUNDS_MAX = 3;
 /** Files that a framework reads at once on a node: one for each of its ranks. */
 export const RESTORE_PARALLEL = 8;
 
@@ -80,9 +81,10 @@ export async function restorePart(rig: Rig, options: FanOutWriteOptions, progres
   const candidate = (['adopt', 'local'] as const).find((one) => options.candidates.includes(one));
   if (candidate === undefined) return { figures: {}, trials: {} };
   const trials: RestoreTrial[] = [];
-  for (let i = 0; i < options.rounds; i++)
+  const rounds = Math.min(options.rounds, ROUNDS_MAX);
+  for (let i = 0; i < rounds; i++)
     for (const when of ['drained', 'draining'] as const) {
-      progress.say(`restore elsewhere, ${when}, round ${i + 1} of ${options.rounds}`);
+      progress.say(`restore elsewhere, ${when}, round ${i + 1} of ${rounds}`);
       const trial = await restoreTrial(rig, candidate, when);
       if (trial !== undefined) trials.push(trial);
     }

@@ -21,11 +21,11 @@ export interface CaseOutcome {
 function efficiencyTarget({ nodes, chunks, originLinks, spread, slow, kill }: FanOutParameters): Target | undefined {
   if (slow > 0 || kill > 0) return undefined;
   if (spread > 0) return chunks >= 64 && spread >= 0.3 ? { atLeast: 0.9 } : undefined;
+  if (originLinks < 1) return undefined;
   if (nodes <= 8) return chunks >= 64 ? { atLeast: 0.9 } : undefined;
   if (chunks < 1024) return undefined;
-  if (nodes <= 64) return originLinks >= 2 ? { atLeast: 0.95 } : undefined;
-  if (originLinks < 8) return undefined;
-  return nodes <= 1024 ? { atLeast: 0.95 } : { atLeast: 0.85 };
+  if (nodes <= 1024) return { atLeast: 0.95 };
+  return originLinks >= 8 ? { atLeast: 0.85 } : undefined;
 }
 
 const MESSAGES_MAX = 6;

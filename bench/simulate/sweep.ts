@@ -18,14 +18,18 @@ const SIZES = [
   [10_000, 256],
 ] as const;
 const ORIGINS = [1, 8] as const;
+/** Origins for which there is a target. */
+const TARGET_ORIGINS = [1, 2, 8] as const;
 /** Every simulated node is an owner that knows every other one: memory grows with the square. */
 const DIRECTORY_NODES_MAX = 1024;
 
 /** Cases with a target, and that of ten thousand nodes. */
 const CLAIMS: readonly SweepCase[] = [
-  ['8 nodes', { nodes: 8, chunks: 64, originLinks: 1 }],
-  ['64 nodes', { nodes: 64, chunks: 1024, originLinks: 2 }],
-  ['1,024 nodes', { nodes: 1024, chunks: 1024, originLinks: 8 }],
+  ...TARGET_ORIGINS.flatMap((originLinks) => [
+    [`8 nodes, origin ${originLinks}`, { nodes: 8, chunks: 64, originLinks }],
+    [`64 nodes, origin ${originLinks}`, { nodes: 64, chunks: 1024, originLinks }],
+    [`1,024 nodes, origin ${originLinks}`, { nodes: 1024, chunks: 1024, originLinks }],
+  ]),
   ['10,000 nodes', { nodes: 10_000, chunks: 1024, originLinks: 8 }],
   ['8 nodes, spread', { nodes: 8, chunks: 64, originLinks: 1, spread: 1 / 3 }],
   ['64 nodes, spread', { nodes: 64, chunks: 256, originLinks: 1, spread: 1 / 3 }],

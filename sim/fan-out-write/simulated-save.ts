@@ -33,7 +33,7 @@ export interface SaveEvents {
 const MARKER_BYTES = 4096;
 const CAPACITY_BYTES = 2 ** 40;
 
-export function placementOf({ nodes, zones }: FanOutWriteParameters): Placement {
+function placementOf({ nodes, zones }: FanOutWriteParameters): Placement {
   const placement = new Placement();
   const members = nodes.map((_, index) => ({
     node: `node-${index}`,

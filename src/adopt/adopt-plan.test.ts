@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { adoptQuietMs, adoptSettleMs } from '../core/limits.ts';
 import { AdoptPlan, type AdoptStep } from './adopt-plan.ts';
 
-const file = (version: string, isQuiet = false) => ({ version, sizeBytes: 10, isQuiet });
+const file = (version: string, isQuiet = false) => ({ version, sizeBytes: 10, ripeInMs: isQuiet ? 0 : adoptQuietMs });
 const done = (version: string | undefined) => ({ kind: 'done', version, sizeBytes: 10 }) as const;
 const told = (steps: readonly AdoptStep[]) =>
   steps.map((step) => (step.kind === 'rename' ? `${step.from} → ${step.path}` : `${step.kind} ${step.path}`));
@@ -126,8 +126,8 @@ test('what fails for good is told of and holds nothing back; what fails for now 
   for (let n = 0; n < 4; n += 1) {
     const [next] = plan.begin(nowMs, 8) as [AdoptStep];
     plan.settled(next, { kind: 'failed', message: 'no room' }, nowMs);
-    waits.push(plan.nextMs - nowMs);
-    nowMs = plan.nextMs;
+    waits.push(plan.nextMs(nowMs) - nowMs);
+    nowMs = plan.nextMs(nowMs);
   }
   assert.deepEqual(waits, [500, 1000, 2000, 4000]);
 });
@@ -161,4 +161,42 @@ test('a file renamed over another replaces it, and waits for what is under way w
   plan.settled(x, done('3'), 410);
   assert.deepEqual(take(plan, 420, '2'), ['y → x']);
   assert.ok(plan.isIdle);
+});
+
+test('a file that is begun while closing is heard of waits for that, however long nothing is written', () => {
+  const plan = new AdoptPlan({ deletes: false });
+  plan.seen('x', { version: '1', sizeBytes: 0, ripeInMs: Infinity }, 0);
+  assert.deepEqual(plan.begin(1_000_000, 8), []);
+  assert.equal(plan.totals(9).filesDone, 0);
+  plan.finished('x', 1_000_000);
+  plan.seen('x', { version: '2', sizeBytes: 5, ripeInMs: Infinity }, 1_000_001);
+  assert.deepEqual(take(plan, 1_000_100, '2'), ['adopt x']);
+  assert.ok(plan.isIdle);
+});
+
+test('a file that is still being written when it seemed quiet is looked at later', () => {
+  const plan = new AdoptPlan({ deletes: false });
+  plan.seen('x', file('1'), 0);
+  const [step] = plan.begin(adoptQuietMs, 8) as [AdoptStep];
+  plan.settled(step, { kind: 'later' }, adoptQuietMs);
+  assert.equal(plan.isIdle, false);
+  assert.deepEqual(take(plan, 2 * adoptQuietMs, '1'), ['adopt x']);
+});
+
+test('a hundred thousand files cost no more each than a few', () => {
+  const plan = new AdoptPlan({ deletes: false });
+  for (let n = 0; n < 100_000; n += 1) plan.seen(`d/${n}`, file('1', true), 0);
+  let looked = 0;
+  const begunMs = performance.now();
+  for (let steps = plan.begin(1, 8); steps.length > 0; steps = plan.begin(1, 8)) {
+    for (const step of steps) {
+      plan.before(step);
+      plan.settled(step, done('1'), 1);
+    }
+    looked += steps.length;
+    assert.ok(plan.nextMs(1) >= 1);
+  }
+  assert.equal(looked, 100_000);
+  assert.ok(plan.isIdle);
+  assert.ok(performance.now() - begunMs < 20_000, 'it would take minutes if each looked at all');
 });

@@ -49,6 +49,8 @@ export type AdoptOutcome =
   | { readonly kind: 'done'; readonly version: Version | undefined; readonly sizeBytes: number }
   /** There is no such file any more. */
   | { readonly kind: 'missing' }
+  /** It is still being written. */
+  | { readonly kind: 'later' }
   | { readonly kind: 'failed'; readonly message: string }
   /** It would fail again. */
   | { readonly kind: 'refused'; readonly message: string };
@@ -64,6 +66,9 @@ export interface AdoptTotals {
 export class AdoptPlan {
   readonly #deletes: boolean;
   readonly #entries = new Map<string, Entry>();
+  /** Entries to be looked at when they are ripe: in order, and those that failed. */
+  readonly #waiting = new Set<Entry>();
+  readonly #retrying = new Set<Entry>();
   /** Names that a step under way changes, with the entry it is for. */
   readonly #busyNames = new Set<string>();
   readonly #underWay = new Map<number, { readonly entry: Entry; readonly names: readonly string[] }>();
@@ -73,20 +78,22 @@ export class AdoptPlan {
     this.#deletes = options.deletes;
   }
 
-  /** A file was seen, as it is; `isQuiet`: its last change is long ago. */
-  seen(path: string, file: { version: Version; sizeBytes: number; isQuiet: boolean }, nowMs: number): void {
+  /** A file was seen, as it is; `ripeInMs`: when it counts as finished though nobody was seen to close it, if ever. */
+  seen(path: string, file: { version: Version; sizeBytes: number; ripeInMs: number }, nowMs: number): void {
     const entry = this.#entries.get(path) ?? this.#add(path);
     entry.isGone = false;
     if (entry.version === file.version) {
-      if (file.isQuiet && entry.ripeMs > nowMs && entry.committed !== entry.version && entry.tries === 0)
-        this.#ripen(entry, nowMs);
+      const isSooner = nowMs + file.ripeInMs < entry.ripeMs && entry.committed !== entry.version && entry.tries === 0;
+      if (isSooner && !entry.isBusy) this.#ripen(entry, nowMs + file.ripeInMs);
       return;
     }
     const isFinished = entry.version === undefined && Number.isFinite(entry.ripeMs);
     entry.version = file.version;
     entry.sizeBytes = file.sizeBytes;
-    if (entry.committed === file.version) entry.ripeMs = entry.committedAs === path ? Infinity : nowMs;
-    else if (!isFinished) this.#ripen(entry, nowMs + (file.isQuiet ? 0 : adoptQuietMs));
+    if (entry.committed === file.version) {
+      if (entry.committedAs === path) this.#stop(entry);
+      else this.#ripen(entry, nowMs);
+    } else if (!isFinished) this.#ripen(entry, nowMs + file.ripeInMs);
   }
 
   /** A file was closed after it was written, or came under its final name. */
@@ -95,7 +102,6 @@ export class AdoptPlan {
     entry.isGone = false;
     entry.version = undefined;
     entry.isFresh = true;
-    entry.tries = 0;
     this.#ripen(entry, nowMs + adoptSettleMs);
   }
 
@@ -107,7 +113,6 @@ export class AdoptPlan {
       this.#entries.delete(entry.path);
       entry.path = to + entry.path.slice(from.length);
       this.#entries.set(entry.path, entry);
-      entry.tries = 0;
       this.#ripen(entry, nowMs + (entry.committedAs === undefined ? adoptSettleMs : 0));
     }
     return movers.length === 0;
@@ -116,9 +121,8 @@ export class AdoptPlan {
   gone(path: string, nowMs: number): void {
     for (const entry of this.#below(path)) {
       entry.isGone = true;
-      entry.tries = 0;
       if (this.#deletes && entry.committedAs !== undefined) this.#ripen(entry, nowMs);
-      else if (!entry.isBusy) this.#entries.delete(entry.path);
+      else if (!entry.isBusy) this.#remove(entry);
     }
   }
 
@@ -129,25 +133,35 @@ export class AdoptPlan {
 
   /** What to do now, at most so many steps; each is answered by `settled`. */
   begin(nowMs: number, room: number): AdoptStep[] {
-    const ripe = Array.from(this.#entries.values()).filter((entry) => !entry.isBusy && entry.ripeMs <= nowMs);
-    ripe.sort((a, b) => a.order - b.order);
     const steps: AdoptStep[] = [];
-    for (const entry of ripe) {
-      // What others wait for has room of its own.
-      if (steps.length >= room && entry.tries === 0) continue;
-      const step = this.#stepOf(entry);
-      if (step === undefined) {
-        this.#rest(entry);
-        continue;
-      }
-      const names = step.kind === 'rename' ? [step.from, step.path] : [step.path];
-      if (names.some((name) => this.#busyNames.has(name))) continue;
-      for (const name of names) this.#busyNames.add(name);
-      entry.isBusy = true;
-      this.#underWay.set(step.order, { entry, names });
-      steps.push(step);
+    const tryOne = (entry: Entry) => {
+      if (entry.isBusy || entry.ripeMs > nowMs) return;
+      const step = this.#beginOne(entry);
+      if (step !== undefined) steps.push(step);
+    };
+    // What others wait for has room of its own.
+    for (const entry of Array.from(this.#retrying).sort((a, b) => a.order - b.order)) tryOne(entry);
+    for (const entry of this.#waiting) {
+      if (steps.length >= room) break;
+      if (entry.tries === 0) tryOne(entry);
     }
     return steps;
+  }
+
+  #beginOne(entry: Entry): AdoptStep | undefined {
+    const step = this.#stepOf(entry);
+    if (step === undefined) {
+      this.#rest(entry);
+      return undefined;
+    }
+    const names = step.kind === 'rename' ? [step.from, step.path] : [step.path];
+    if (names.some((name) => this.#busyNames.has(name))) return undefined;
+    for (const name of names) this.#busyNames.add(name);
+    entry.isBusy = true;
+    this.#waiting.delete(entry);
+    this.#retrying.delete(entry);
+    this.#underWay.set(step.order, { entry, names });
+    return step;
   }
 
   /** Orders of what must be committed before a step may be: finished earlier, in its directory or below it. */
@@ -156,9 +170,8 @@ export class AdoptPlan {
     const orders: number[] = [];
     for (const [order, { names }] of this.#underWay)
       if (order < step.order && names.some((name) => name.startsWith(directory))) orders.push(order);
-    for (const entry of this.#entries.values())
-      if (entry.tries > 0 && !entry.isBusy && entry.order < step.order && entry.path.startsWith(directory))
-        orders.push(entry.order);
+    for (const entry of this.#retrying)
+      if (entry.order < step.order && entry.path.startsWith(directory)) orders.push(entry.order);
     return orders;
   }
 
@@ -166,7 +179,7 @@ export class AdoptPlan {
   isPending(orders: readonly number[]): boolean {
     if (orders.some((order) => this.#underWay.has(order))) return true;
     const wanted = new Set(orders);
-    for (const entry of this.#entries.values()) if (entry.tries > 0 && wanted.has(entry.order)) return true;
+    for (const entry of this.#retrying) if (wanted.has(entry.order)) return true;
     return false;
   }
 
@@ -179,30 +192,44 @@ export class AdoptPlan {
     entry.isBusy = false;
     if (outcome.kind === 'refused') {
       entry.failure = outcome.message;
-      if (entry.order === step.order) entry.ripeMs = Infinity;
+      if (entry.order === step.order) this.#stop(entry);
+      else this.#wait(entry);
       return;
     }
     if (outcome.kind === 'failed') {
       entry.failure = outcome.message;
+      if (entry.order !== step.order) {
+        // It has been finished anew since: that is what is tried now, in its turn.
+        this.#wait(entry);
+        return;
+      }
       entry.tries += 1;
       entry.ripeMs = nowMs + Math.min(adoptRetryMaxMs, adoptRetryMinMs * 2 ** (entry.tries - 1));
+      this.#retrying.add(entry);
       return;
     }
     entry.failure = undefined;
     entry.tries = 0;
-    if (outcome.kind === 'missing') this.#missing(step, entry, nowMs);
+    if (outcome.kind === 'later') {
+      if (entry.order === step.order) this.#ripen(entry, nowMs + adoptQuietMs);
+      else this.#wait(entry);
+    } else if (outcome.kind === 'missing') this.#missing(step, entry, nowMs);
     else this.#done(step, entry, outcome, nowMs);
   }
 
-  /** Milliseconds at which something becomes ripe; infinite when nothing waits. */
-  get nextMs(): number {
+  /** Milliseconds at which something becomes ripe, `nowMs` when something is; infinite when nothing waits. */
+  nextMs(nowMs: number): number {
     let next = Infinity;
-    for (const entry of this.#entries.values()) if (!entry.isBusy) next = Math.min(next, entry.ripeMs);
+    for (const entries of [this.#retrying, this.#waiting])
+      for (const entry of entries) {
+        if (entry.ripeMs <= nowMs) return nowMs;
+        next = Math.min(next, entry.ripeMs);
+      }
     return next;
   }
 
   get isIdle(): boolean {
-    return this.#underWay.size === 0 && this.nextMs === Infinity;
+    return this.#underWay.size === 0 && this.nextMs(Number.NEGATIVE_INFINITY) === Infinity;
   }
 
   totals(failedMax: number): AdoptTotals {
@@ -246,6 +273,27 @@ export class AdoptPlan {
     // The order of one under way is its step's; its next one comes later.
     this.#order += 1;
     entry.order = this.#order;
+    entry.tries = 0;
+    this.#retrying.delete(entry);
+    this.#waiting.delete(entry);
+    if (!entry.isBusy) this.#wait(entry);
+  }
+
+  /** Last of those that wait, in the order of their last change. */
+  #wait(entry: Entry): void {
+    const isThere = this.#entries.get(entry.path) === entry;
+    if (isThere && entry.ripeMs !== Infinity) this.#waiting.add(entry);
+  }
+
+  #stop(entry: Entry): void {
+    entry.ripeMs = Infinity;
+    this.#waiting.delete(entry);
+    this.#retrying.delete(entry);
+  }
+
+  #remove(entry: Entry): void {
+    this.#stop(entry);
+    if (this.#entries.get(entry.path) === entry) this.#entries.delete(entry.path);
   }
 
   #below(path: string): Entry[] {
@@ -258,7 +306,7 @@ export class AdoptPlan {
   /** Another file takes this name: what had it is no file any more, and the volume's object is replaced. */
   #replaced(path: string): void {
     const entry = this.#entries.get(path);
-    if (entry !== undefined) this.#entries.delete(path);
+    if (entry !== undefined) this.#remove(entry);
   }
 
   #stepOf(entry: Entry): AdoptStep | undefined {
@@ -273,8 +321,8 @@ export class AdoptPlan {
   }
 
   #rest(entry: Entry): void {
-    entry.ripeMs = Infinity;
-    if (entry.isGone && this.#entries.get(entry.path) === entry) this.#entries.delete(entry.path);
+    this.#stop(entry);
+    if (entry.isGone) this.#remove(entry);
   }
 
   #missing(step: AdoptStep, entry: Entry, nowMs: number): void {
@@ -283,18 +331,20 @@ export class AdoptPlan {
       entry.committed = undefined;
       entry.committedAs = undefined;
       entry.ripeMs = nowMs;
-    } else if (entry.path === step.path || step.kind === 'delete') {
+    } else if (step.kind === 'delete' || (entry.path === step.path && entry.order === step.order)) {
       entry.isGone = true;
       if (step.kind === 'delete') entry.committedAs = undefined;
       entry.ripeMs = nowMs;
     }
+    this.#wait(entry);
   }
 
   #done(step: AdoptStep, entry: Entry, outcome: Extract<AdoptOutcome, { kind: 'done' }>, nowMs: number): void {
     if (step.kind === 'delete') {
       entry.committedAs = undefined;
       entry.committed = undefined;
-      if (entry.isGone && this.#entries.get(entry.path) === entry) this.#entries.delete(entry.path);
+      if (entry.isGone) this.#remove(entry);
+      else this.#wait(entry);
       return;
     }
     entry.committedAs = step.path;
@@ -308,10 +358,13 @@ export class AdoptPlan {
         return;
       }
     }
-    const isFinal = entry.order === step.order && entry.path === step.path && !entry.isGone;
-    if (isFinal) entry.ripeMs = Infinity;
-    else if (entry.ripeMs === Infinity) entry.ripeMs = nowMs;
     // It was renamed while it was taken over, and did not change: the same version has another name.
-    if (!isFinal && entry.path !== step.path && entry.version === undefined) entry.version = entry.committed;
+    if (entry.path !== step.path && entry.version === undefined) entry.version = entry.committed;
+    if (entry.order === step.order && entry.path === step.path && !entry.isGone) {
+      this.#stop(entry);
+      return;
+    }
+    if (entry.ripeMs === Infinity) entry.ripeMs = nowMs;
+    this.#wait(entry);
   }
 }

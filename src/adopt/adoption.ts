@@ -60,8 +60,8 @@ export class Adoption {
   readonly #plan: AdoptPlan;
   readonly #stop = new AbortController();
   #state: AdoptProgress['state'] = 'polled';
-  /** Paths to look at. */
-  #looks = new Set<string>();
+  /** Paths to look at; `true` where changes may have escaped the watch. */
+  readonly #looks = new Map<string, boolean>();
   #changed = Promise.withResolvers<void>();
   #inFlight = 0;
 
@@ -78,16 +78,16 @@ export class Adoption {
     signal.addEventListener('abort', stop, { once: true });
     const watch = await this.#watch();
     try {
-      await this.#look('');
+      await this.#look('', adoptQuietMs);
       let lookedMs = clock.boottimeMs();
       let told: AdoptProgress | undefined;
       let toldMs = Number.NEGATIVE_INFINITY;
       let comparedMs = Number.NEGATIVE_INFINITY;
       while (!signal.aborted) {
         const changed = this.#changed.promise;
-        for (const path of this.#looks.values()) {
+        for (const [path, hasEscaped] of this.#looks) {
           this.#looks.delete(path);
-          await this.#look(path);
+          await this.#look(path, hasEscaped ? adoptQuietMs : Infinity);
         }
         this.#begin();
         const nowMs = clock.boottimeMs();
@@ -106,11 +106,12 @@ export class Adoption {
         }
         if (isEnd) return;
         const lookAgainMs = lookedMs + (this.#state === 'watched' ? adoptRescanMs : adoptPollMs);
-        const ripeMs = this.#inFlight < adoptsInFlightMax ? this.#plan.nextMs : Infinity;
+        const ripeMs = this.#inFlight < adoptsInFlightMax ? this.#plan.nextMs(clock.boottimeMs()) : Infinity;
         const untilMs = Math.min(lookAgainMs, Math.max(ripeMs, nowMs + RIPE_PAUSE_MS), comparedMs + adoptProgressMs);
         await this.#rest(changed, Math.max(1, untilMs - clock.boottimeMs()));
         if (clock.boottimeMs() < lookAgainMs) continue;
-        await this.#look('');
+        // Where closing is heard of, only what nobody touches for long counts without it.
+        await this.#look('', this.#state === 'watched' ? adoptRescanMs : adoptQuietMs);
         lookedMs = clock.boottimeMs();
       }
     } finally {
@@ -143,12 +144,12 @@ export class Adoption {
     for (const hint of hints) {
       if (hint.kind === 'finished') this.#plan.finished(hint.path, nowMs);
       else if (hint.kind === 'gone') this.#plan.gone(hint.path, nowMs);
-      else if (hint.kind === 'look') this.#looks.add(hint.path);
+      else if (hint.kind === 'look') this.#looks.set(hint.path, hint.hasEscaped);
       else if (hint.kind === 'lost') this.#state = 'polled';
       else if (this.#plan.moved(hint.from, hint.to, nowMs)) {
         // A file that was not known is finished now; a directory has to be looked at.
         this.#plan.finished(hint.to, nowMs);
-        this.#looks.add(hint.to);
+        this.#looks.set(hint.to, true);
       }
     }
     this.#wake();
@@ -168,14 +169,17 @@ export class Adoption {
 
   // ---- looking -----------------------------------------------------------------------------------------------------
 
-  /** Looks at a path and all below it. */
-  async #look(path: string): Promise<void> {
+  /** Looks at a path and all below it. Files that did not change for `quietMs` count as finished. */
+  async #look(path: string, quietMs: number): Promise<void> {
     const { disk, clock } = this.#parts;
     const seen = new Map<string, FileStat>();
     try {
       const stat = await disk.stat(this.#absolute(path));
       if (stat?.kind === 'directory') await this.#walk(path, seen);
-      else if (stat?.kind === 'file') seen.set(path, stat);
+      else if (stat?.kind === 'file') {
+        this.#seen(path, stat, quietMs);
+        return;
+      }
     } catch (error) {
       // A disk that does not answer is asked again with the next look.
       if (error instanceof DiskError) return;
@@ -183,7 +187,7 @@ export class Adoption {
     }
     // In the order in which they were written, which is then that of their commits.
     const inOrder = Array.from(seen).sort(([, a], [, b]) => Number(a.modifiedNs - b.modifiedNs));
-    for (const [each, stat] of inOrder) this.#seen(each, stat);
+    for (const [each, stat] of inOrder) this.#seen(each, stat, quietMs);
     this.#plan.onlySeen(path, new Set(seen.keys()), clock.boottimeMs());
   }
 
@@ -204,10 +208,16 @@ export class Adoption {
     }
   }
 
-  #seen(path: string, stat: FileStat): void {
+  #seen(path: string, stat: FileStat, quietMs: number): void {
     const { clock } = this.#parts;
-    const isQuiet = clock.wallMs() - Number(stat.modifiedNs / 1_000_000n) >= adoptQuietMs;
-    this.#plan.seen(path, { version: versionOf(stat), sizeBytes: stat.sizeBytes, isQuiet }, clock.boottimeMs());
+    // A file that has been there for long, such as one that got a second name, is finished.
+    const isOld = this.#isQuiet(stat, Math.min(quietMs, adoptRescanMs));
+    const ripeInMs = isOld ? 0 : quietMs;
+    this.#plan.seen(path, { version: versionOf(stat), sizeBytes: stat.sizeBytes, ripeInMs }, clock.boottimeMs());
+  }
+
+  #isQuiet({ modifiedNs }: FileStat, quietMs: number): boolean {
+    return this.#parts.clock.wallMs() - Number(modifiedNs / 1_000_000n) >= quietMs;
   }
 
   #absolute(path: string): string {
@@ -254,6 +264,7 @@ export class Adoption {
       if (found?.kind !== 'file') return { kind: 'missing' };
       const version = versionOf(found);
       if (step.known === version) return { kind: 'done', version, sizeBytes: found.sizeBytes };
+      if (step.mayBeThere && !this.#isQuiet(found, adoptQuietMs)) return { kind: 'later' };
       const metadata = { [FILE_TIME]: String(found.modifiedNs) };
       if (step.mayBeThere && (await this.#isThere(target, found.sizeBytes, metadata)))
         return { kind: 'done', version, sizeBytes: found.sizeBytes };

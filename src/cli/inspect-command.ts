@@ -33,6 +33,10 @@ function print(found: Inspection, wanted: string | undefined, output: Output): v
   output.line(
     `contents   ${found.contents} and ${found.smallContents} small ones, ${formatSize(found.presentBytes)} present`,
   );
+  const dirtyBytes = found.dirty.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  output.line(
+    `written    ${found.dirty.length} not in the origin (${formatSize(dirtyBytes)}), ${found.unsealed} whose writing did not end`,
+  );
   output.line(`facts      ${found.facts}`);
   output.line(`orphans    ${found.orphans.length}`);
   if (wanted === undefined) return;

@@ -93,6 +93,8 @@ export const recordsAwayMs = 1000;
 export const recordsPerWindowMax = 1000;
 /** How often replicas are gone through for bytes that the origin does not have, each time by the newest record. */
 export const replicaRoundsMax = 6;
+/** How long the directory is waited for before bytes that the origin does not have are asked of the replicas themselves. */
+export const dirtyLocateMs = 250;
 /** How long replicas that are busy are left alone before they are asked again, at first; twice as long each time. */
 export const replicaBusyMs = 100;
 /** Fills under way at once; each holds at most `fillBuffersMax` blocks in memory. */
@@ -136,7 +138,7 @@ export const uploadIdleMaxMs = 24 * 3600_000;
 export const stagedReserveBytes = 1 * GiB;
 /** How long a write waits for room on the disk before it fails with diskFull, and how often it looks. */
 export const stagedWaitMs = 30_000;
-export const stagedRetryMs = 100;
+export const stagedRetryMs = 250;
 /** Share of the capacity that only the oldest write under way may take, so that of many one at a time ends. */
 export const stagedOldestShare = 1 / 16;
 /** Contents being written at once. */
@@ -327,6 +329,9 @@ export const commitTriesMax = 32;
 export const replacedKeepMs = 600_000;
 /** What was written but, as far as is known, never committed is kept this long when no record speaks of it. */
 export const uncommittedKeepMs = 24 * 3600_000;
+/** A copy that no record names is asked about after this, and compared with the record of its key at most this often. */
+export const leftAfterMs = 600_000;
+export const leftLookMs = 30_000;
 /** How often what is held for others, or for nobody any more, is looked through. */
 export const dirtySweepMs = 5000;
 /** A watch over records that broke is begun anew after this. */

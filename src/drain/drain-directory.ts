@@ -25,8 +25,8 @@ export class DrainDirectory<E extends OrderEntry> {
   /** Everything before it is dead. */
   #head = 0;
   #dead = 0;
-  /** Those that replaced a version which the origin never had. */
-  readonly #replacing = new Set<E>();
+  /** By `since`: those that are committed later than that. */
+  readonly #replacing: E[] = [];
   readonly #deeper = new SinceHeap<E>();
   #live = 0;
 
@@ -39,11 +39,11 @@ export class DrainDirectory<E extends OrderEntry> {
     const at = this.#firstNotBefore(entry.committed);
     this.#own.splice(at, 0, entry);
     this.#head = Math.min(this.#head, at);
-    if (entry.since < entry.committed) this.#replacing.add(entry);
+    if (entry.since < entry.committed) this.#replacing.splice(this.#firstSince(entry.since), 0, entry);
   }
 
   ownDied(entry: E): void {
-    this.#replacing.delete(entry);
+    if (entry.since < entry.committed) this.#replacing.splice(this.#replacing.indexOf(entry), 1);
     this.#live--;
     this.#dead++;
     while (this.#own[this.#head]?.isLive === false) this.#head++;
@@ -69,7 +69,10 @@ export class DrainDirectory<E extends OrderEntry> {
       const other = this.#own[at] as E;
       if (other.isLive && other !== entry) return other;
     }
-    for (const other of this.#replacing) if (isBefore(other, entry)) return other;
+    for (const other of this.#replacing) {
+      if (other.since > entry.begun) break;
+      if (isBefore(other, entry)) return other;
+    }
     const deepest = this.#deeper.first();
     return deepest !== undefined && deepest.since <= entry.begun ? deepest : undefined;
   }
@@ -78,10 +81,21 @@ export class DrainDirectory<E extends OrderEntry> {
   *blockersOf(entry: E): Generator<E> {
     for (let at = this.#head; at < this.#own.length; at++) {
       const other = this.#own[at] as E;
-      if (other.committed >= entry.committed) break;
+      if (other.committed > entry.committed) break;
       if (other.isLive && isBefore(other, entry)) yield other;
     }
     yield* this.#deeper.upTo(entry.begun);
+  }
+
+  #firstSince(since: number): number {
+    let low = 0;
+    let high = this.#replacing.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#replacing[middle] as E).since < since) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   #firstNotBefore(committed: number): number {
@@ -98,10 +112,12 @@ export class DrainDirectory<E extends OrderEntry> {
 
 /**
  * Whether `other`, of the same directory, goes first. Of two that replaced versions in turn while the other was under way, each would have
- * to: then the one that was committed first does.
+ * to: then the one that was committed first does, and of two that one checkpoint committed the one that was begun first.
  */
 function isBefore(other: OrderEntry, entry: OrderEntry): boolean {
-  return other !== entry && other.since <= entry.begun && other.committed < entry.committed;
+  if (other === entry || other.since > entry.begun) return false;
+  if (other.committed !== entry.committed) return other.committed < entry.committed;
+  return other.begun < entry.begun;
 }
 
 /** The directory of a key, `''` for none, and those above it, the nearest first. */

@@ -48,6 +48,22 @@ class Volume {
     this.put(key, { current });
   }
 
+  /** Puts objects one after the other, and commits them as one. */
+  checkpoint(keys: readonly string[], { together = false } = {}): void {
+    const begunTogether = this.revision;
+    const puts = keys.map((key) => ({ key, begun: together ? begunTogether : this.revision, put: ++this.revision }));
+    const committed = ++this.revision;
+    for (const { key, begun, put } of puts) {
+      const before = this.records.get(key);
+      this.commit(key, begun);
+      const { record } = this.records.get(key) as { record: ObjectRecord };
+      const since = Math.min(put, succeeding(before?.record, before?.revision ?? 0).dirtySince ?? put);
+      this.records.set(key, before ?? { record: {}, revision: 0 });
+      const current = { ...(record.current as DirtyRecord), committedRevision: committed, dirtySince: since };
+      this.put(key, { current });
+    }
+  }
+
   delete(key: string, begunRevision = this.revision): void {
     const before = this.records.get(key);
     const base = { origin: 'unknown', own: [] } as const;
@@ -104,6 +120,21 @@ test('S-7: neither .metadata nor a latest above it goes before its shards', () =
     '.metadata: run/latest',
     'latest: -',
   ]);
+});
+
+test('S-7: within a checkpoint, too, .metadata that was put after the shards goes after them', () => {
+  const volume = new Volume();
+  volume.checkpoint(['s/a', 's/b', 's/.metadata']);
+  volume.nowMs += SETTLE_MS;
+  const went: string[] = [];
+  for (let next = volume.now(); next !== ''; next = volume.now()) {
+    went.push(next);
+    for (const key of next.split(' ')) volume.drained(key);
+  }
+  assert.deepEqual(went, ['s/a', 's/b', 's/.metadata']);
+  volume.checkpoint(['s/a', 's/b', 's/c'], { together: true });
+  volume.nowMs += SETTLE_MS;
+  assert.equal(volume.now(), 's/a s/b s/c', 'what was put at the same time goes at the same time');
 });
 
 test('writes that were under way together go in any order, and other directories do not matter', () => {
@@ -211,7 +242,8 @@ function naive(pending: readonly PendingVersion[], onConflict: 'hold' | 'skip'):
     const own = directoryOf(entry.key);
     if (other === entry || !other.key.startsWith(own) || other.since > entry.begun) return false;
     if (other.version.trouble && onConflict === 'skip') return false;
-    return directoryOf(other.key) !== own || other.committed < entry.committed;
+    if (directoryOf(other.key) !== own || other.committed < entry.committed) return true;
+    return other.committed === entry.committed && other.begun < entry.begun;
   };
   const free = pending.filter((entry) => !entry.version.trouble && !pending.some((other) => goesFirst(other, entry)));
   return free.map(({ key }) => key).sort();
@@ -226,6 +258,14 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('trouble' as const), key: fc.constantFrom(...KEYS) }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('drain' as const), nth: fc.nat(20) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('anew' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('checkpoint' as const),
+      keys: fc.uniqueArray(fc.constantFrom(...KEYS), { minLength: 1, maxLength: 4 }),
+      together: fc.boolean(),
+    }),
+  },
 );
 
 test('S-7: what may go is what comparing every pair gives, and everything goes in the end', () => {
@@ -250,7 +290,8 @@ test('S-7: what may go is what comparing every pair gives, and everything goes i
         else if (action.kind === 'drain') {
           const free = check();
           if (free.length > 0) volume.drained(free[action.nth % free.length] as string);
-        } else if (action.kind === 'anew') {
+        } else if (action.kind === 'checkpoint') volume.checkpoint(action.keys, action);
+        else if (action.kind === 'anew') {
           const records = Array.from(volume.records, ([key, recorded]) => ({ key, ...recorded }));
           volume.order.apply({ kind: 'all', revision: ++volume.revision, records }, volume.nowMs);
         }

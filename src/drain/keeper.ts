@@ -125,12 +125,14 @@ async function hold(options: KeeperOptions, createRevision: number): Promise<voi
   const watching = untilGone(coordinator, { volume, createRevision, revision: createRevision, signal: lost });
   const looking = untilAnotherLife({ self, session, clock, signal: lost });
   const ended = Promise.race([watching, looking]).finally(() => over.abort(new Error(`no longer keeper of ${volume}`)));
+  const keeping = keep(lease).finally(() => over.abort(new Error('the keeper has ended')));
   try {
-    await Promise.all([ended, keep(lease).finally(() => over.abort(new Error('the keeper has ended')))]);
+    await ended;
   } finally {
-    await Promise.allSettled([watching, looking]);
+    await Promise.allSettled([watching, looking, keeping]);
     emit({ kind: 'keeper.ended', volume });
   }
+  await keeping;
 }
 
 /** Returns when the key of that revision is gone, or may be. */

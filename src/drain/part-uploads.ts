@@ -33,25 +33,28 @@ export type DrainCluster = Pick<Cluster, 'self' | 'members' | 'call' | 'onMember
 export class PartUploads {
   readonly #cluster: DrainCluster;
   readonly #inFlight = new Map<string, number>();
+  readonly #puts = new Map<string, number>();
+  /** Who of equally busy ones comes first: each in turn, so that no node's link carries more than its share. */
+  #turn = 0;
   readonly #freed = new Set<() => void>();
 
   constructor(cluster: DrainCluster) {
     this.#cluster = cluster;
   }
 
-  /** Those of the nodes that are members, this one first. Throws replicasUnavailable where none is. */
+  /** Those of the nodes that are members. Throws replicasUnavailable where none is. */
   holders(nodes: readonly string[]): string[] {
-    const { self } = this.#cluster;
     const live = nodes.filter((node) => this.#cluster.member(node) !== undefined);
     if (live.length === 0)
       throw new ForebayError('replicasUnavailable', `none of ${nodes.join(', ')} is in the cluster`);
-    return live.sort((a, b) => Number(b === self) - Number(a === self));
+    return live;
   }
 
   /** Puts the whole in one request, from the first holder that can. */
   async put(put: DrainPut, nodes: readonly string[], signal: AbortSignal): Promise<{ etag: string }> {
     let last: unknown;
-    for (const node of this.holders(nodes)) {
+    for (const node of this.#leastPutting(this.holders(nodes))) {
+      this.#puts.set(node, (this.#puts.get(node) ?? 0) + 1);
       try {
         const answer = await this.#call(node, putToWire(put), put.sizeBytes, signal);
         return { etag: textOf(fieldsOf(answer)['etag']) };
@@ -60,6 +63,10 @@ export class PartUploads {
         if (!isForebayError(error, ...HOLDER_ERRORS) || isForebayError(error, 'peerTimeout', 'peerUnreachable'))
           throw error;
         last = error;
+      } finally {
+        const count = (this.#puts.get(node) as number) - 1;
+        if (count === 0) this.#puts.delete(node);
+        else this.#puts.set(node, count);
       }
     }
     throw last;
@@ -140,6 +147,13 @@ export class PartUploads {
     } finally {
       stop();
     }
+  }
+
+  #leastPutting(holders: readonly string[]): readonly string[] {
+    const turn = this.#turn++ % holders.length;
+    const turned = [...holders.slice(turn), ...holders.slice(0, turn)];
+    const load = (node: string) => (this.#puts.get(node) ?? 0) + (this.#inFlight.get(node) ?? 0);
+    return turned.sort((a, b) => load(a) - load(b));
   }
 
   #leastBusy(holders: ReadonlySet<string>): string | undefined {

@@ -235,7 +235,9 @@ export class VolumeDrain {
       if (!entry.version.trouble && !this.#versions.isUploaded(entry) && this.#isDue(entry, nowMs))
         this.#attempt(entry, 'upload');
     }
-    return Math.min(this.#order.nextMs(nowMs), this.#backoff.nextMs(nowMs)) - nowMs;
+    // Whoever ends wakes the loop.
+    const isFull = this.#busy.size - this.#uploading >= drainFinalisesMax;
+    return Math.min(isFull ? Number.POSITIVE_INFINITY : this.#order.nextMs(nowMs), this.#backoff.nextMs(nowMs)) - nowMs;
   }
 
   #isDue(entry: PendingVersion, nowMs: number): boolean {
@@ -323,6 +325,7 @@ export class VolumeDrain {
     try {
       await this.#versions.trouble(entry, trouble);
     } catch (error) {
+      if (this.#options.lease.lost.aborted) return;
       if (!(error instanceof ForebayError)) throw error;
       this.#backoff.failed(entry.key, error, clock.boottimeMs());
     }

@@ -146,6 +146,10 @@ class TimedFile implements WrappedFile {
     return this.#run('write', (file) => file.write(at, bytes));
   }
 
+  writeSummed(at: number, bytes: Uint8Array): Promise<number> {
+    return this.#run('write', (file) => file.writeSummed(at, bytes));
+  }
+
   async checksums(range: Range, sliceBytes: number): Promise<readonly number[]> {
     const stepBytes = Math.max(1, Math.floor(CHECKSUM_PIECE_BYTES / sliceBytes)) * sliceBytes;
     const sums: number[] = [];

@@ -92,6 +92,8 @@ export interface File {
   read(at: number, lengthBytes: number): Promise<Uint8Array>;
   /** Writes all of `bytes` at `at`. The caller leaves `bytes` unchanged until the promise settles. */
   write(at: number, bytes: Uint8Array): Promise<void>;
+  /** As `write`, and the bytes' CRC32 (zlib), computed where they are written. */
+  writeSummed(at: number, bytes: Uint8Array): Promise<number>;
   /** CRC32 (zlib) of each consecutive slice of `sliceBytes` of `range`, computed where the bytes are read. A slice cut short by the end of the file has no value. */
   checksums(range: Range, sliceBytes: number): Promise<readonly number[]>;
   sync(): Promise<void>;

@@ -5,8 +5,11 @@ export type WatchHint =
   /** A file or a directory got another name below the same directory. */
   | { readonly kind: 'moved'; readonly from: string; readonly to: string }
   | { readonly kind: 'gone'; readonly path: string }
-  /** Something appeared, or hints were lost: look at it again, with all that is below. `''` is everything. */
-  | { readonly kind: 'look'; readonly path: string }
+  /**
+   * Something appeared: look at it, with all that is below. `''` is everything. `hasEscaped`: what happened there before was
+   * not told of.
+   */
+  | { readonly kind: 'look'; readonly path: string; readonly hasEscaped: boolean }
   /** No more hints come: look now and then. */
   | { readonly kind: 'lost'; readonly reason: string };
 

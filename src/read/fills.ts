@@ -22,7 +22,7 @@ import { BLOCK_SIZE_BYTES, blockCount, blockRange, blocksRange } from '../core/c
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { detourSilenceMs, detoursPerChunkMax, goingEveryMs, sourcesTriedMax } from '../core/limits.ts';
-import { type Range, rangeLength } from '../core/range.ts';
+import { rangeLength } from '../core/range.ts';
 import { type Clock, DiskError } from '../io/io.ts';
 import type { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
@@ -31,7 +31,7 @@ import type { BlockRun, FillTarget, OnStored } from './fill-target.ts';
 import { OriginBlocks } from './origin-blocks.ts';
 import { blameOf, PeerBlocks } from './peer-blocks.ts';
 import { isUndrained } from './recorded.ts';
-import { type Renew, ReplicaBlocks } from './replica-blocks.ts';
+import { type Renew, ReplicaBlocks, type ReplicaPull } from './replica-blocks.ts';
 import { Slots } from './slots.ts';
 
 /** What fills need of the cluster. */
@@ -94,7 +94,7 @@ export class Fills {
   readonly #emit: Emit;
   readonly #origin: OriginBlocks;
   readonly #peers: Peers | undefined;
-  readonly #replicas: ReplicaBlocks;
+  readonly replicas: ReplicaBlocks;
   readonly #slots: Slots;
   /** Set before the first fill, where there is one. */
   listener: FillListener | undefined = undefined;
@@ -121,7 +121,7 @@ export class Fills {
       ...options.peers,
       blocks: new PeerBlocks({ store: options.store, cluster: options.peers.cluster }),
     };
-    this.#replicas = new ReplicaBlocks({ ...options, cluster: options.peers?.cluster });
+    this.replicas = new ReplicaBlocks({ ...options, cluster: options.peers?.cluster });
     this.#slots = new Slots(options.flightsMax);
   }
 
@@ -274,7 +274,7 @@ export class Fills {
 
   async #fillAlone(target: FillTarget, flight: Flight): Promise<void> {
     const { signal } = this.#stop;
-    const there = isUndrained(target.fact) ? await this.#replicas.atOrigin(target, signal) : target;
+    const there = isUndrained(target.fact) ? await this.replicas.atOrigin(target, signal) : target;
     await this.#origin.fill(there, flight, this.#how(target, flight));
   }
 
@@ -301,8 +301,21 @@ export class Fills {
     }
     let detoursLeft = detoursPerChunkMax;
     let there = target;
+    let asked = isUndrained(target.fact) ? locator.locate(ref, this.#stop.signal) : undefined;
+    if (
+      asked !== undefined &&
+      (await this.replicas.unlessSoon(asked, target, this.#replicaPull(target, flight, peers)))
+    ) {
+      asked.then(
+        (source) => locator.failed(ref, 'cancelled', source.kind === 'pull' ? source.from : undefined),
+        () => undefined,
+      );
+      locator.held(ref);
+      return undefined;
+    }
     for (let tried = 1; this.#absent(target, flight).length > 0; tried += 1) {
-      const source: Source = await locator.locate(ref, this.#stop.signal);
+      const source: Source = await (asked ?? locator.locate(ref, this.#stop.signal));
+      asked = undefined;
       if (source.kind === 'fill' || tried > sourcesTriedMax) {
         const refill = source.kind === 'fill' ? source.refill : 'holders-failed';
         if (isUndrained(there.fact)) {
@@ -336,11 +349,7 @@ export class Fills {
     ref: ChunkRef,
   ): Promise<FillTarget | undefined> {
     try {
-      const there = await this.#replicas.bring(target, {
-        signal: this.#stop.signal,
-        pull: (node) => this.#pull(target, flight, peers, node),
-        isDone: () => this.#absent(target, flight).length === 0,
-      });
+      const there = await this.replicas.bring(target, this.#replicaPull(target, flight, peers));
       if (there === undefined) peers.locator.done(ref);
       return there;
     } catch (error) {
@@ -349,9 +358,12 @@ export class Fills {
     }
   }
 
-  /** Bytes of a version that the origin does not have, from its replicas, round the store. Rejects as a fill. */
-  replicaBytes(target: FillTarget, range: Range, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    return this.#replicas.bytes(target, range, signal);
+  #replicaPull(target: FillTarget, flight: Flight, peers: Peers): ReplicaPull {
+    return {
+      signal: this.#stop.signal,
+      pull: (node) => this.#pull(target, flight, peers, node),
+      isDone: () => this.#absent(target, flight).length === 0,
+    };
   }
 
   /**

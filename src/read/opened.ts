@@ -195,7 +195,7 @@ export class Opened implements OpenObject {
     try {
       if (!isUndrained(this.fact)) emit({ kind: 'origin.refill', volume, reason, bytes: rangeLength(range) });
       const stream = isUndrained(this.fact)
-        ? this.#parts.fills.replicaBytes(this.#target, range, signal)
+        ? this.#parts.fills.replicas.bytes(this.#target, range, signal)
         : await this.#target.source.origin.get(key, { etag, range, signal });
       let left = rangeLength(range);
       for await (const bytes of stream) {

@@ -7,7 +7,7 @@
 import type { Cluster } from '../cluster/cluster.ts';
 import { BLOCK_SIZE_BYTES, blockRange } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
-import { replicaBusyMs, replicaRoundsMax } from '../core/limits.ts';
+import { dirtyLocateMs, replicaBusyMs, replicaRoundsMax } from '../core/limits.ts';
 import type { ObjectFact } from '../core/object.ts';
 import type { Range } from '../core/range.ts';
 import type { Clock } from '../io/io.ts';
@@ -54,6 +54,29 @@ export class ReplicaBlocks {
       if (!isBusy && this.#others(fact).every((node) => this.#others(before).includes(node))) break;
     }
     throw unavailable(fact, failure);
+  }
+
+  /**
+   * Where the directory does not answer soon, for its owner of the chunk has died perhaps, the replicas are tried meanwhile. True
+   * when the bytes are here; its answer is still to come then.
+   */
+  async unlessSoon(answer: Promise<unknown>, target: FillTarget, how: ReplicaPull): Promise<boolean> {
+    const settled = new AbortController();
+    const late = this.#clock.sleep(dirtyLocateMs, settled.signal).then(
+      () => true,
+      () => false,
+    );
+    try {
+      if (!(await Promise.race([answer.then(() => false), late]))) return false;
+    } finally {
+      settled.abort();
+    }
+    try {
+      return (await this.bring(target, how)) === undefined;
+    } catch (error) {
+      if (!isForebayError(error, 'replicasUnavailable')) throw error;
+      return false;
+    }
   }
 
   /** For a node alone: the target as it is at the origin. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { contentOf, tombstone } from '../../tests/write/samples.ts';
 import { bytesOf, ramp, SimNodes, VOLUME } from '../../tests/write/sim-nodes.ts';
-import { slotOfDirectory } from '../cluster/slot.ts';
+import { slotOfChunk, slotOfDirectory } from '../cluster/slot.ts';
 import { type ErrorCode, isForebayError } from '../core/errors.ts';
 import { MiB } from '../core/limits.ts';
 
@@ -78,6 +78,21 @@ test('S-9: when all replicas are lost the read fails, says so, and serves nothin
     [],
     'an older version at the origin is no substitute',
   );
+});
+
+test('the death of a node that knew who has what does not hold a read up', async () => {
+  const sim = new SimNodes();
+  const [a, b, c] = [await sim.start('a'), await sim.start('b'), await sim.start('c')];
+  const bytes = ramp(24 * MiB, 6);
+  await sim.write([a], 'k', { n: 1, bytes });
+  const owners = [0, 1, 2, 3, 4, 5].map(
+    (chunk) => b.cluster.placement.owner(slotOfChunk({ content: contentOf(1), chunk }))?.node,
+  );
+  assert.ok(owners.includes('c'), 'some chunk is asked of the one that dies');
+  c.crash();
+  const fromMs = sim.clock.nowMs;
+  assert.ok((await sim.get(b, 'k')).bytes.equals(bytes));
+  assert.ok(sim.clock.nowMs - fromMs < 1500, `${sim.clock.nowMs - fromMs} ms`);
 });
 
 test('a dead replica is passed over, and others that a repair named since are found', async () => {

@@ -35,6 +35,13 @@ export class BlockCover {
     this.#summedBytes += bytes.length;
   }
 
+  /** All of the block is about to be written in one piece, and summed by whoever writes it. */
+  beginWhole(): void {
+    this.writing += 1;
+    this.changes += 1;
+    this.#isSummable = false;
+  }
+
   /** A piece was written, or failed. */
   end(start: number, lengthBytes: number, isWritten: boolean): void {
     this.writing -= 1;

@@ -162,6 +162,10 @@ export class StagedBlocks {
     const last = Math.floor((position + bytes.length - 1) / BLOCK_SIZE_BYTES);
     await this.ensure(first, last);
     this.#extend(last);
+    if (first === last && position === first * BLOCK_SIZE_BYTES && bytes.length === this.#lengthOf(first)) {
+      await this.#writeWhole(first, bytes);
+      return;
+    }
     const segments: Segment[] = [];
     for (let block = first; block <= last; block += 1) {
       const blockStart = block * BLOCK_SIZE_BYTES;
@@ -177,6 +181,24 @@ export class StagedBlocks {
       for (const { cover, start, lengthBytes } of segments) cover.end(start, lengthBytes, isWritten);
     }
     for (const { block, cover } of segments) this.#complete(block, cover);
+  }
+
+  /** The usual case: the disk's own thread sums what it writes. */
+  async #writeWhole(block: number, bytes: Uint8Array): Promise<void> {
+    const { index } = this.#io.parts;
+    const cover = new BlockCover();
+    if (index.hasBlock(this.#row, block)) index.clearBlock(this.#row, block);
+    this.#covers.set(block, cover);
+    cover.beginWhole();
+    let checksum: number | undefined;
+    try {
+      checksum = await this.withFile((file) => file.writeSummed(block * BLOCK_SIZE_BYTES, bytes));
+    } finally {
+      cover.end(0, bytes.length, checksum !== undefined);
+    }
+    const isStill = this.#covers.get(block) === cover && cover.changes === 1 && bytes.length === this.#lengthOf(block);
+    if (isStill && checksum !== undefined && !this.#isEnded && !this.isSmall) this.#setBlock(block, checksum);
+    else this.#complete(block, cover);
   }
 
   #begin(block: number, start: number, bytes: Uint8Array): Segment {

@@ -124,8 +124,10 @@ export class StagedSpace {
 
   async #grant(waiter: Waiter): Promise<Reservation | undefined> {
     const { space, reserve, keptBytes } = this.#options;
-    const limitBytes = space.capacityBytes * this.#share(waiter);
-    const fits = (bytes: number) => keptBytes() + bytes <= limitBytes;
+    // On a disk that is half empty nobody has to be counted.
+    const fits = (bytes: number) =>
+      space.usedBytes + space.reservedBytes + bytes <= space.capacityBytes / 2 ||
+      keptBytes() + bytes <= space.capacityBytes * this.#share(waiter);
     if (waiter.wishBytes > waiter.leastBytes && fits(waiter.wishBytes)) {
       const reservation = await reserve(waiter.wishBytes);
       if (reservation !== undefined) return reservation;

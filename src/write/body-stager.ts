@@ -68,7 +68,8 @@ export class BodyStager {
           const room = BLOCK_SIZE_BYTES - (place % BLOCK_SIZE_BYTES);
           block ??= this.#kept.pop() ?? this.#disk.allocate(BLOCK_SIZE_BYTES);
           const taken = Math.min(room, piece.length - from);
-          block.set(from === 0 && taken === piece.length ? piece : piece.subarray(from, from + taken), filled);
+          // `set` copies into shared memory word by word
+          bytesOf(piece).copy(block, filled, from, from + taken);
           filled += taken;
           from += taken;
           length += taken;
@@ -149,6 +150,10 @@ class Writes {
   check(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
+}
+
+function bytesOf(piece: Uint8Array): Buffer {
+  return Buffer.isBuffer(piece) ? piece : Buffer.from(piece.buffer, piece.byteOffset, piece.length);
 }
 
 function checkLength(body: WriteBody, length: number): void {

@@ -30,6 +30,16 @@ export function isOf(intent: Intent, { checkpoint, attempt }: AttemptName): bool
 }
 
 /**
+ * When an intent was put is its place in the drain's order (S-7): what a job puts last into a checkpoint, such as `.metadata`,
+ * reaches the origin after what it put before. The revision of the record says so until the record is rewritten: whoever
+ * does takes the intents from here.
+ */
+function placed(intent: Intent, revision: number): Intent {
+  const { to } = intent;
+  return { ...intent, to: { ...to, committedRevision: to.committedRevision ?? revision } };
+}
+
+/**
  * The record as it counts: intents of committed attempts are its version, in the order of their commits; those of attempts that
  * are over are gone; those of checkpoints that nobody knows of stay, for nothing says that they are over.
  */
@@ -41,14 +51,15 @@ export function foldIntents(
   let { current } = record;
   const left: Intent[] = [];
   const due: { readonly intent: Intent; readonly at: number }[] = [];
-  for (const intent of intents) {
+  for (const given of intents) {
+    const intent = placed(given, revision);
     const found = checkpointOf(intent.checkpoint);
     const committed = found?.record.committed;
     if (found !== undefined && committed?.attempt === intent.attempt)
       due.push({ intent, at: committedAt(committed, found.revision) });
     else if (found === undefined || found.record.open?.attempt === intent.attempt) left.push(intent);
   }
-  for (const { intent, at } of due.sort((a, b) => a.at - b.at)) current = folded(current, revision, intent.to, at);
+  for (const { intent } of due.sort((a, b) => a.at - b.at)) current = folded(current, revision, intent.to);
   return { ...(current && { current }), ...(left.length > 0 && { intents: left }) };
 }
 
@@ -56,12 +67,11 @@ function folded(
   current: ObjectRecord['current'],
   revision: number,
   to: DirtyRecord | Tombstone,
-  committedRevision: number,
 ): DirtyRecord | Tombstone {
   const before: Recorded = { record: current && { current }, revision };
   const { begunRevision } = to;
   const base = current === undefined ? to.base : baseOver(before, { begunRevision, origin: { has: to.base.origin } });
-  return { ...to, base, urgent: true, committedRevision, ...succeeding(before.record, revision) };
+  return { ...to, base, urgent: true, ...succeeding(before.record, revision) };
 }
 
 /** The record with an object of an attempt beside its version. Throws as `decideWrite`. */

@@ -12,6 +12,7 @@ import { recordKey } from './coordinator-records.ts';
 import type { DirtyRecord } from './object-record.ts';
 import { decodeRecord } from './record-wire.ts';
 import type { RecordChange } from './records.ts';
+import { committedRevision } from './version-order.ts';
 import type { Target, WriteBody } from './writer.ts';
 
 const fails = (code: ErrorCode, message?: RegExp) => (error: unknown) => {
@@ -378,4 +379,29 @@ test('S-5: a write after the commit of a checkpoint is newer than it, folded or 
   await bench.run(a.records.commit({ volume: VOLUME, key: 's/x', expected: revision, record: next }));
   await bench.run(a.work.sweep());
   assert.deepEqual((await bench.run(a.records.read(VOLUME, 's/x'))).record, { current: dirty(7) });
+});
+
+test('S-7: what was put into a checkpoint after other objects were there goes to the origin after them', async () => {
+  const bench = new Bench();
+  const a = await bench.node('a');
+  const name = { checkpoint: 's', ...(await bench.run(a.checkpoints.begin(VOLUME, 's'))) };
+  await bench.put(a, 's/shard', name);
+  await bench.run(a.records.commit({ volume: VOLUME, key: 'other', expected: 0, record: { current: dirty(1) } }));
+  const { asOf } = await bench.run(a.records.read(VOLUME, 's/.metadata'));
+  await bench.put(a, 's/.metadata', name, { begunRevision: asOf });
+  const again = { checkpoint: 's/sub', ...(await bench.run(a.checkpoints.begin(VOLUME, 's/sub'))) };
+  await bench.put(a, 's/sub/x', name);
+  await bench.put(a, 's/sub/x', again);
+  await bench.run(a.checkpoints.commit(VOLUME, name));
+  const placeOf = async (key: string) => {
+    const { record, revision } = await bench.run(a.records.read(VOLUME, key));
+    assert.ok(record?.current?.kind === 'dirty', key);
+    return { begun: record.current.begunRevision, committed: committedRevision(record.current, revision), revision };
+  };
+  for (const stage of ['committed', 'folded']) {
+    const [shard, metadata, sub] = [await placeOf('s/shard'), await placeOf('s/.metadata'), await placeOf('s/sub/x')];
+    assert.ok(shard.committed <= metadata.begun && metadata.begun < metadata.committed, stage);
+    assert.ok(sub.committed < sub.revision, 'put before its record was rewritten');
+    await bench.run(a.work.sweep());
+  }
 });

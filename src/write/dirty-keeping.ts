@@ -8,16 +8,18 @@
  */
 
 import type { ChunkRef } from '../cluster/chunk-ref.ts';
+import { textOf } from '../cluster/chunk-wire.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { dirtySweepMs, replacedKeepMs, uncommittedKeepMs } from '../core/limits.ts';
+import { dirtySweepMs, leftAfterMs, leftLookMs, replacedKeepMs, uncommittedKeepMs } from '../core/limits.ts';
 import type { WritePolicy } from '../core/volume.ts';
 import type { Emit } from '../observe/events.ts';
 import type { DirtyNote } from '../store/staging.ts';
 import type { AttemptName } from './checkpoint-decisions.ts';
 import { decodeNote, encodeNote, type NotedRecord } from './dirty-note.ts';
 import type { DirtyRecord, ObjectRecord } from './object-record.ts';
+import { begunRevision, contentsOf, isKeeper } from './record-contents.ts';
 import type { RecordFeed } from './record-feed.ts';
 import type { RecordChange, Recorded, Records } from './records.ts';
 import type { StagingStore } from './staging-store.ts';
@@ -42,6 +44,8 @@ interface Kept {
   readonly sizeBytes: number;
   readonly chunkSizeBytes: number;
   readonly sinceMs: number;
+  /** When it was last compared with the record of its key. */
+  lookedMs: number;
   key: string;
   noted: NotedRecord | undefined;
   /** When it goes, for it was replaced. */
@@ -79,6 +83,7 @@ export class DirtyKeeping {
     for (const { id, ...dirty } of options.store.dirtyContents()) this.#add(id, dirty);
     options.feed.listen((volume, change) => this.#changed(volume, change));
     options.cluster.onMembers(() => void this.#sweep());
+    options.cluster.handle('stage.wants', (_from, message) => this.#kept.has(textOf(message['content']) as ContentId));
   }
 
   /** Looks after what is kept, until closed. */
@@ -282,14 +287,22 @@ export class DirtyKeeping {
         if (this.#stop.signal.aborted) return;
         if (kept.uses > 0 || !this.#kept.has(kept.content)) continue;
         if (kept.doomedMs !== undefined && kept.doomedMs <= nowMs) this.#drop(kept);
-        else if (kept.doomedMs === undefined && this.#isLeft(kept)) await this.#settle(kept);
-        else if (await this.#isVoid(kept, ended)) this.#drop(kept);
+        else if (kept.doomedMs === undefined) await this.#look(kept, nowMs, ended);
       }
+    } finally {
+      this.#sweeping = false;
+    }
+  }
+
+  async #look(kept: Kept, nowMs: number, ended: Map<string, Promise<boolean>>): Promise<void> {
+    try {
+      if (kept.lookedMs + leftLookMs <= nowMs && (await this.#isLeft(kept, nowMs))) {
+        await this.#settle(kept);
+        kept.lookedMs = nowMs;
+      } else if (await this.#isVoid(kept, ended)) this.#drop(kept);
     } catch (error) {
       // without the coordinator nothing is freed (S-15): the next sweep tries again
       if (!isForebayError(error)) throw error;
-    } finally {
-      this.#sweeping = false;
     }
   }
 
@@ -308,12 +321,19 @@ export class DirtyKeeping {
     return !isNamed && kept.uses === 0 && this.#kept.get(content) === kept && kept.key === key;
   }
 
-  /** Its writer's life is over, and this node is not promised by a record. */
-  #isLeft({ content, noted }: Kept): boolean {
+  /**
+   * Nobody will commit it any more, and this node is not promised by a record: its writer's life is over, or its writer, asked
+   * a good while later, no longer has it.
+   */
+  async #isLeft({ content, noted, sinceMs }: Kept, nowMs: number): Promise<boolean> {
     const { cluster } = this.#options;
     if (noted === undefined || cluster.members.epoch === 0 || cluster.isFrozen) return false;
-    if (cluster.members.members.some(({ session }) => session === noted.session)) return false;
-    return noted.revision === undefined || !isKeeper(noted.record, content, cluster.self);
+    if (noted.revision !== undefined && isKeeper(noted.record, content, cluster.self)) return false;
+    const writer = cluster.members.members.find(({ session }) => session === noted.session);
+    if (writer === undefined) return true;
+    if (noted.revision !== undefined || nowMs - sinceMs < leftAfterMs) return false;
+    if (writer.node === cluster.self) return true;
+    return (await cluster.call(writer.node, { type: 'stage.wants', content })) === false;
   }
 
   async #settle(kept: Kept): Promise<void> {
@@ -358,6 +378,7 @@ export class DirtyKeeping {
       });
     const sinceMs = this.#options.cluster.clock.boottimeMs();
     const kept: Kept = {
+      lookedMs: Number.NEGATIVE_INFINITY,
       content,
       volume,
       sizeBytes,
@@ -402,23 +423,4 @@ export class DirtyKeeping {
     this.#forget(kept);
     this.#options.store.discard(kept.content);
   }
-}
-
-function contentsOf({ current, intents = [] }: ObjectRecord): ContentId[] {
-  const versions = [...(current === undefined ? [] : [current]), ...intents.map(({ to }) => to)];
-  return versions.flatMap((version) => (version.kind === 'tombstone' ? [] : [version.content]));
-}
-
-/** A record counts on this node for the content. */
-function isKeeper(record: ObjectRecord | undefined, content: ContentId, node: string): boolean {
-  const { current, intents = [] } = record ?? {};
-  return [current, ...intents.map(({ to }) => to)].some(
-    (version) => version?.kind === 'dirty' && version.content === content && version.replicas.includes(node),
-  );
-}
-
-function begunRevision(record: ObjectRecord | undefined): number | undefined {
-  const { current, intents = [] } = record ?? {};
-  const version = [current, ...intents.map(({ to }) => to)].find((one) => one !== undefined && one.kind !== 'stub');
-  return version !== undefined && 'begunRevision' in version ? version.begunRevision : undefined;
 }

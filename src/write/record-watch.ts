@@ -11,6 +11,7 @@ import { foldIntents } from './checkpoint-decisions.ts';
 import { checkpointKey, decodeCheckpoint, type FoundCheckpoint } from './checkpoint-record.ts';
 import type { ObjectRecord } from './object-record.ts';
 import type { KeyedRecord, RecordChange } from './records.ts';
+import { committedRevision, pendingOf } from './version-order.ts';
 
 export function foundCheckpoint({ value, modifyRevision }: KeyValue): FoundCheckpoint {
   return { record: decodeCheckpoint(value), revision: modifyRevision };
@@ -104,10 +105,13 @@ class View {
         if (!isPresent(change)) this.#checkpoints.delete(change.key.slice(prefix.length));
       for (const [name, found] of present) this.#checkpoints.set(name, found);
     }
+    const changed: KeyedRecord[] = [];
     for (const { entry, told } of Array.from(this.#intended.values())) {
       const record = this.#folded(entry);
-      if (!isDeepStrictEqual(record, told)) yield { kind: 'change', ...entry, record };
+      if (!isDeepStrictEqual(record, told)) changed.push({ ...entry, record });
     }
+    // Whoever acts on one of them has heard of all that goes to the origin before it (S-7).
+    for (const each of changed.sort((a, b) => placeOf(a) - placeOf(b))) yield { kind: 'change', ...each };
   }
 
   #folded(entry: KeyedRecord): ObjectRecord {
@@ -119,6 +123,11 @@ class View {
     this.#intended.set(entry.key, { entry, told });
     return told;
   }
+}
+
+function placeOf({ record, revision }: KeyedRecord): number {
+  const pending = pendingOf(record);
+  return pending === undefined ? 0 : committedRevision(pending, revision);
 }
 
 function isPresent(change: Change): change is KeyValue {

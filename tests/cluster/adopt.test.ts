@@ -132,6 +132,22 @@ test('a renamed directory is renamed in the volume; deletes are followed only wh
   await expectBytes(a, 'other/sub/file', ramp(200_000, 5));
 });
 
+test('where nothing tells of changes the directory is looked at, and a file is taken over when it is quiet', async (t) => {
+  const { fix, nodes } = await stagedCluster(t, ['a'], { node: { ffi: 'off' }, volume: { replicas: 1 } });
+  const [a] = nodes as [ClusterNode];
+  const directory = join(fix.directory, 'job');
+  fs.mkdirSync(directory);
+  const adopting = await adopt(t, a, directory);
+  assert.equal(adopting.progress()?.state, 'polled');
+  save(join(directory, 'sub/file'), ramp(2 * MiB + 7, 1));
+  await eventually('it is taken over', () => adopting.progress()?.filesDone === 1);
+  await expectBytes(a, 'sub/file', ramp(2 * MiB + 7, 1));
+  save(join(directory, 'sub/file'), ramp(2 * MiB + 7, 2));
+  await eventually('its next version too', async () =>
+    (await a.get(`${STAGED}/sub/file`)).bytes.equals(ramp(2 * MiB + 7, 2)),
+  );
+});
+
 test('what cannot be adopted is refused with a sentence that says why', async (t) => {
   const { nodes } = await stagedCluster(t, ['a']);
   const [a] = nodes as [ClusterNode];

@@ -135,7 +135,7 @@ test('too few nodes for `replicated`: the volume waits and says so, or takes wha
     headers: { 'x-forebay-ack': 'soon' },
   });
   assert.equal(unknown.status, 400);
-  assert.match(await unknown.text(), /x-forebay-ack must be local, replicated, origin, not .*soon/);
+  assert.match(await unknown.text(), /x-forebay-ack must be local, replicated, origin, not .*soon/i);
 });
 
 test('S-11: what nodes hold since it was written is not read from the origin after the drain either', async (t) => {

@@ -61,6 +61,31 @@ export function runDiskConformance(name: string, factory: DiskFactory): void {
 type On = (title: string, body: (under: DiskUnderTest) => Promise<void>) => void;
 
 function fileCases(on: On): void {
+  on(
+    'a summed write writes, and says the sum of what it wrote, whatever memory the bytes are in',
+    async ({ disk, at }) => {
+      const file = await fileOf(disk, at('summed'), ramp(10));
+      for (const [place, length] of [
+        [0, MiB],
+        [MiB, 100],
+        [2 * MiB, 3 * MiB + 7],
+      ] as const) {
+        const bytes = ramp(length, 5);
+        const shared = disk.allocate(length);
+        shared.set(bytes);
+        for (const given of [bytes, shared, Buffer.from(bytes)]) {
+          assert.equal(await file.writeSummed(place, given), crc32(bytes));
+          assert.ok(isRamp(await file.read(place, length), 5));
+        }
+      }
+      await file.writeback({ start: 0, end: MiB });
+      await file.close();
+      const unwritable = await disk.open(at('summed'));
+      await assert.rejects(unwritable.writeSummed(0, ramp(10)), DiskError);
+      await unwritable.close();
+    },
+  );
+
   on('bytes come back as they were written, at any position and length', async ({ disk, at }) => {
     const file = await fileOf(disk, at('a'), ramp(3 * MiB + 17));
     for (const [start, length] of [

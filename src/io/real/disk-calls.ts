@@ -3,8 +3,8 @@
  * that no stack traces cross threads.
  */
 import * as fs from 'node:fs';
-import { crc32 } from 'node:zlib';
 import type { FileStat, OpenOptions } from '../io.ts';
+import { type Checksum, loadChecksum } from './checksum.ts';
 import { type DiskReply, type DiskRequest, type DiskWorkerData, SMALL_READ_BYTES } from './disk-request.ts';
 import { errnoName, failure } from './errno.ts';
 import { loadLibc } from './libc.ts';
@@ -18,6 +18,7 @@ export function createDiskCalls(data: DiskWorkerData): (request: DiskRequest) =>
   const paths = data.root === undefined ? directPaths() : rootedPaths(data.root, libc);
   const locks = createLocks();
   const scratch = new Uint8Array(data.scratch);
+  const checksum = loadChecksum(data.ffi);
   let checksumBuffer: Buffer | undefined;
 
   const run = (request: DiskRequest): unknown => {
@@ -30,9 +31,15 @@ export function createDiskCalls(data: DiskWorkerData): (request: DiskRequest) =>
         return read(request.fd, request.at, request.length, scratch);
       case 'write':
         return write(request.fd, request.at, request.bytes ?? scratch.subarray(0, request.length));
+      case 'writeSummed': {
+        const bytes = request.bytes ?? scratch.subarray(0, request.length);
+        const sum = checksum(bytes);
+        write(request.fd, request.at, bytes);
+        return sum;
+      }
       case 'checksums':
         checksumBuffer ??= Buffer.allocUnsafeSlow(CHECKSUM_BUFFER_BYTES);
-        return checksums(request, checksumBuffer);
+        return checksums(request, checksumBuffer, checksum);
       case 'sync':
         return fs.fdatasyncSync(request.fd);
       case 'fstat':
@@ -145,7 +152,11 @@ function write(fd: number, at: number, bytes: Uint8Array): void {
   while (done < bytes.length) done += fs.writeSync(fd, bytes, done, bytes.length - done, at + done);
 }
 
-function checksums(range: { fd: number; start: number; end: number; slice: number }, buffer: Buffer): number[] {
+function checksums(
+  range: { fd: number; start: number; end: number; slice: number },
+  buffer: Buffer,
+  checksum: Checksum,
+): number[] {
   const sums: number[] = [];
   for (let start = range.start; start < range.end; start += range.slice) {
     const end = Math.min(start + range.slice, range.end);
@@ -153,7 +164,7 @@ function checksums(range: { fd: number; start: number; end: number; slice: numbe
     for (let at = start; at < end; ) {
       const wanted = Math.min(buffer.length, end - at);
       if (readInto(range.fd, at, buffer, wanted) < wanted) return sums;
-      sum = crc32(wanted === buffer.length ? buffer : buffer.subarray(0, wanted), sum);
+      sum = checksum(wanted === buffer.length ? buffer : buffer.subarray(0, wanted), sum);
       at += wanted;
     }
     sums.push(sum);

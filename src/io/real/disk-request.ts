@@ -7,7 +7,14 @@ export type DiskRequest =
   | { readonly op: 'close' | 'sync' | 'fstat'; readonly fd: number }
   | { readonly op: 'read'; readonly fd: number; readonly at: number; readonly length: number }
   /** Bytes without `bytes` lie at the start of the worker's scratch memory. */
-  | { readonly op: 'write'; readonly fd: number; readonly at: number; readonly length: number; bytes?: Uint8Array }
+  | {
+      /** The reply to a summed one is the bytes' CRC32. */
+      readonly op: 'write' | 'writeSummed';
+      readonly fd: number;
+      readonly at: number;
+      readonly length: number;
+      readonly bytes?: Uint8Array;
+    }
   | {
       readonly op: 'checksums';
       readonly fd: number;

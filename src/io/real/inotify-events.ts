@@ -55,7 +55,7 @@ export class InotifyEvents {
       const length = bytes.readUInt32LE(at + 12);
       const name = bytes.toString('utf8', at + HEAD_BYTES, at + HEAD_BYTES + length).replace(/\0+$/, '');
       at += HEAD_BYTES + length;
-      if ((mask & IN_Q_OVERFLOW) !== 0) hints.push({ kind: 'look', path: '' });
+      if ((mask & IN_Q_OVERFLOW) !== 0) hints.push({ kind: 'look', path: '', hasEscaped: true });
       if ((mask & IN_IGNORED) !== 0) this.paths.delete(watch);
       const directory = this.paths.get(watch);
       if (directory === undefined || name === '') continue;
@@ -77,10 +77,10 @@ export class InotifyEvents {
     if ((mask & IN_MOVED_FROM) !== 0) this.#movedFrom = { cookie, path, isDirectory };
     else if ((mask & (IN_CREATE | IN_MOVED_TO)) !== 0 && isDirectory) {
       this.#watches.add(path);
-      hints.push({ kind: 'look', path });
+      hints.push({ kind: 'look', path, hasEscaped: true });
     } else if ((mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) !== 0) hints.push({ kind: 'finished', path });
     // A name for a file that has others, or a file that is only begun.
-    else if ((mask & IN_CREATE) !== 0) hints.push({ kind: 'look', path });
+    else if ((mask & IN_CREATE) !== 0) hints.push({ kind: 'look', path, hasEscaped: false });
     else if ((mask & IN_DELETE) !== 0) hints.push({ kind: 'gone', path });
   }
 

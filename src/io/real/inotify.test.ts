@@ -30,7 +30,7 @@ async function watched(t: TestContext) {
   return {
     directory,
     texts,
-    async until(text: string): Promise<string[]> {
+    until: async (text: string): Promise<string[]> => {
       while (!texts().includes(text)) await heard.promise;
       const all = texts();
       hints.length = 0;

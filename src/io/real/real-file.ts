@@ -2,6 +2,7 @@
  * An open file of a real disk: a descriptor of the process, used by all of its threads. It is closed only when nobody
  * uses it any more, for a descriptor number that is closed too early may name another file a moment later.
  */
+import { crc32 } from 'node:zlib';
 import { type Range, rangeLength } from '../../core/range.ts';
 import { DiskError, type File, type FileStat } from '../io.ts';
 import { unwrapFile } from '../wrapped-file.ts';
@@ -81,6 +82,17 @@ export class RealFile implements File {
       const piece = bytes.subarray(done, done + SCRATCH_BYTES);
       await this.#ask((fd) => ({ op: 'write', fd, at: at + done, length: piece.length }), piece);
     }
+  }
+
+  async writeSummed(at: number, bytes: Uint8Array): Promise<number> {
+    const { length } = bytes;
+    if (bytes.buffer instanceof SharedArrayBuffer)
+      return (await this.#ask((fd) => ({ op: 'writeSummed', fd, at, length, bytes }))) as number;
+    if (length <= SCRATCH_BYTES)
+      return (await this.#ask((fd) => ({ op: 'writeSummed', fd, at, length }), bytes)) as number;
+    const checksum = crc32(bytes);
+    await this.write(at, bytes);
+    return checksum;
   }
 
   async checksums(range: Range, sliceBytes: number): Promise<readonly number[]> {
