@@ -30,6 +30,11 @@ export interface DrainObjectParts {
   readonly origin: Origin;
   readonly uploads: PartUploads;
   readonly signal: AbortSignal;
+  /**
+   * Ends the wait for an answer to what cannot be taken back: not because another version took over, whose own attempt comes
+   * after this one's outcome is known, but only with the keeper's right.
+   */
+  readonly lost: AbortSignal;
   /** Whether the origin keeps conditions of puts, and of finalised uploads; where not, it is looked at before. */
   readonly keepsConditions: boolean;
   /** Told of parts, for the progress. */
@@ -137,20 +142,20 @@ async function send(
   condition: Condition,
   parts: DrainObjectParts,
 ): Promise<string> {
-  const { origin, uploads, signal, onSent } = parts;
-  const options = putOptions(version, parts);
+  const { origin, uploads, lost, onSent } = parts;
+  const options = putOptions(version, { signal: lost });
   const kept = parts.keepsConditions ? { condition } : {};
   if (upload !== undefined)
     return (await origin.finalise({ key: at, id: upload.id }, upload.parts, { ...options, ...kept })).etag;
   const { content, sizeBytes, chunkSizeBytes, replicas } = version;
   const { headers, metadata } = options;
   const put = { volume, key: at, content, sizeBytes, chunkSizeBytes, headers, metadata, condition: kept.condition };
-  const { etag } = await uploads.put(put, replicas, signal);
+  const { etag } = await uploads.put(put, replicas, lost);
   onSent(sizeBytes);
   return etag;
 }
 
-function putOptions(version: DirtyRecord, { signal }: DrainObjectParts): PutOptions {
+function putOptions(version: DirtyRecord, { signal }: { signal: AbortSignal }): PutOptions {
   const { headers, metadata, content } = version;
   return { headers, metadata: { ...metadata, [OWN_ID]: content }, signal };
 }

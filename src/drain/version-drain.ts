@@ -41,6 +41,13 @@ export interface VersionDrainOptions {
   readonly onSent: (bytes: number) => void;
 }
 
+export interface AttemptSignals {
+  /** Aborts when another version takes over, too. */
+  readonly signal: AbortSignal;
+  /** Aborts with the keeper's right. */
+  readonly lost: AbortSignal;
+}
+
 type Current = NonNullable<ObjectRecord['current']>;
 type Pending = DirtyRecord | Tombstone;
 
@@ -61,19 +68,19 @@ export class VersionDrain {
   }
 
   /** Brings the parts of a large version to the origin. */
-  async upload(entry: PendingVersion, signal: AbortSignal): Promise<void> {
+  async upload(entry: PendingVersion, { signal, lost }: AttemptSignals): Promise<void> {
     const object = this.#object(entry, entry.version as DirtyRecord);
-    await this.#wholeUpload(entry, object, this.#parts({ keepsConditions: true, signal }));
+    await this.#wholeUpload(entry, object, this.#parts({ keepsConditions: true, signal, lost }));
   }
 
   async drain(
     entry: PendingVersion,
-    { kept, signal }: { kept: KeptConditions; signal: AbortSignal },
+    { kept, signal, lost }: { kept: KeptConditions } & AttemptSignals,
   ): Promise<VersionOutcome> {
     const { version } = entry;
     if (version.kind === 'tombstone') return await this.#delete(entry, version, signal);
     const isLarge = needsUpload(version);
-    const parts = this.#parts({ keepsConditions: isLarge ? kept.uploads : kept.puts, signal });
+    const parts = this.#parts({ keepsConditions: isLarge ? kept.uploads : kept.puts, signal, lost });
     const object = this.#object(entry, await this.#resolved(entry, version, parts));
     const upload = isLarge ? await this.#wholeUpload(entry, object, parts) : undefined;
     if (upload !== undefined && 'etag' in upload) return await this.#stub(entry, upload.etag);
@@ -133,9 +140,9 @@ export class VersionDrain {
     return { volume: this.#options.volume.name, key, version };
   }
 
-  #parts({ keepsConditions, signal }: { keepsConditions: boolean; signal: AbortSignal }): DrainObjectParts {
+  #parts(attempt: { keepsConditions: boolean } & AttemptSignals): DrainObjectParts {
     const { origin, uploads, onSent, commits } = this.#options;
-    return { origin, uploads, onSent, signal, keepsConditions, checkRight: () => commits.checkRight() };
+    return { origin, uploads, onSent, ...attempt, checkRight: () => commits.checkRight() };
   }
 
   /** With the base that the first look at the origin finds, written down before anything relies on it. */

@@ -271,14 +271,15 @@ export class VolumeDrain {
   async #try(entry: PendingVersion, what: 'upload' | 'finalise', signal: AbortSignal): Promise<void> {
     const { clock, emit, volume } = this.#options;
     const { key, version } = entry;
-    const either = AbortSignal.any([signal, this.#options.lease.lost]);
+    const { lost } = this.#options.lease;
+    const either = AbortSignal.any([signal, lost]);
     try {
       if (what === 'upload') {
-        await this.#versions.upload(entry, either);
+        await this.#versions.upload(entry, { signal: either, lost });
         return;
       }
       const kept = this.#kept as KeptConditions;
-      const outcome = await this.#versions.drain(entry, { kept, signal: either });
+      const outcome = await this.#versions.drain(entry, { kept, signal: either, lost });
       if (outcome !== 'replaced') this.#done.add(entry);
       this.#backoff.succeeded();
       this.#backoff.forget(key);
