@@ -10,6 +10,7 @@ import type { ListenPeers } from '../src/io/peers.ts';
 import type { Emit } from '../src/observe/events.ts';
 import type { Origin } from '../src/origin/origin.ts';
 import type { Reader } from '../src/read/reader.ts';
+import type { Checkpoints } from '../src/write/checkpoints.ts';
 import type { Writer } from '../src/write/writer.ts';
 
 /** Where a node of a cluster stands, and what it speaks through. */
@@ -45,6 +46,8 @@ export interface SimNode {
   readonly reader: Reader;
   /** Writes through the node; absent: the client writes at the origin and tells the node by `written`. */
   readonly writer: Writer | undefined;
+  /** Absent where no volume is staged. */
+  readonly checkpoints?: Checkpoints | undefined;
   /** A write to the key was acknowledged by the origin. */
   written(volume: string, key: string): Promise<void>;
   status(): StoreStatus;

@@ -66,6 +66,7 @@ export async function startClusterNode(start: NodeStart): Promise<SimNode> {
   return {
     reader: node.reader,
     writer: node.writer,
+    checkpoints: node.checkpoints,
     written: () => Promise.reject(new Error('writes go through the writer')),
     status: () => node.storeStatus,
     holds: (content, block) => node.holds(content, block),

@@ -23,6 +23,8 @@ export interface WriteOperation {
   /** What the key had to hold: nothing, or this write. */
   readonly condition: 'absent' | number | undefined;
   readonly askedMs: number;
+  /** All that takes effect at once with it. */
+  group?: readonly WriteOperation[];
   /** When it was answered; infinity while it is not, and where the answer tells nothing. */
   endedMs: number;
   /** `refused`: it never takes effect, for its condition does not hold. `unknown`: it may have, or may yet. */
@@ -47,7 +49,7 @@ export interface KeyHistory {
   readonly observations: Observation[];
 }
 
-type Asked = Omit<WriteOperation, 'endedMs' | 'outcome' | 'number'> & { readonly number?: number };
+type Asked = Omit<WriteOperation, 'endedMs' | 'outcome' | 'number' | 'group'> & { readonly number?: number };
 
 export class WriteHistory {
   readonly #keys = new Map<string, KeyHistory>();

@@ -11,7 +11,7 @@ const SCALE = 1024;
 const STALL_SCALE = 128;
 const ORIGIN_LINKS = 2;
 /** What the nodes can keep up with on two cores; proxies of ours can carry less. */
-const LINK_MBIT = 400;
+const LINK_MBIT = 250;
 const LINK_MBIT_USER = 100;
 const ROUNDS = 5;
 const KILLS = 20;

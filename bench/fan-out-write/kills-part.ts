@@ -7,9 +7,10 @@ import type { Progress } from '../progress.ts';
 import { type Figure, figure, shown, single } from '../result.ts';
 import { bootstrap, median, seededFraction } from '../statistics.ts';
 import { beginSave, type Candidate, measure, type StepTrial } from './candidates.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import type { JobFile } from './job-command.ts';
 import { isLost, isPromiseBroken, type KillTrial, type Moment, type System } from './loss.ts';
-import type { FanOutWriteOptions, Part } from './part.ts';
+import { checkpointFor, type FanOutWriteOptions, type Part } from './part.ts';
 import { lossPlot } from './plots.ts';
 import { RESTORE_PARALLEL } from './restore-part.ts';
 import { daemonOf, type Rig, type RigNode } from './rig.ts';
@@ -18,6 +19,8 @@ import { untilDurable, untilSafe } from './watch.ts';
 
 const SEED = 20_261_122;
 const RESTORE_MAX_MS = 60_000;
+/** Steps are so much smaller than elsewhere: there are many of them. */
+const SCALE = 2;
 
 interface Kill {
   readonly victim: number;
@@ -154,17 +157,22 @@ async function killAsync({ rig, kill, step, before }: Situation): Promise<KillTr
 /** Every kill for one system, each over a step that is known to be durable. */
 async function killAll(
   rig: Rig,
-  options: { system: System; candidates: readonly [Candidate, ...Candidate[]]; kills: readonly Kill[] },
+  options: {
+    system: System;
+    candidates: readonly [Candidate, ...Candidate[]];
+    kills: readonly Kill[];
+    checkpoint: Checkpoint;
+  },
   progress: Progress,
 ): Promise<readonly KillTrial[]> {
-  const { system, candidates, kills } = options;
+  const { system, candidates, kills, checkpoint } = options;
   const trials: KillTrial[] = [];
-  let before = rig.freshStep();
+  let before = rig.freshStep(checkpoint);
   await measure(rig, before, candidates[0]);
   for (const [i, kill] of kills.entries()) {
     const candidate = candidates[i % candidates.length] as Candidate;
     progress.say(`kill ${i + 1} of ${kills.length}: ${system}, node ${kill.victim + 1} after ${shown(kill.atS)} s`);
-    const step = rig.freshStep();
+    const step = rig.freshStep(checkpoint);
     const situation = { rig, kill, step, before };
     const trial = system === 'async' ? await killAsync(situation) : await killForebay(situation, candidate);
     trials.push(trial);
@@ -209,10 +217,11 @@ function figuresOf(trials: readonly KillTrial[], system: System): Record<string,
 
 export async function killsPart(rig: Rig, options: FanOutWriteOptions, progress: Progress): Promise<Part> {
   const [first, ...others] = (['adopt', 'local'] as const).filter((one) => options.candidates.includes(one));
+  const checkpoint = checkpointFor(options, { scale: options.scale * SCALE });
   const typical: StepTrial[] = [];
   for (let i = 0; i < 3; i++) {
     progress.say('kills, not counted: how long a step takes');
-    const step = rig.freshStep();
+    const step = rig.freshStep(checkpoint);
     typical.push(await measure(rig, step, first ?? 'async'));
     await rig.forget(step);
   }
@@ -225,9 +234,11 @@ export async function killsPart(rig: Rig, options: FanOutWriteOptions, progress:
   });
   const trials: KillTrial[] = [];
   if (options.candidates.includes('async'))
-    trials.push(...(await killAll(rig, { system: 'async', candidates: ['async'], kills }, progress)));
+    trials.push(...(await killAll(rig, { system: 'async', candidates: ['async'], kills, checkpoint }, progress)));
   if (first !== undefined)
-    trials.push(...(await killAll(rig, { system: 'forebay', candidates: [first, ...others], kills }, progress)));
+    trials.push(
+      ...(await killAll(rig, { system: 'forebay', candidates: [first, ...others], kills, checkpoint }, progress)),
+    );
   return {
     figures: {
       killTrials: single(kills.length, '', { beside: 'nodes killed with their disks, each once for either system' }),

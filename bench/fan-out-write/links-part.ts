@@ -16,6 +16,7 @@ const SAFE_MAX = 1.15;
 const DURABLE_MAX = 1;
 const DURABLE_UNEVEN_MAX = 0.5;
 const UNEVEN_ROUNDS_MAX = 3;
+const SHOWN: readonly Candidate[] = ['replicated', 'origin', 'direct'];
 const MB = 1e6;
 
 /** Ours by door, the door's suffix in the names of figures. */
@@ -155,7 +156,7 @@ const conditions = (rounds: readonly Round[]): Record<string, Figure> => ({
 
 export async function linksPart(rig: Rig, options: FanOutWriteOptions, progress: Progress): Promise<Part> {
   const { candidates, rounds: count } = options;
-  const rounds = await runRounds(rig, { what: 'safe and durable', count, candidates }, progress);
+  const rounds = await runRounds(rig, { what: 'safe and durable', count, candidates, rarely: SHOWN }, progress);
   return {
     figures: {
       ...safeFigures(rounds, rig.options.checkpoint),

@@ -45,7 +45,7 @@ export function checkpointFor(
 
 export function rigOptions(
   options: FanOutWriteOptions,
-  more: Pick<RigOptions, 'checkpoint' | 'place'> & { originLinks?: number },
+  more: Pick<RigOptions, 'checkpoint' | 'place'> & { originLinks?: number; linkMbit?: number },
 ): RigOptions {
   const { nodes, linkMbit, originLinks, shaping, directory, candidates } = options;
   const adopt = candidates.includes('adopt');

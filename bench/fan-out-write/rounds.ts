@@ -2,9 +2,13 @@
 import type { Goodput } from '../fan-out-read/floor.ts';
 import type { Progress } from '../progress.ts';
 import type { Pair } from '../statistics.ts';
-import { CANDIDATES, type Candidate, measure, type StepTrial } from './candidates.ts';
+import { CANDIDATES, type Candidate, measure, needsForebay, type StepTrial } from './candidates.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Rig } from './rig.ts';
+
+/** Steps of each of ours that are not counted: daemons that serve a training job have been compiled long ago. */
+const WARM_UPS = 2;
+const RARE_ROUNDS = 2;
 
 export interface Round {
   readonly goodput: Goodput;
@@ -13,10 +17,17 @@ export interface Round {
 
 export async function runRounds(
   rig: Rig,
-  options: { what: string; count: number; candidates: readonly Candidate[]; checkpoint?: Checkpoint },
+  options: {
+    what: string;
+    count: number;
+    candidates: readonly Candidate[];
+    /** Candidates that are only shown: measured in the first rounds, and not warmed up. */
+    rarely?: readonly Candidate[];
+    checkpoint?: Checkpoint;
+  },
   progress: Progress,
 ): Promise<readonly Round[]> {
-  const { what, count, candidates, checkpoint } = options;
+  const { what, count, candidates, rarely = [], checkpoint } = options;
   const once = async (candidate: Candidate): Promise<StepTrial> => {
     const step = rig.freshStep(checkpoint);
     const trial = await measure(rig, step, candidate);
@@ -24,16 +35,17 @@ export async function runRounds(
     return trial;
   };
   // what a daemon and a job do first is also what their compilers see first
-  for (const candidate of candidates) {
+  for (const candidate of candidates.filter((one) => !rarely.includes(one))) {
     progress.say(`${what}, not counted: ${CANDIDATES[candidate]}`);
-    await once(candidate);
+    for (let i = 0; i < (needsForebay(candidate) ? WARM_UPS : 1); i++) await once(candidate);
   }
   const rounds: Round[] = [];
   for (let i = 0; i < count; i++) {
     const goodput = await rig.goodput();
     const trials: Partial<Record<Candidate, StepTrial>> = {};
-    for (let turn = 0; turn < candidates.length; turn++) {
-      const candidate = candidates[(i + turn) % candidates.length] as Candidate;
+    const measured = candidates.filter((one) => i < RARE_ROUNDS || !rarely.includes(one));
+    for (let turn = 0; turn < measured.length; turn++) {
+      const candidate = measured[(i + turn) % measured.length] as Candidate;
       progress.say(`${what}, round ${i + 1} of ${count}: ${CANDIDATES[candidate]}`);
       trials[candidate] = await once(candidate);
     }

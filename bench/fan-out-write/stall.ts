@@ -7,6 +7,9 @@ import { checkpointFor, type FanOutWriteOptions, type Part, rigOptions } from '.
 import { Rig } from './rig.ts';
 import { blocked, pairsOf, type Round, runRounds, trialsOf } from './rounds.ts';
 
+/** Links do not bound the stall. */
+const LINK_MBIT = 1000;
+
 /** Candidate → name of its figure, and what is promised of it. */
 const RATIOS = [
   ['adopt', 'stallRatio', 1.05],
@@ -32,8 +35,9 @@ export async function stallPart(options: FanOutWriteOptions, progress: Progress)
   const candidates = (['plain', 'adopt', 'local'] as const).filter((one) => options.candidates.includes(one));
   progress.say(`stall: ${options.nodes} nodes on one disk are made`);
   // what drains faster is sooner out of the next candidate's way
+  const linkMbit = Math.max(options.linkMbit, LINK_MBIT);
   const originLinks = Math.max(options.originLinks, options.nodes);
-  await using rig = await Rig.open(rigOptions(options, { checkpoint, place: 'disk', originLinks }));
+  await using rig = await Rig.open(rigOptions(options, { checkpoint, place: 'disk', linkMbit, originLinks }));
   const rounds = await runRounds(rig, { what: 'stall', count: options.stallRounds, candidates }, progress);
   const plain = trialsOf(rounds, 'plain').map(({ blockedS, sizeBytes }) => sizeBytes / 1e6 / blockedS);
   return {

@@ -2,7 +2,7 @@
  * S-2 and S-5 for what is written through the cluster: what clients were told of a key, and that their writes were
  * acknowledged, fits an order in which each operation takes effect at one instant between its call and its answer.
  * Writes without a clear answer may have happened, may yet, or never. An object that nobody had begun to commit when it
- * was seen breaks S-5.
+ * was seen breaks S-5. The objects of a checkpoint are one step each, and once one of them was seen all have happened (S-6).
  */
 import type { KeyHistory, Observation, WriteHistory, WriteOperation } from '../write-history.ts';
 import type { Findings } from './checker.ts';
@@ -27,6 +27,14 @@ export class Linearizable {
     const { saw, volume, key, answeredMs } = observation;
     if (typeof saw !== 'object' || !('number' in saw) || !this.#isOwn(key)) return;
     const writes = this.#history.writesOf(volume, key, saw.number);
+    for (const { group = [] } of writes) {
+      // S-6: what was committed at once is there at once: from now on all of it must be seen
+      for (const each of group) {
+        if (each.outcome === 'done' || each.outcome === 'refused') continue;
+        each.outcome = 'done';
+        each.endedMs = answeredMs;
+      }
+    }
     if (writes.length === 0) {
       this.#findings.add('S-5', `${key} shows content ${saw.number}, which nobody committed under it`);
     } else if (writes.every((write) => write.askedMs > answeredMs || !isPossible(write))) {

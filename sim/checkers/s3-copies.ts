@@ -69,7 +69,7 @@ export class Copies {
       }
       known.most = Math.max(known.most, known.nodes.size);
       if (dirty.base.origin === 'unknown') this.#baseless.add(known.number);
-      this.#audit(key, dirty);
+      if (dirty === now?.current) this.#audit(key, dirty);
     }
     const { current } = now ?? {};
     if (current && 'trouble' in current) this.#troubled.add(`${volume}/${key}`);
@@ -136,7 +136,9 @@ export class Copies {
 
   /** Every node that a record names has what it says. */
   audit(): void {
-    for (const { key, record } of this.#records.all()) for (const dirty of dirtyIn(record)) this.#audit(key, dirty);
+    // what an attempt put that ended without a commit may be gone before its record says so
+    for (const { key, record } of this.#records.all())
+      if (record.current?.kind === 'dirty') this.#audit(key, record.current);
   }
 
   #audit(key: string, dirty: DirtyRecord): void {

@@ -5,6 +5,7 @@
  * one, or a deleted object that is back (S-16: somebody acted on a right that was over).
  */
 import type { Volume } from '../../src/core/volume.ts';
+import { MARKER } from '../../src/write/checkpoints.ts';
 import { firstWrong } from '../sim-content.ts';
 import type { OriginChange, SimOrigin, SimVersion } from '../sim-origin.ts';
 import { isBefore, mayCount, NUMBER_METADATA, type WriteHistory, type WriteOperation } from '../write-history.ts';
@@ -31,6 +32,11 @@ export interface OriginWatchPlaces {
   readonly isOwn: (key: string) => boolean;
   /** Committed without knowing what the origin had: a number, or `<volume>/<key>` of a delete. */
   readonly isBaseless: (what: number | string) => boolean;
+  /**
+   * Whether a delete of the key has reached the origin and is still remembered: a request from before it that was on its way may
+   * bring an older version back, which the drain looks for, and deletes.
+   */
+  readonly isDeleteDrained: (volume: string, key: string) => boolean;
   /** Whether a version of the key was shown as what cannot be drained. */
   readonly hadTrouble: (volume: string, key: string) => boolean;
 }
@@ -50,6 +56,10 @@ export class OriginWatch {
   #changed(change: OriginChange): void {
     const { now, by } = change;
     if (change.key.startsWith(OURS)) return;
+    if (change.key.endsWith(`/${MARKER}`)) {
+      if (now) this.#marked(directoryOf(change.key));
+      return;
+    }
     if (by === undefined) {
       if (now) this.#foreign.add(now);
       return;
@@ -57,6 +67,17 @@ export class OriginWatch {
     if (change.before && this.#foreign.has(change.before)) this.#overForeign(change, change.before);
     if (now) this.#appeared(change.key, now);
     else this.#vanished(change);
+  }
+
+  /** The last object of a checkpoint is there: all of its objects are. */
+  #marked(directory: string): void {
+    const { history, volume } = this.#places;
+    for (const { key, writes } of history.keys()) {
+      if (!key.startsWith(directory)) continue;
+      const isThere = writes.some((write) => write.volume === volume.name && write.group && this.#shows(write));
+      const isOne = writes.some((write) => write.volume === volume.name && write.group && write.outcome === 'done');
+      if (isOne && !isThere) this.#add('S-7', `the marker of ${directory} is there before ${key}`);
+    }
   }
 
   #add(promise: string, message: string): void {
@@ -92,7 +113,8 @@ export class OriginWatch {
   }
 
   #isNewest(key: string, number: number, writes: readonly WriteOperation[]): void {
-    const { history, volume } = this.#places;
+    const { history, volume, isDeleteDrained } = this.#places;
+    if (isDeleteDrained(volume.name, key)) return;
     const newer = (this.#shown.get(key) ?? []).find((other) => {
       const others = history.writesOf(volume.name, key, other);
       return other !== number && others.length > 0 && writes.every((write) => others.every((o) => isBefore(write, o)));
@@ -120,15 +142,19 @@ export class OriginWatch {
 
   /** Every key in the directory of the write and below shows what was committed when the write was asked for, or later. */
   #isInOrder(write: WriteOperation): void {
-    const { history, volume, isOwn, hadTrouble } = this.#places;
+    const { history, volume, isOwn, hadTrouble, isDeleteDrained } = this.#places;
     const directory = directoryOf(write.key);
+    // what is committed after it was written was begun long before
+    const isStaged = write.group !== undefined || write.how === 'multipart';
+    const begunMs = isStaged ? history.begunMs(write.number) : write.askedMs;
     for (const other of history.keys()) {
       if (other.volume !== volume.name || other.key === write.key) continue;
       if (!other.key.startsWith(directory) || !isOwn(other.key)) continue;
       if (volume.writes?.onConflict === 'skip' && hadTrouble(volume.name, other.key)) continue;
       for (const earlier of other.writes) {
-        if (earlier.outcome !== 'done' || !isBefore(earlier, write) || this.#shows(earlier)) continue;
+        if (earlier.outcome !== 'done' || earlier.endedMs >= begunMs || this.#shows(earlier)) continue;
         if (this.#isCircle(write, earlier)) continue;
+        if (earlier.kind === 'delete' && isDeleteDrained(volume.name, earlier.key)) continue;
         this.#add('S-7', `${textOf(write)} of ${write.key} is there before the ${textOf(earlier)} of ${earlier.key}`);
         return;
       }

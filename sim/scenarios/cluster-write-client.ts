@@ -6,6 +6,7 @@ import { type ErrorCode, ForebayError, isForebayError } from '../../src/core/err
 import type { Level } from '../../src/core/volume.ts';
 import { DiskError } from '../../src/io/io.ts';
 import type { OpenObject, Piece } from '../../src/read/reader.ts';
+import type { Checkpoints } from '../../src/write/checkpoints.ts';
 import type { Target, WriteBody, WriteCondition, Writer, Written } from '../../src/write/writer.ts';
 import type { Findings } from '../checkers/checker.ts';
 import type { Life, SimClock } from '../sim-clock.ts';
@@ -79,6 +80,8 @@ export class WriteClient {
     const { clock, isServed } = this.place;
     const end = (outcome: WriteOperation['outcome']): void => {
       for (const write of writes) {
+        // seen by others before it was answered
+        if (write.outcome === 'done') continue;
         write.outcome = outcome;
         if (outcome === 'done' || outcome === 'refused') write.endedMs = clock.nowMs;
       }
@@ -181,6 +184,50 @@ export class WriteClient {
     } catch (error) {
       history.leftUploads++;
       this.#explain({ how: 'multipart', key: target.key }, error);
+    }
+  }
+
+  /**
+   * Objects by several clients that are committed as one; some attempts are given up. `name` is a directory, the objects are
+   * directly in it.
+   */
+  async checkpoint(
+    volume: string,
+    name: string,
+    puts: readonly { readonly key: string; readonly sizeBytes: number; readonly by: WriteClient }[],
+    isGivenUp: boolean,
+  ): Promise<void> {
+    const { history, clock } = this.place;
+    const checkpoints = this.place.node.checkpoints as Checkpoints;
+    try {
+      const { attempt } = await checkpoints.begin(volume, name);
+      const checkpoint = { checkpoint: name, attempt };
+      const numbers = await Promise.all(
+        puts.map(async ({ key, sizeBytes, by }) => {
+          const number = history.number(sizeBytes, clock.nowMs);
+          const attributes = { ...attributesOf(number), ...optionsOf({}), checkpoint };
+          await by.#writer.put({ volume, key }, by.#body(number, 0, sizeBytes), attributes);
+          return number;
+        }),
+      );
+      if (isGivenUp) {
+        await checkpoints.abort(volume, checkpoint);
+        return;
+      }
+      const group = puts.map(({ key, sizeBytes }, index) =>
+        this.#operation({ volume, key }, { how: 'checkpoint', number: numbers[index] as number, sizeBytes }),
+      );
+      for (const each of group) each.group = group;
+      const { findings } = this.place;
+      await this.#write(group, async () => {
+        const { objects } = await checkpoints.commit(volume, checkpoint, { count: puts.length });
+        if (objects !== puts.length)
+          findings.add('S-6', `${name} was committed with ${objects} of ${puts.length} objects`);
+        return undefined;
+      });
+    } catch (error) {
+      history.leftUploads++;
+      this.#explain({ how: 'checkpoint', key: name }, error);
     }
   }
 

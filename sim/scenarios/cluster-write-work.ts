@@ -24,6 +24,7 @@ const LEVELS: readonly Level[] = ['local', 'replicated', 'origin'];
 /** How often a checkpoint writer tries a step of its sequence. */
 const TRIES = 3;
 const TEMPORARY = '.tmp';
+const CHECKPOINTS = 'checkpoints/';
 
 export class WriteWork {
   readonly #place: WorkPlace;
@@ -50,7 +51,7 @@ export class WriteWork {
     if (written.length > 0 && random.chance(0.3)) {
       // what a sequence or a copy reads back under a name of its own stays as it was written
       const { volume, key } = random.pick(written);
-      if (!key.includes(TEMPORARY)) return { volume, key };
+      if (!key.includes(TEMPORARY) && !key.startsWith(CHECKPOINTS)) return { volume, key };
     }
     const volume = random.pick(volumes);
     const isShared = Number.isFinite(options.changeMs) && random.chance(0.25);
@@ -59,11 +60,16 @@ export class WriteWork {
   }
 
   async operation(): Promise<void> {
-    const { random, options, client } = this.#place;
-    if (random.chance(options.sequenceChance)) return this.#sequence();
+    const { random, options, client, history } = this.#place;
+    const { checkpointShare } = options;
+    if (random.chance(options.sequenceChance))
+      return checkpointShare > 0 && !random.chance(1 - checkpointShare) ? this.#checkpoint() : this.#sequence();
     const target = this.#target();
     if (random.chance(options.readChance)) {
-      await client.tryRead(target);
+      const written = history.keys();
+      await client.tryRead(
+        checkpointShare > 0 && written.length > 0 && random.chance(0.3) ? random.pick(written) : target,
+      );
       return;
     }
     const draw = random.integer(100);
@@ -110,6 +116,19 @@ export class WriteWork {
     const isLarge = options.sizeMaxMiB > 2 && options.capacityMiB > 40 && random.chance(0.3);
     const sizes = isLarge ? [partMinBytes, random.pick([1, partMinBytes, 70_000])] : [Math.max(1, this.#size())];
     await client.multipart(target, sizes, { level, gaveUp: random.chance(0.2) });
+  }
+
+  /** Two objects as one, under a name of this client's own, some over an earlier one. */
+  async #checkpoint(): Promise<void> {
+    const { random, client, volumes, job } = this.#place;
+    const name = `${CHECKPOINTS}${job} ${random.chance(0.4) ? 0 : ++this.#steps}`;
+    const puts = ['shard 0', 'shard 1'].map((shard) => {
+      return { key: `${name}/${shard}`, sizeBytes: this.#size(), by: this.#anyone() };
+    });
+    await this.#unlessGone(
+      (puts.find(({ by }) => by !== client) ?? { by: client }).by,
+      client.checkpoint(random.pick(volumes), name, puts, random.chance(0.15)),
+    );
   }
 
   /** On this node or another. */

@@ -16,7 +16,7 @@ import type { Origin } from '../origin/origin.ts';
 import type { Store } from '../store/store.ts';
 import type { Records } from '../write/records.ts';
 import { type Conflict, Conflicts, type Resolution } from './conflicts.ts';
-import { type KeeperLease, runKeeper } from './keeper.ts';
+import { type KeeperLease, keeperOf, runKeeper } from './keeper.ts';
 import { type KeptContents, type LeaveProgress, onlyHere, untilNothingIsOnlyHere } from './leave.ts';
 import { PartSender } from './part-sender.ts';
 import { PartUploads } from './part-uploads.ts';
@@ -98,18 +98,17 @@ export class Drain {
   /** Of the volume's keeper, wherever it is. `hurry`: everything that waits there is urgent. */
   async progress(volume: string, { hurry = false } = {}): Promise<VolumeProgress> {
     this.#staged(volume);
-    const { cluster } = this.#options;
-    const nodes = cluster.members.members.map(({ node }) => node);
-    const answers = nodes.map(async (keeper) => {
-      try {
-        const answer = await cluster.call(keeper, { type: 'drain.progress', volume, hurry });
-        return answer === null ? undefined : ({ ...fieldsOf(answer), keeper } as unknown as VolumeProgress);
-      } catch (error) {
-        if (!isForebayError(error)) throw error;
-        return undefined;
-      }
-    });
-    return (await Promise.all(answers)).find((answer) => answer !== undefined) ?? unkept(volume);
+    const { cluster, coordinator } = this.#options;
+    const keeper = await keeperOf(coordinator, volume);
+    if (keeper === undefined) return unkept(volume);
+    try {
+      const answer = await cluster.call(keeper, { type: 'drain.progress', volume, hurry });
+      if (answer !== null) return { ...(fieldsOf(answer) as unknown as DrainProgress), keeper };
+    } catch (error) {
+      // It is on its way out, and another takes over.
+      if (!isForebayError(error, 'peerUnreachable', 'peerTimeout')) throw error;
+    }
+    return unkept(volume);
   }
 
   /**

@@ -57,6 +57,12 @@ interface Holder {
   readonly session: string;
 }
 
+/** The node that keeps a volume; `undefined` while none does. Rejects as `Coordinator`. */
+export async function keeperOf(coordinator: Coordinator, volume: string): Promise<string | undefined> {
+  const { reads } = await coordinator.transaction({ compares: [], apply: [{ read: keeperKey(volume) }] });
+  return reads[0] && parseHolder(reads[0].value)?.node;
+}
+
 /** Runs until `signal` aborts; the key goes with the session. */
 export async function runKeeper(options: KeeperOptions): Promise<void> {
   const { signal, clock } = options;

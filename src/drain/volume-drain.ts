@@ -17,6 +17,7 @@ import {
   lostAfterMs,
 } from '../core/limits.ts';
 import type { Volume, WritePolicy } from '../core/volume.ts';
+import type { Coordinator } from '../io/coordinator.ts';
 import type { Clock, Random } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Origin } from '../origin/origin.ts';
@@ -30,6 +31,7 @@ import { FinishedRecords } from './finished-records.ts';
 import type { KeeperLease } from './keeper.ts';
 import { KeeperCommits } from './keeper-commits.ts';
 import type { PartUploads } from './part-uploads.ts';
+import { UnfoldedCheckpoints } from './unfolded-checkpoints.ts';
 import { VersionDrain } from './version-drain.ts';
 
 export interface VolumeDrainOptions {
@@ -37,6 +39,7 @@ export interface VolumeDrainOptions {
   readonly policy: WritePolicy;
   readonly origin: Origin;
   readonly records: Records;
+  readonly coordinator: Coordinator;
   readonly lease: KeeperLease;
   readonly uploads: PartUploads;
   readonly clock: Clock;
@@ -66,6 +69,7 @@ export class VolumeDrain {
   readonly #options: VolumeDrainOptions;
   readonly #order: DrainOrder;
   readonly #finished = new FinishedRecords();
+  readonly #checkpoints: UnfoldedCheckpoints;
   readonly #backoff: DrainBackoff;
   readonly #commits: KeeperCommits;
   /** Attempts under way, by key; those of them that only upload. */
@@ -93,6 +97,7 @@ export class VolumeDrain {
     this.#options = options;
     const { onConflict, drainOrder } = options.policy;
     this.#order = new DrainOrder({ settleMs: drainSettleMs, onConflict, drainOrder });
+    this.#checkpoints = new UnfoldedCheckpoints(options.volume.name);
     this.#backoff = new DrainBackoff(options.random);
     this.#commits = new KeeperCommits(options);
     this.#versions = new VersionDrain({
@@ -109,7 +114,10 @@ export class VolumeDrain {
   async run(): Promise<void> {
     const { lost } = this.#options.lease;
     try {
-      await Promise.all([this.#follow(), this.#schedule(), this.#sweep()]);
+      const { coordinator, clock } = this.#options;
+      const onChange = () => this.#wake();
+      const checkpoints = this.#checkpoints.follow({ coordinator, clock, signal: lost, onChange });
+      await Promise.all([checkpoints, this.#follow(), this.#schedule(), this.#sweep()]);
     } catch (error) {
       if (!lost.aborted) throw error;
     } finally {
@@ -227,7 +235,7 @@ export class VolumeDrain {
     const finalisesMax = this.#backoff.concurrency(drainFinalisesMax, nowMs);
     for (const entry of this.#order.finalisable(nowMs, { urgent: this.#isUrgent })) {
       if (this.#busy.size - this.#uploading >= finalisesMax) break;
-      if (this.#isDue(entry, nowMs)) this.#attempt(entry, 'finalise');
+      if (this.#isDue(entry, nowMs) && !this.#isHeldBack(entry)) this.#attempt(entry, 'finalise');
     }
     const uploadsMax = this.#backoff.concurrency(drainUploadsMax, nowMs);
     for (const entry of this.#large.values()) {
@@ -238,6 +246,10 @@ export class VolumeDrain {
     // Whoever ends wakes the loop.
     const isFull = this.#busy.size - this.#uploading >= drainFinalisesMax;
     return Math.min(isFull ? Number.POSITIVE_INFINITY : this.#order.nextMs(nowMs), this.#backoff.nextMs(nowMs)) - nowMs;
+  }
+
+  #isHeldBack(entry: PendingVersion): boolean {
+    return this.#options.policy.drainOrder === 'directory' && this.#checkpoints.holdsBack(entry);
   }
 
   #isDue(entry: PendingVersion, nowMs: number): boolean {

@@ -131,7 +131,6 @@ export class Metrics {
       this.#writes,
       this.#degraded,
       this.#writeBytes,
-      this.#degraded,
       this.#drained,
       this.#drainedBytes,
       this.#drainFailures,

@@ -6,7 +6,7 @@ import type { ContentId } from '../core/ids.ts';
 import { MiB, openFilesMax } from '../core/limits.ts';
 import { type Disk, DiskError } from '../io/io.ts';
 import { CHUNK_VISITED, type ChunkRow } from './chunk-table.ts';
-import type { ContentRow } from './content-table.ts';
+import { type ContentRow, FLAG_LENT } from './content-table.ts';
 import { DiskHealth } from './disk-health.ts';
 import { Eviction } from './eviction.ts';
 import { HotCache } from './hot-cache.ts';
@@ -59,6 +59,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     parts.journal.append({ type: 'boot', bootId: clock.bootId, wallMs: clock.wallMs() });
     journalRecovered(parts, recovered);
     dropUnsealed(parts, disk, unsealed);
+    unlinkLost(parts);
     takeSpace(parts, packLengths);
     await fillReserve(options, layout);
     store.start((signal) =>
@@ -113,6 +114,20 @@ function journalRecovered(parts: StoreParts, recovered: readonly ContentId[]): v
     if (row === undefined || dirty === undefined) continue;
     for (const record of Array.from(index.presenceRecords(row))) journal.append(record, true);
     journal.append(dirty, true);
+  }
+}
+
+/** A linked file whose bytes were found wrong, and which was not unlinked any more: it is not ours to write into. */
+function unlinkLost({ index, journal, removal }: StoreParts): void {
+  for (const row of index.contents.rows()) {
+    if (!index.contents.has(row, FLAG_LENT) || !index.contents.isWritten(row)) continue;
+    if (index.contents.presentBlocks(row) > 0) continue;
+    index.contents.set(row, FLAG_LENT, false);
+    const id = index.contents.id(row);
+    void removal.removeFile(id).then(() => {
+      const now = index.contents.find(id);
+      if (now !== undefined) journal.append(index.flagsRecord(now));
+    });
   }
 }
 

@@ -82,13 +82,15 @@ export class Removal {
     for (let block = 0; block < blockCount(index.contents.sizeBytes(row)); block += 1) index.clearBlock(row, block);
     index.contents.set(row, FLAG_LENT, false);
     const bytes = before - index.presentBytes;
-    journal.append(index.flagsRecord(row));
     const count = blockCount(index.contents.sizeBytes(row));
-    const record = index.contents.isWritten(row)
-      ? journal.append({ type: 'absent', id, firstBlock: 0, count })
-      : journal.append({ type: 'gone', id });
+    const isWritten = index.contents.isWritten(row);
+    // The row of what is not in the origin stays: until its file has gone it counts as lent, for it is somebody else's.
+    if (!isWritten) journal.append(index.flagsRecord(row));
+    const record = journal.append(isWritten ? { type: 'absent', id, firstBlock: 0, count } : { type: 'gone', id });
     const done = this.#after(id, record, async () => {
       await this.#unlink(id);
+      const now = index.contents.find(id);
+      if (isWritten && now !== undefined) journal.append(index.flagsRecord(now));
       space.free(bytes);
       return bytes;
     });

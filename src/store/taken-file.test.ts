@@ -110,3 +110,74 @@ test('a small file is copied, and one that came as a whole goes into a pack', as
   await bench.run(put(bench, '/job/file', Buffer.from('later')));
   assert.equal((await bench.run(readAll(store, 700)))?.compare(ramp(id, 0, 700)), 0);
 });
+
+test('S-3, S-14: at whatever operation of the disk the crash comes, a file is taken over whole or not at all, and stays as it is', async () => {
+  let crashes = 0;
+  const bytes = ramp(id, 0, 2 * MiB + 9);
+  for (const kind of ['process', 'machine'] as const) {
+    for (let operation = 1, came = true; came; operation += 1) {
+      const bench = new SimStore({ seed: operation });
+      let store = await bench.open();
+      await bench.run(bench.io.makeDirectory('/job'));
+      await bench.run(put(bench, '/job/file', bytes));
+      const synced = await bench.run(bench.io.open('/job/file'));
+      await bench.run(synced.sync());
+      for (const directory of ['/', '/job']) await bench.run(bench.io.syncDirectory(directory));
+      let isSealed = false;
+      came = await bench.crashAt(operation, kind, async () => {
+        await take(store);
+        isSealed = true;
+      });
+      if (!came) break;
+      crashes += 1;
+      store = await bench.open();
+      await bench.rest();
+      const dirty = store.dirty(id);
+      assert.ok(!isSealed || dirty !== undefined, 'what was sealed is there');
+      if (dirty !== undefined) assert.equal((await bench.run(readAll(store, bytes.length)))?.compare(bytes), 0);
+      else assert.equal(store.presentBytes({ id, sizeBytes: bytes.length }), 0);
+      const file = await bench.run(bench.io.open('/job/file'));
+      assert.equal(Buffer.compare(await bench.run(file.read(0, bytes.length + 1)), bytes), 0, 'the file is as it was');
+      await bench.run(store.close());
+    }
+  }
+  assert.ok(crashes > 20, `${crashes} crashes`);
+});
+
+test('a linked file that its job changed in place is never written, whenever the crash comes after its bytes were found wrong', async () => {
+  const bytes = ramp(id, 0, 2 * MiB);
+  let crashes = 0;
+  for (let operation = 1, came = true; came; operation += 1) {
+    const bench = new SimStore({ seed: operation });
+    let store = await bench.open();
+    await bench.run(bench.io.makeDirectory('/job'));
+    await bench.run(put(bench, '/job/file', bytes));
+    await bench.run(take(store));
+    await bench.run(put(bench, '/job/file', Buffer.from('changed'), 77));
+    const theirs = Buffer.from(bytes);
+    theirs.write('changed', 77);
+    came = await bench.crashAt(operation, 'process', async () => {
+      assert.equal(await readAll(store, bytes.length), undefined);
+      await bench.clock.sleep(1000);
+    });
+    if (came) crashes += 1;
+    if (came) store = await bench.open();
+    await bench.rest();
+    // Another node has the bytes: they are fetched again.
+    const hold = store.hold({ id, sizeBytes: bytes.length, chunkSizeBytes: 4 * MiB });
+    const reservation = await bench.run(store.reserve(4 * MiB));
+    assert.ok(reservation);
+    await bench.run(store.verify(id, 'check'));
+    for (const block of [0, 1])
+      if (!store.hasBlock(id, block)) {
+        const content = { id, sizeBytes: bytes.length, chunkSizeBytes: 4 * MiB };
+        await bench.run(store.putBlock(content, block, bytes.subarray(block * MiB, (block + 1) * MiB), reservation));
+      }
+    reservation.release();
+    hold.release();
+    assert.equal((await bench.run(readAll(store, bytes.length)))?.compare(bytes), 0);
+    const file = await bench.run(bench.io.open('/job/file'));
+    assert.equal(Buffer.compare(await bench.run(file.read(0, bytes.length)), theirs), 0, 'their file is theirs');
+  }
+  assert.ok(crashes > 3, `${crashes} crashes`);
+});

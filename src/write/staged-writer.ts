@@ -139,7 +139,9 @@ export class StagedWriter implements Writer, Adopter {
     for (let tries = 1; ; tries += 1) {
       const modifiedMs = Math.floor(clock.wallMs());
       const decision = decideDelete(read, { modifiedMs, begunRevision: begun.asOf, origin: known, condition });
-      if (decision === undefined) return undefined;
+      // somebody has deleted it already, and the origin may not know yet
+      if (decision === undefined)
+        return level === 'origin' && pendingOf(read.record) !== undefined ? read.revision : undefined;
       const urgent: Tombstone = { ...decision.current, urgent: true };
       const record = level === 'origin' ? { ...decision.record, current: urgent } : decision.record;
       try {
