@@ -105,7 +105,7 @@ export class DirectoryOwner {
   async #standIn(owner: string): Promise<void> {
     const { hellos, placement, members, self, clock } = this.#cluster;
     if (owner === self || this.#deputyships.isFor(owner) || this.#cluster.member(owner) === undefined) return;
-    if (!hellos.isSilent(owner) && (await hellos.isThere(owner))) return;
+    if (await hellos.isThere(owner)) return;
     // the membership may have changed, and another asker have come first
     if (this.#cluster.members.epoch !== members.epoch || this.#deputyships.isFor(owner)) return;
     const slots = placement.slotsOf(owner, self);

@@ -4,7 +4,7 @@ import { Life, SimClock, SimMachineClock } from '../../sim/sim-clock.ts';
 import { SimRandom } from '../../sim/sim-random.ts';
 import { Trace } from '../../sim/trace.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
-import { helloAfterMs, helloAgainMs, helloEveryMs, helloMs } from '../core/limits.ts';
+import { helloAfterMs, helloAgainMs, helloEveryMs, helloMemoryMs, helloMs } from '../core/limits.ts';
 import { Hellos } from './hellos.ts';
 
 /** Members that answer a hello at once, or not before the deadline. */
@@ -65,13 +65,22 @@ test('who is silent counts as silent until it says hello, which it is asked to w
   const { hellos, dumb, asked, settle, pass } = bench();
   dumb.add('owner');
   assert.equal(await settle(hellos.isThere('owner')), false);
-  await pass(10 * helloEveryMs);
+  await pass(2 * helloEveryMs);
   assert.equal(asked.length, 1, 'nobody had a question');
   dumb.delete('owner');
   assert.equal(hellos.isSilent('owner'), true);
   await pass(1);
   assert.equal(hellos.isSilent('owner'), false);
   assert.equal(asked.length, 2);
+});
+
+test('a silence that nobody asked about for long is forgotten: the next question tries', async () => {
+  const { hellos, dumb, asked, settle, pass } = bench();
+  dumb.add('owner');
+  assert.equal(await settle(hellos.isThere('owner')), false);
+  await pass(helloMemoryMs + 1);
+  assert.equal(hellos.isSilent('owner'), false);
+  assert.equal(asked.length, 1);
 });
 
 test('another life of a silent node, and one that answered something else, are not silent', async () => {

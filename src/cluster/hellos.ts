@@ -1,10 +1,10 @@
 /**
  * Which members do not answer. A node that lets a question wait may have reason to: it asks the origin, or is busy. One that
  * does not even say hello is not waited for, and counts as silent until it does: it is asked again every `helloEveryMs`, as
- * long as somebody has a question for it.
+ * long as somebody has a question for it. When nobody had one for `helloMemoryMs` it is taken for well again.
  */
 import { ForebayError, isForebayError } from '../core/errors.ts';
-import { helloAfterMs, helloAgainMs, helloEveryMs } from '../core/limits.ts';
+import { helloAfterMs, helloAgainMs, helloEveryMs, helloMemoryMs } from '../core/limits.ts';
 import type { Clock } from '../io/io.ts';
 
 export interface HellosOptions {
@@ -33,11 +33,11 @@ export class Hellos {
   isSilent(node: string): boolean {
     const silence = this.#silent.get(node);
     if (silence === undefined) return false;
-    if (silence.session !== this.#options.sessionOf(node)) {
+    const nowMs = this.#options.clock.boottimeMs();
+    if (silence.session !== this.#options.sessionOf(node) || nowMs - silence.askedMs > helloMemoryMs) {
       this.#silent.delete(node);
       return false;
     }
-    const nowMs = this.#options.clock.boottimeMs();
     if (nowMs - silence.askedMs >= helloEveryMs) {
       silence.askedMs = nowMs;
       void this.isThere(node);

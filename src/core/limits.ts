@@ -188,6 +188,8 @@ export const helloAgainMs = 2000;
 export const helloMs = 1000;
 /** A node that did not say hello is asked again so often, while there are questions for it. */
 export const helloEveryMs = 1000;
+/** A silence that nobody asked about for this long says nothing any more. */
+export const helloMemoryMs = 5000;
 /** For how long a node stands in for an owner that does not answer; then it asks anew what the members hold. */
 export const deputyMs = 30_000;
 /** Between two attempts to reach an owner. */
