@@ -32,6 +32,11 @@ export interface OriginWatchPlaces {
   readonly isOwn: (key: string) => boolean;
   /** Committed without knowing what the origin had: a number, or `<volume>/<key>` of a delete. */
   readonly isBaseless: (what: number | string) => boolean;
+  /**
+   * Whether a delete of the key has reached the origin and is still remembered: a request from before it that was on its way may
+   * bring an older version back, which the drain looks for, and deletes.
+   */
+  readonly isDeleteDrained: (volume: string, key: string) => boolean;
   /** Whether a version of the key was shown as what cannot be drained. */
   readonly hadTrouble: (volume: string, key: string) => boolean;
 }
@@ -108,7 +113,8 @@ export class OriginWatch {
   }
 
   #isNewest(key: string, number: number, writes: readonly WriteOperation[]): void {
-    const { history, volume } = this.#places;
+    const { history, volume, isDeleteDrained } = this.#places;
+    if (isDeleteDrained(volume.name, key)) return;
     const newer = (this.#shown.get(key) ?? []).find((other) => {
       const others = history.writesOf(volume.name, key, other);
       return other !== number && others.length > 0 && writes.every((write) => others.every((o) => isBefore(write, o)));
@@ -136,7 +142,7 @@ export class OriginWatch {
 
   /** Every key in the directory of the write and below shows what was committed when the write was asked for, or later. */
   #isInOrder(write: WriteOperation): void {
-    const { history, volume, isOwn, hadTrouble } = this.#places;
+    const { history, volume, isOwn, hadTrouble, isDeleteDrained } = this.#places;
     const directory = directoryOf(write.key);
     // what is committed after it was written was begun long before
     const isStaged = write.group !== undefined || write.how === 'multipart';
@@ -148,6 +154,7 @@ export class OriginWatch {
       for (const earlier of other.writes) {
         if (earlier.outcome !== 'done' || earlier.endedMs >= begunMs || this.#shows(earlier)) continue;
         if (this.#isCircle(write, earlier)) continue;
+        if (earlier.kind === 'delete' && isDeleteDrained(volume.name, earlier.key)) continue;
         this.#add('S-7', `${textOf(write)} of ${write.key} is there before the ${textOf(earlier)} of ${earlier.key}`);
         return;
       }

@@ -35,7 +35,16 @@ function rig() {
   const origin = new SimOrigin({ clock, machine, random, trace, faults: originFaults(0) });
   const isOwn = (key: string) => !key.startsWith('shared/');
   assert.ok(volume);
-  new OriginWatch({ findings, history, origin, volume, isOwn, isBaseless: () => false, hadTrouble: () => false });
+  new OriginWatch({
+    findings,
+    history,
+    origin,
+    volume,
+    isOwn,
+    isBaseless: () => false,
+    hadTrouble: () => false,
+    isDeleteDrained: () => false,
+  });
   const node = new Life('node');
   let nowMs = 0;
   /** A put that was asked for and acknowledged, one millisecond after everything before. */

@@ -53,6 +53,7 @@ export const CALM_CLUSTER_WRITE: ScenarioOptions = {
   revalidateMs: 2000,
   levelChance: 0,
   sequenceChance: 0.1,
+  checkpointShare: 0,
   readChance: 0.4,
   keepsBeginOptions: false,
   unansweredChance: 0,

@@ -22,6 +22,8 @@ export type ClusterWriteOptions = Shared & {
   readonly levelChance: number;
   /** Share of the operations that are whole sequences, as of a checkpoint. */
   readonly sequenceChance: number;
+  /** Share of those sequences that are checkpoints committed as one. */
+  readonly checkpointShare: number;
   /** Share of reads among the rest. */
   readonly readChance: number;
   /** The origin keeps the metadata of the beginning of an upload, as S3 does, or of its end, as Azure. */
@@ -91,6 +93,7 @@ export function drawClusterWrite(random: SimRandom): ClusterWriteOptions {
     revalidateMs: random.pick([0, 2000, 60_000]),
     levelChance: random.pick([0, 0.2, 0.6]),
     sequenceChance: random.pick([0, 0.05, 0.2]),
+    checkpointShare: 0.5,
     readChance: random.pick([0.2, 0.4, 0.6]),
     keepsBeginOptions: random.chance(0.5),
     unansweredChance: isCalm ? 0 : random.pick([0, 0, 0.02, 0.1]),

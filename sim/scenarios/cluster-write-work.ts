@@ -61,11 +61,15 @@ export class WriteWork {
 
   async operation(): Promise<void> {
     const { random, options, client, history } = this.#place;
-    if (random.chance(options.sequenceChance)) return random.chance(0.5) ? this.#sequence() : this.#checkpoint();
+    const { checkpointShare } = options;
+    if (random.chance(options.sequenceChance))
+      return checkpointShare > 0 && !random.chance(1 - checkpointShare) ? this.#checkpoint() : this.#sequence();
     const target = this.#target();
     if (random.chance(options.readChance)) {
       const written = history.keys();
-      await client.tryRead(written.length > 0 && random.chance(0.3) ? random.pick(written) : target);
+      await client.tryRead(
+        checkpointShare > 0 && written.length > 0 && random.chance(0.3) ? random.pick(written) : target,
+      );
       return;
     }
     const draw = random.integer(100);

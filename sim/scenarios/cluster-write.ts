@@ -211,8 +211,18 @@ export class ClusterWriteRun {
       if (sabotage === 'cut-objects') origin.damage.cutsObjects = true;
       if (sabotage === 'late-origin') origin.damage.lateMs = 5000;
       const isBaseless = (what: number | string) => this.#copies.isBaseless(what);
+      const isDeleteDrained = (name: string, key: string) => this.#isDeleteDrained(name, key);
       const hadTrouble = (name: string, key: string) => this.#copies.hadTrouble(name, key);
-      const watch = new OriginWatch({ findings, history, origin, volume, isOwn, isBaseless, hadTrouble });
+      const watch = new OriginWatch({
+        findings,
+        history,
+        origin,
+        volume,
+        isOwn,
+        isBaseless,
+        hadTrouble,
+        isDeleteDrained,
+      });
       places.push({ volume, origin, watch });
     }
     return places;
@@ -348,6 +358,19 @@ export class ClusterWriteRun {
     }
     while (this.#drained.pending().length > 0 && clock.nowMs < deadlineMs && findings.isEmpty) await clock.sleep(1000);
     this.#drained.check();
+    // what a late request brought back is looked for until then
+    if (this.#hasReturned()) await clock.sleep(originLateMs + IDLE_MS);
+  }
+
+  #isDeleteDrained(volume: string, key: string): boolean {
+    const current = this.records.of(volume, key)?.current;
+    return current?.kind === 'tombstone' && current.drained;
+  }
+
+  #hasReturned(): boolean {
+    return this.places.some(({ volume, origin }) =>
+      origin.keys().some((key) => isOwn(key) && this.#isDeleteDrained(volume.name, key)),
+    );
   }
 
   /** Every key reads the same on every node, at the first try; what was lost is shown as an error. */
