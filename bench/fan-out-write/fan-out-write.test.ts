@@ -42,7 +42,7 @@ test('S-3: a small bench of fan-out writes: no step that was reported safe is lo
     shaping: 'kernel',
     candidates: 'checkpoint,local,async,plain',
     parts: 'links,restore,small,kills',
-    kills: '3',
+    kills: '2',
   });
   for (const name of [
     'safeFloorRatioS3',

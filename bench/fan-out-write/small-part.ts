@@ -5,25 +5,30 @@ import { quantile } from '../statistics.ts';
 import type { FanOutWriteOptions, Part } from './part.ts';
 import { daemonOf, type Rig } from './rig.ts';
 
-const PUTS = 400;
+const PUTS_PER_ROUND = 80;
+const OPENS_PER_ROUND = 50;
 const PUTS_PARALLEL = 16;
 const PUT_BYTES = 4096;
-const OPENS = 250;
 
 export async function smallPart(rig: Rig, options: FanOutWriteOptions, progress: Progress): Promise<Part> {
   if (!rig.options.forebay) return { figures: {}, trials: {} };
   const prefixOf = (name: string) => `${rig.path}small/${name}/`;
-  const puts = { count: PUTS, parallel: PUTS_PARALLEL, sizeBytes: PUT_BYTES, ack: 'local' } as const;
+  const count = PUTS_PER_ROUND * options.rounds;
+  const puts = { count, parallel: PUTS_PARALLEL, sizeBytes: PUT_BYTES, ack: 'local' } as const;
   progress.say('small objects and opens');
   const spells = await Promise.all(
     rig.nodes.map((node) => node.job.put({ host: daemonOf(node).s3, prefix: prefixOf(node.name), ...puts })),
   );
   const fromMs = Math.min(...spells.map((spell) => spell.fromMs));
   const toMs = Math.max(...spells.map((spell) => spell.toMs));
-  const commitsPerS = (PUTS * options.nodes * 1000) / (toMs - fromMs);
+  const commitsPerS = (count * options.nodes * 1000) / (toMs - fromMs);
   const paths = rig.nodes.map(({ name }) => `${prefixOf(name)}0`);
   const opens = (
-    await Promise.all(rig.nodes.map((node) => node.job.open({ host: daemonOf(node).s3, paths, count: OPENS })))
+    await Promise.all(
+      rig.nodes.map((node) =>
+        node.job.open({ host: daemonOf(node).s3, paths, count: OPENS_PER_ROUND * options.rounds }),
+      ),
+    )
   ).flat();
   return {
     figures: {
