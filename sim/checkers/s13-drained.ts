@@ -4,7 +4,6 @@
  */
 import type { Volume } from '../../src/core/volume.ts';
 import { type RecordWatch, undrained, type WatchedRecord } from '../record-watch.ts';
-import { NUMBER_METADATA } from '../write-history.ts';
 import type { Findings } from './checker.ts';
 import type { Copies } from './s3-copies.ts';
 import { directoryOf } from './s7-origin-watch.ts';
@@ -61,13 +60,12 @@ export class Drained {
     const current = undrained(record);
     const { kind, message } = current?.trouble ?? {};
     if (kind === undefined) return;
-    const number = current?.kind === 'dirty' ? Number(current.metadata[NUMBER_METADATA]) : 0;
     if (kind === 'conflict' && isOwn(key)) {
       findings.add('S-8', `${volume}/${key} is shown as a conflict, but nobody else changed it: ${message}`);
     } else if (kind === 'refused') {
       findings.add('S-13', `${volume}/${key} is shown as refused by an origin that refuses nothing: ${message}`);
-    } else if (kind === 'lost' && !copies.isLost(number)) {
-      findings.add('S-3', `${volume}/${key} is shown as lost, but copies of content ${number} are there: ${message}`);
+    } else if (kind === 'lost' && !(current?.kind === 'dirty' && copies.isContentLost(current.content))) {
+      findings.add('S-3', `${volume}/${key} is shown as lost, but copies of it are there: ${message}`);
     }
   }
 }

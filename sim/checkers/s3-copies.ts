@@ -115,6 +115,12 @@ export class Copies {
     return all.length > 0 && all.every(({ nodes, isDrained }) => nodes.size === 0 && !isDrained);
   }
 
+  /** The same of one content: a copy of it under another id may be there. */
+  isContentLost(content: ContentId): boolean {
+    const known = this.#known.get(content);
+    return known !== undefined && known.nodes.size === 0 && !known.isDrained;
+  }
+
   /** Whether a version of the key was ever shown as in conflict, refused or lost. */
   hadTrouble(volume: string, key: string): boolean {
     return this.#troubled.has(`${volume}/${key}`);

@@ -392,8 +392,7 @@ export class ClusterWriteRun {
       if (seen?.stale) findings.add('liveness', `${machine.name} serves ${key} as stale though nothing is wrong`);
     } catch (error) {
       const current = this.records.of(volume, key)?.current;
-      const number = current?.kind === 'dirty' ? Number(current.metadata['write']) : undefined;
-      if (number !== undefined && this.#copies.isLost(number)) return;
+      if (current?.kind === 'dirty' && this.#copies.isContentLost(current.content)) return;
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       const record = JSON.stringify(current);
       findings.add(

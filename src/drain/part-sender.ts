@@ -68,13 +68,15 @@ export class PartSender {
     await this.#slot(signal);
     try {
       const hold = store.holdKnown(content.content, content.sizeBytes);
-      if (hold === undefined) throw new ForebayError('notHeld', `nothing of ${content.content} is here`);
+      // nothing needs no holder: the record says all of an empty object
+      if (hold === undefined && content.sizeBytes > 0)
+        throw new ForebayError('notHeld', `nothing of ${content.content} is here`);
       try {
         await budget.take(range.end - range.start, signal);
         const stream = () => this.#bytes(content.content, range);
         return await send({ lengthBytes: range.end - range.start, replayable: true, stream });
       } finally {
-        hold.release();
+        hold?.release();
       }
     } finally {
       this.#sends--;
