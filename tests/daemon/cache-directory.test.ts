@@ -58,7 +58,7 @@ test('a cache directory of a newer format is refused by name and left as it is',
   const { start, directory } = await fixture(t, { generated: [OBJECT] });
   await (await start()).stop();
   const format = join(directory, 'cache', 'FORMAT');
-  const newer = readFileSync(format, 'utf8').replace(/\d+/, (version) => String(Number(version) + 1));
+  const newer = readFileSync(format, 'utf8').replace(/\d+/, '1000');
   writeFileSync(format, newer);
   await assert.rejects(
     start(),
