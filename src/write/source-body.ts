@@ -1,8 +1,9 @@
 /** An opened object's bytes as a body to write. */
+import { ForebayError } from '../core/errors.ts';
 import type { ObjectFact } from '../core/object.ts';
 import { type Range, rangeLength } from '../core/range.ts';
 import type { File } from '../io/io.ts';
-import type { WriteBody } from './writer.ts';
+import type { Target, WriteBody } from './writer.ts';
 
 /** What a copy needs of an object that the read path opened (`OpenObject` in `read/reader.ts`). */
 export interface SourceObject {
@@ -38,6 +39,24 @@ export function sourceBody(object: SourceObject, range: Range, signal: AbortSign
       }
     },
   };
+}
+
+/** Opens an object for as long as `use` reads a range of it, by default all. Throws invalidRange where it is shorter. */
+export async function withSourceRange<T>(
+  open: OpenSource,
+  source: Target & { readonly range?: Range },
+  signal: AbortSignal,
+  use: (body: WriteBody) => Promise<T>,
+): Promise<T> {
+  const object = await open(source.volume, source.key, signal);
+  try {
+    const { sizeBytes } = object.fact;
+    const range = source.range ?? { start: 0, end: sizeBytes };
+    if (range.end > sizeBytes) throw new ForebayError('invalidRange', `"${source.key}" has ${sizeBytes} bytes`);
+    return await use(sourceBody(object, range, signal));
+  } finally {
+    object.close();
+  }
 }
 
 async function* bytesOf(piece: SourcePiece): AsyncGenerator<Uint8Array, void, undefined> {

@@ -18,7 +18,7 @@ import type { DrainWaits } from './drain-waits.ts';
 import type { Tombstone } from './object-record.ts';
 import { decideDelete, decideRename, type OriginKnowledge } from './record-decisions.ts';
 import type { RecordCommit, Recorded } from './records.ts';
-import { type OpenSource, sourceBody } from './source-body.ts';
+import { type OpenSource, sourceBody, withSourceRange } from './source-body.ts';
 import type { StagedParts, StagedVolume } from './staged-parts.ts';
 import type { StagedUploads } from './staged-uploads.ts';
 import { type Committed, StagedVersion } from './staged-version.ts';
@@ -242,15 +242,9 @@ export class StagedWriter implements Writer, Adopter {
     signal: AbortSignal,
   ): Promise<PartInfo> {
     this.#volume(target.volume);
-    const object = await this.#options.openSource(source.volume, source.key, signal);
-    try {
-      const range = source.range ?? { start: 0, end: object.fact.sizeBytes };
-      if (range.end > object.fact.sizeBytes)
-        throw new ForebayError('invalidRange', `"${source.key}" has ${object.fact.sizeBytes} bytes`);
-      return await this.putPart(target, uploadId, number, sourceBody(object, range, signal), signal);
-    } finally {
-      object.close();
-    }
+    return await withSourceRange(this.#options.openSource, source, signal, (body) =>
+      this.putPart(target, uploadId, number, body, signal),
+    );
   }
 
   async listParts(target: Target, uploadId: string): Promise<readonly PartInfo[]> {

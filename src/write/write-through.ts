@@ -19,7 +19,7 @@ import { BufferBudget } from './buffer-budget.ts';
 import { withWholeBody } from './buffered-body.ts';
 import { doorEtagOf, originCondition } from './door-etag.ts';
 import { putInParts } from './large-put.ts';
-import { type OpenSource, sourceBody } from './source-body.ts';
+import { type OpenSource, sourceBody, withSourceRange } from './source-body.ts';
 import { Uploads } from './uploads.ts';
 import type {
   PartInfo,
@@ -151,15 +151,9 @@ class WriteThrough implements Writer {
     signal: AbortSignal,
   ): Promise<PartInfo> {
     this.#writable(target.volume);
-    const object = await this.#options.openSource(source.volume, source.key, signal);
-    try {
-      const range = source.range ?? { start: 0, end: object.fact.sizeBytes };
-      if (range.end > object.fact.sizeBytes)
-        throw new ForebayError('invalidRange', `"${source.key}" has ${object.fact.sizeBytes} bytes`);
-      return await this.putPart(target, uploadId, number, sourceBody(object, range, signal), signal);
-    } finally {
-      object.close();
-    }
+    return await withSourceRange(this.#options.openSource, source, signal, (body) =>
+      this.putPart(target, uploadId, number, body, signal),
+    );
   }
 
   async listParts(target: Target, uploadId: string): Promise<readonly PartInfo[]> {
