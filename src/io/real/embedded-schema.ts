@@ -61,6 +61,8 @@ CREATE TABLE sessions (
 const BUSY = new Set([5, 6]);
 const NOT_OURS = new Set([11, 26]);
 const FULL = 13;
+/** Between two attempts at a file that others are opening for the first time. */
+const OPEN_PAUSE_MS = 20;
 
 /** What an error of SQLite means. `isWrite`: a failed commit may yet show after a crash. */
 export function embeddedError(error: unknown, path: string, isWrite: boolean): ForebayError {
@@ -82,6 +84,21 @@ export interface OpenedFile {
 
 /** Opens the file, making it where there is none. Throws `coordinatorRefused`, `coordinatorUnavailable`, `formatTooNew`. */
 export function openEmbeddedFile(path: string): OpenedFile {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  const untilMs = performance.now() + coordinatorBusyMs;
+  for (;;) {
+    try {
+      return openOnce(path);
+    } catch (error) {
+      const failure = openError(error, path);
+      // SQLite does not wait by itself for the lock that turns a new file into one with a write-ahead log.
+      if (failure.code !== 'coordinatorUnavailable' || performance.now() > untilMs) throw failure;
+      Atomics.wait(pause, 0, 0, OPEN_PAUSE_MS);
+    }
+  }
+}
+
+function openOnce(path: string): OpenedFile {
   const { DatabaseSync: Database } = process.getBuiltinModule('node:sqlite');
   let database: DatabaseSync | undefined;
   try {
@@ -98,7 +115,7 @@ export function openEmbeddedFile(path: string): OpenedFile {
     return { database, inode };
   } catch (error) {
     database?.close();
-    throw openError(error, path);
+    throw error;
   }
 }
 
@@ -116,9 +133,9 @@ function numberOf(database: DatabaseSync, pragma: string): number {
 }
 
 function checkFormat(database: DatabaseSync, path: string): void {
+  // Asked for first: another daemon may make the schema between two of these questions, and it makes all three at once.
+  if (numberOf(database, 'schema_version') === 0) return;
   const [application, format] = [numberOf(database, 'application_id'), numberOf(database, 'user_version')];
-  const isEmpty = numberOf(database, 'schema_version') === 0;
-  if (isEmpty) return;
   if (application !== APPLICATION_ID)
     throw new ForebayError('coordinatorRefused', `${path} is a database of something else; name another file`);
   if (format > FORMAT)
