@@ -34,6 +34,7 @@ function optionsOf(values: OptionValues): FanOutReadOptions {
     slow: count('slow'),
     late: values['late'] === true,
     predict: values['predict'] === true || values['full'] === true,
+    sweep: values['sweep'] === true || values['full'] === true,
     full: values['full'] === true,
     self: values['self'] === true,
     ...(directory !== undefined && { directory }),
@@ -43,7 +44,7 @@ function optionsOf(values: OptionValues): FanOutReadOptions {
 export const fanOutReadScenario: Scenario = {
   name: 'fan-out-read',
   synopsis:
-    'fan-out-read [--nodes N] [--chunks N] [--link MBIT] [--origin-links X] [--kill K] [--slow K] [--late] [--predict]',
+    'fan-out-read [--nodes N] [--chunks N] [--link MBIT] [--origin-links X] [--kill K] [--slow K] [--late] [--predict] [--sweep]',
   help: `one object to N nodes behind shaped links, against each of them reading from the origin, within 10 minutes
   --nodes N            nodes (default: ${NODES})
   --chunks N           chunks of the object (default: ${CHUNKS})
@@ -57,7 +58,9 @@ export const fanOutReadScenario: Scenario = {
   --predict            also compare 2 and 4 nodes with the simulator
   --shaping HOW        kernel (as root: network namespaces and tbf) or user (proxies); default: kernel as root
   --directory DIR      where caches lie meanwhile (default: tmpfs)
-  --full               also --predict, and sweep the origin's link from 1 to 16`,
+  --sweep              also sweep the origin's link from 1 to 16 (10 minutes with --chunk-mib 2 --pairs 1)
+  --full               --predict and --sweep, and more rounds`,
+
   options: {
     nodes: { type: 'string' },
     chunks: { type: 'string' },
@@ -69,6 +72,7 @@ export const fanOutReadScenario: Scenario = {
     slow: { type: 'string' },
     late: { type: 'boolean', default: false },
     predict: { type: 'boolean', default: false },
+    sweep: { type: 'boolean', default: false },
     shaping: { type: 'string' },
     directory: { type: 'string' },
   },

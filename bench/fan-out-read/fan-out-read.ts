@@ -60,7 +60,7 @@ export async function runFanOutRead(options: FanOutReadOptions, progress: Progre
     if (options.predict) parts.push(await predictionTrials(rig, options, progress));
     if (options.late) parts.push(await lateTrials(rig, options, progress));
     if (options.slow > 0) parts.push(await slowTrials(rig, options, progress));
-    if (options.full) parts.push(await sweep(rig, options, progress));
+    if (options.sweep) parts.push(await sweep(rig, options, progress));
     if (options.kill > 0) parts.push(await killTrials(rig, options, progress));
   }
   return {

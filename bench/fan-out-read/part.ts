@@ -15,6 +15,7 @@ export interface FanOutReadOptions extends RigOptions {
   readonly late: boolean;
   /** Also compare with the simulator at fewer nodes. */
   readonly predict: boolean;
+  readonly sweep: boolean;
   readonly full: boolean;
   readonly self: boolean;
 }
