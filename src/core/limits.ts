@@ -456,3 +456,15 @@ export const recoverPageMax = 256;
 export const drainDenialsMax = 3;
 /** A version whose bytes no node of the cluster has for so long is shown as lost, until one has them. */
 export const lostAfterMs = 60_000;
+
+/** Values of kv volumes and their keys; LMCache's largest chunk of a large model fits. */
+export const valueMaxBytes = 512 * MiB;
+export const valueKeyMaxBytes = 1024;
+/** Bytes of small values that wait to be written before puts wait for the disk. */
+export const valueBacklogMaxBytes = 8 * MiB;
+/** Blocks of one large value on their way to the disk, and of all. */
+export const valueBlocksInFlightMax = 4;
+export const valueBlocksMax = 64;
+/** How often values past their time are looked for, and rows looked at in one go. */
+export const valueSweepMs = 1000;
+export const valueSweepRowsMax = 65_536;
