@@ -465,6 +465,8 @@ export const valueBacklogMaxBytes = 8 * MiB;
 /** Blocks of one large value on their way to the disk, and of all. */
 export const valueBlocksInFlightMax = 4;
 export const valueBlocksMax = 64;
+/** A volume whose values are all leased or open is not looked through again for so long. */
+export const valueFullMemoryMs = 50;
 /** How often values past their time are looked for, and rows looked at in one go. */
 export const valueSweepMs = 1000;
 export const valueSweepRowsMax = 65_536;

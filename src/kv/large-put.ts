@@ -14,6 +14,7 @@ import type { ValueRow } from '../store/value-table.ts';
 import type { VolumeValues } from '../store/volume-values.ts';
 import type { ValueBody } from './kv.ts';
 import { type Block, type BlockMemory, blocksOf } from './value-blocks.ts';
+import type { Room } from './value-share.ts';
 
 export interface LargePutOptions {
   readonly values: VolumeValues;
@@ -24,7 +25,7 @@ export interface LargePutOptions {
   readonly before: ValueRow | undefined;
   readonly newId: () => ContentId;
   /** Room for the whole value. Rejects with diskFull. */
-  readonly room: () => Promise<Reservation>;
+  readonly room: () => Promise<Room>;
 }
 
 /** The content, whole, begun and not committed; `same`: its bytes are those that the key had. Rejects with the body's and the disk's errors: nothing is kept then. */
@@ -105,8 +106,9 @@ class Writer {
   }
 
   static async begin(options: LargePutOptions): Promise<Writer> {
-    const reservation = await options.room();
+    const { reservation, settle } = await options.room();
     const content = options.values.begin(options.newId(), options.body.lengthBytes);
+    settle();
     return new Writer(options, { content, reservation });
   }
 
