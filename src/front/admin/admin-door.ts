@@ -45,6 +45,7 @@ import {
   WARM,
   WRITES,
 } from './inputs.ts';
+import { KvOperations, type KvParts } from './kv-operations.ts';
 import type { NodeStatus, Readiness } from './node-status.ts';
 
 export interface AdminDoorOptions {
@@ -66,6 +67,8 @@ export interface AdminDoorOptions {
   /** What is on its way to the origin; absent where no volume of this node is staged. */
   readonly writes?: (request: WritesRequest, signal: AbortSignal) => Promise<object>;
   readonly drain?: DrainAdmin;
+  /** Absent where no kv volume is configured. */
+  readonly kv?: KvParts;
 }
 
 /** The server does not listen yet. `close` stops accepting, ends event streams, and lets requests finish for `doorCloseMs`. */
@@ -107,11 +110,13 @@ class AdminDoor {
   readonly #hosts: ReadonlySet<string>;
   readonly #closing: AbortSignal;
   readonly #operations: ReadonlyMap<string, NamedOperation>;
+  readonly #kv: KvOperations;
 
   constructor(options: AdminDoorOptions, closing: AbortSignal) {
     this.#options = options;
     this.#hosts = new Set(options.hosts.map((name) => name.toLowerCase()));
     this.#closing = closing;
+    this.#kv = new KvOperations(options.kv);
     const get = (name: string, run: Operation) => ({ method: 'GET', name, run });
     const post = (name: string, run: Operation) => ({ method: 'POST', name, run });
     this.#operations = new Map<string, NamedOperation>([
@@ -147,7 +152,7 @@ class AdminDoor {
         name = url.pathname.slice(1);
         bytes = this.#health(request, response, name);
       } else {
-        const operation = this.#operations.get(url.pathname);
+        const operation = this.#kv.find(request.url ?? '', request.method ?? '') ?? this.#operations.get(url.pathname);
         if (operation) name = operation.name;
         const key = this.#admit(request);
         if (!operation) throw new ForebayError('noSuchPath', `there is no ${url.pathname.slice(0, 200)}`);

@@ -1,13 +1,13 @@
 /** What the admin door answers about checkpoints: many objects committed as one (S-6). */
-import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { ForebayError } from '../../core/errors.ts';
 import { checkpointBodyMaxBytes, checkpointObjectsMax, putMaxBytes } from '../../core/limits.ts';
 import type { Checkpoints } from '../../write/checkpoints.ts';
-import type { WriteBody, Writer } from '../../write/writer.ts';
+import type { Writer } from '../../write/writer.ts';
 import { sendJson } from './answer.ts';
 import { type Call, demand, type NamedOperation } from './call.ts';
 import { bodyOf, checked, KEY, queryOf, VOLUME } from './inputs.ts';
+import { sentBody } from './sent-body.ts';
 
 export interface CheckpointParts {
   readonly checkpoints: Checkpoints;
@@ -72,7 +72,7 @@ class CheckpointOperations {
   async put({ request, response, url, key, signal }: Call): Promise<number> {
     const given = checked(PUT_OBJECT, queryOf(url));
     demand(key, given.volume, 'write');
-    const body = sentBody(request);
+    const body = sentBody(request, putMaxBytes);
     const checkpoint = { checkpoint: given.name, attempt: given.attempt };
     const target = { volume: given.volume, key: given.key };
     const written = await this.#parts.writer.put(target, body, { headers: {}, metadata: {}, checkpoint, signal });
@@ -118,24 +118,4 @@ class CheckpointOperations {
       throw new ForebayError('invalidArgument', 'no volume of this node holds writes before the origin has them');
     return this.#given;
   }
-}
-
-function sentBody(request: IncomingMessage): WriteBody {
-  const length = request.headers['content-length'];
-  if (length === undefined || !/^\d{1,15}$/.test(length))
-    throw new ForebayError('missingLength', 'the object comes with Content-Length');
-  const lengthBytes = Number(length);
-  if (lengthBytes > putMaxBytes)
-    throw new ForebayError('tooLarge', `an object in one request has at most ${putMaxBytes} bytes`);
-  return {
-    lengthBytes,
-    async *stream() {
-      let sent = 0;
-      for await (const piece of request as AsyncIterable<Buffer>) {
-        sent += piece.length;
-        yield piece;
-      }
-      if (sent < lengthBytes) throw new ForebayError('incompleteBody', `${sent} of ${lengthBytes} bytes came`);
-    },
-  };
 }
