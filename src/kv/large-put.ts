@@ -31,6 +31,7 @@ export interface LargePutOptions {
 /** The content, whole, begun and not committed; `same`: its bytes are those that the key had. Rejects with the body's and the disk's errors: nothing is kept then. */
 export async function putLarge(options: LargePutOptions): Promise<ContentRow | 'same'> {
   const { values, body, before, memory, signal } = options;
+  if (before === undefined && body.receive !== undefined) return receiveLarge(options, body.receive.bind(body));
   const held = before === undefined ? undefined : values.hold(before);
   const old = held === undefined || before === undefined ? undefined : new HeldBytes(values, { before, held });
   let writer: Writer | undefined;
@@ -58,6 +59,32 @@ export async function putLarge(options: LargePutOptions): Promise<ContentRow | '
     throw error;
   } finally {
     if (held !== undefined) values.release(held);
+  }
+}
+
+/** Somebody else writes the bytes into the value's file. */
+async function receiveLarge(
+  { values, body, newId, room }: LargePutOptions,
+  receive: NonNullable<ValueBody['receive']>,
+): Promise<ContentRow> {
+  const { reservation, settle } = await room();
+  const content = values.begin(newId(), body.lengthBytes);
+  settle();
+  try {
+    const receiving = await values.receive(content, reservation);
+    try {
+      await receive(receiving.file, receiving.stored);
+    } finally {
+      receiving.close();
+    }
+    if (reservation.bytes > 0)
+      throw new ForebayError('invalidArgument', `${reservation.bytes} bytes of the value did not come`);
+    return content;
+  } catch (error) {
+    values.abandon(content);
+    throw error;
+  } finally {
+    reservation.release();
   }
 }
 

@@ -127,8 +127,8 @@ class VolumeLocalValues implements LocalValues {
     if (!(lengthBytes >= 0 && lengthBytes <= valueMaxBytes))
       throw new ForebayError('tooLarge', `a value has at most ${valueMaxBytes} bytes, not ${lengthBytes}`);
     if (lengthBytes >= smallContentMaxBytes) return this.#putLarge(key, body, options);
-    if (body.bytes !== undefined && options.admit === undefined) {
-      const outcome = this.putNow(key, body.bytes, options);
+    if (body.whole !== undefined && options.admit === undefined) {
+      const outcome = this.putNow(key, body.whole, options);
       if (outcome !== undefined) return outcome;
     }
     const bytes = await wholeOf(body);
@@ -459,7 +459,7 @@ function checkKey(key: string): void {
 
 /** A small body, whole. */
 async function wholeOf(body: ValueBody): Promise<Uint8Array> {
-  if (body.bytes !== undefined) return Uint8Array.from(body.bytes);
+  if (body.whole !== undefined) return Uint8Array.from(body.whole);
   const bytes = Buffer.allocUnsafe(body.lengthBytes);
   let at = 0;
   for await (const slice of body.stream()) {

@@ -5,10 +5,11 @@
  * end, and the space is free. Nothing is synced: a value that a crash loses is a miss.
  */
 import { assert } from '../core/assert.ts';
-import { blockCount, CHUNK_SIZE_DEFAULT_BYTES } from '../core/chunk.ts';
+import { BLOCK_SIZE_BYTES, blockCount, CHUNK_SIZE_DEFAULT_BYTES } from '../core/chunk.ts';
 import type { ContentId } from '../core/ids.ts';
 import { smallContentMaxBytes } from '../core/limits.ts';
 import type { Range } from '../core/range.ts';
+import type { File } from '../io/io.ts';
 import type { Acquisition } from './acquisition.ts';
 import { CHUNK_UNVERIFIED } from './chunk-table.ts';
 import { type ContentRow, FLAG_DOOMED, FLAG_VALUE } from './content-table.ts';
@@ -30,6 +31,14 @@ export function valueFootprintBytes(sizeBytes: number): number {
 
 export interface ValueMeta extends ValueTimes {
   readonly contentType?: string | undefined;
+}
+
+/** A value's file, open for its blocks. */
+export interface ReceivingValue {
+  readonly file: File;
+  /** A block was written at its own place, with this CRC32. */
+  stored(block: number, checksum: number): void;
+  close(): void;
 }
 
 export interface VolumeValuesOptions {
@@ -241,21 +250,36 @@ export class VolumeValues implements ValueLane {
 
   /** Writes a block. Throws DiskError, diskFull, diskUnavailable. */
   async putBlock(content: ContentRow, block: number, bytes: Uint8Array, reservation: Reservation): Promise<void> {
+    const { file, stored, close } = await this.receive(content, reservation);
+    try {
+      stored(block, await this.#parts.health.run(() => file.writeSummed(block * BLOCK_SIZE_BYTES, bytes)));
+    } finally {
+      close();
+    }
+  }
+
+  /** Opens a begun value's file for blocks that somebody else writes. Close it exactly once. Throws as `putBlock`. */
+  async receive(content: ContentRow, reservation: Reservation): Promise<ReceivingValue> {
     const { index, files, health, dataPath } = this.#parts;
     const id = index.contents.id(content);
+    const opened = await health.run(() => files.acquire(dataPath(id), 'write'));
+    return {
+      file: opened.file,
+      stored: (block, checksum) => this.#stored(content, { block, checksum, reservation }),
+      close: () => opened.release(),
+    };
+  }
+
+  #stored(content: ContentRow, at: { block: number; checksum: number; reservation: Reservation }): void {
+    const { index } = this.#parts;
+    const { block, checksum, reservation } = at;
     const sizeBytes = index.contents.sizeBytes(content);
-    const opened = await files.acquire(dataPath(id), 'write');
-    let checksum: number;
-    try {
-      checksum = await health.run(() => opened.file.writeSummed(block << 20, bytes));
-    } finally {
-      opened.release();
-    }
-    reservation.use(bytes.length);
+    if (index.hasBlock(content, block)) return;
+    reservation.use(index.blockLength(content, block));
     index.setBlock(content, block, checksum);
     this.#options.append({
       type: 'blocks',
-      id,
+      id: index.contents.id(content),
       sizeBytes,
       chunkSizeBytes: CHUNK_SIZE_DEFAULT_BYTES,
       firstBlock: block,
