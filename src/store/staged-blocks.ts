@@ -5,13 +5,16 @@ import { BLOCK_SIZE_BYTES, blockCount, blocksRange } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { stagedReserveBytes, stagedRetryMs, writebackBytes } from '../core/limits.ts';
+import type { Range } from '../core/range.ts';
 import type { Clock, Disk, File } from '../io/io.ts';
 import { BlockCover, BlockSet } from './block-cover.ts';
 import type { Receiving } from './block-transfer.ts';
 import { type ContentRow, FLAG_LENT } from './content-table.ts';
 import type { OpenedFile } from './open-files.ts';
 import type { Reservation } from './space.ts';
+import { type Segment, StagedRange } from './staged-range.ts';
 import type { SpaceClaim, StagedSpace } from './staged-space.ts';
+import type { ReceiveRange } from './staging.ts';
 import type { StoreParts } from './store-parts.ts';
 
 export interface StagedStart {
@@ -33,13 +36,6 @@ export interface StagedBlocksParts {
 
 /** Blocks that are summed by one request to the disk. */
 const TAKEN_AT_ONCE = 16;
-
-interface Segment {
-  readonly block: number;
-  readonly start: number;
-  readonly lengthBytes: number;
-  readonly cover: BlockCover;
-}
 
 export class StagedBlocks {
   readonly id: ContentId;
@@ -124,6 +120,40 @@ export class StagedBlocks {
     };
   }
 
+  /** As `Staging.receiveRange`. */
+  async receiveRange(range: Range, receive: ReceiveRange): Promise<void> {
+    const first = Math.floor(range.start / BLOCK_SIZE_BYTES);
+    const last = Math.floor((range.end - 1) / BLOCK_SIZE_BYTES);
+    await this.ensure(first, last);
+    await this.#io.parts.health.run(async () => {
+      const opened = await this.#open();
+      this.#extend(last);
+      const segments = new StagedRange(range, ({ block, start, lengthBytes }) =>
+        this.#coverFor(block, start, lengthBytes),
+      );
+      try {
+        await receive(opened.file, (slice) => this.#stored(segments.stored(slice), slice.checksum));
+      } finally {
+        segments.end();
+        opened.release();
+      }
+    });
+  }
+
+  #stored({ block, start, lengthBytes, cover }: Segment, checksum: number): void {
+    const isWhole = start === 0 && lengthBytes === this.#lengthOf(block);
+    if (!isWhole) cover.endSummed(start, lengthBytes, checksum);
+    else {
+      cover.end(0, lengthBytes, true);
+      const isStill = this.#covers.get(block) === cover && cover.changes === 1;
+      if (isStill && !this.#isEnded && !this.isSmall) {
+        this.#setBlock(block, checksum);
+        return;
+      }
+    }
+    this.#complete(block, cover);
+  }
+
   /** The file is needed no more. */
   dropFile(): void {
     if (this.#usedBytes === 0) return;
@@ -202,8 +232,15 @@ export class StagedBlocks {
   }
 
   #begin(block: number, start: number, bytes: Uint8Array): Segment {
+    const { cover } = this.#coverFor(block, start, bytes.length);
+    cover.begin(start, bytes);
+    return { block, start, lengthBytes: bytes.length, cover };
+  }
+
+  /** What is known of a block that is about to be written, in part or anew. */
+  #coverFor(block: number, start: number, lengthBytes: number): { cover: BlockCover; isWhole: boolean } {
     const { index } = this.#io.parts;
-    const isWhole = start === 0 && bytes.length === this.#lengthOf(block);
+    const isWhole = start === 0 && lengthBytes === this.#lengthOf(block);
     let cover = isWhole ? undefined : this.#covers.get(block);
     if (index.hasBlock(this.#row, block)) {
       if (!isWhole) cover ??= BlockCover.written(this.#lengthOf(block));
@@ -211,8 +248,7 @@ export class StagedBlocks {
     }
     cover ??= new BlockCover();
     this.#covers.set(block, cover);
-    cover.begin(start, bytes);
-    return { block, start, lengthBytes: bytes.length, cover };
+    return { cover, isWhole };
   }
 
   /** A block whose bytes are all written counts as present once its sum is known. */
