@@ -4,12 +4,13 @@
 import { BLOCK_SIZE_BYTES, blockCount, blocksRange } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { stagedReserveBytes, stagedRetryMs, writebackBytes } from '../core/limits.ts';
+import { stagedReserveBytes, stagedRetryMs } from '../core/limits.ts';
 import type { Range } from '../core/range.ts';
 import type { Clock, Disk, File } from '../io/io.ts';
 import { BlockCover, BlockSet } from './block-cover.ts';
 import type { Receiving } from './block-transfer.ts';
 import { type ContentRow, FLAG_LENT } from './content-table.ts';
+import { EarlyWriteback } from './early-writeback.ts';
 import type { OpenedFile } from './open-files.ts';
 import type { Reservation } from './space.ts';
 import { type Segment, StagedRange } from './staged-range.ts';
@@ -57,7 +58,7 @@ export class StagedBlocks {
   #idle: (() => void)[] = [];
   #isTooLong = false;
   #isEnded = false;
-  readonly #unflushed = { start: 0, end: 0, bytes: 0, isBusy: false };
+  readonly #writeback = new EarlyWriteback((range) => this.work(() => this.withFile((file) => file.writeback(range))));
 
   constructor(io: StagedBlocksParts, start: StagedStart) {
     this.#io = io;
@@ -277,26 +278,8 @@ export class StagedBlocks {
   #setBlock(block: number, checksum: number): void {
     this.#covers.delete(block);
     this.#io.parts.index.setBlock(this.#row, block, checksum);
-    this.#flush(block);
+    this.#writeback.note(block * BLOCK_SIZE_BYTES, this.#lengthOf(block));
     this.#onBlock?.(block);
-  }
-
-  /** Has the kernel begin to write to the disk what came lately: the final sync then has little left to wait for. */
-  #flush(block: number): void {
-    const late = this.#unflushed;
-    const start = block * BLOCK_SIZE_BYTES;
-    late.start = late.bytes === 0 ? start : Math.min(late.start, start);
-    late.end = Math.max(late.bytes === 0 ? 0 : late.end, start + this.#lengthOf(block));
-    late.bytes += this.#lengthOf(block);
-    if (late.bytes < writebackBytes || late.isBusy) return;
-    late.isBusy = true;
-    const range = { start: late.start, end: late.end };
-    late.bytes = 0;
-    void this.work(() => this.withFile((file) => file.writeback(range)))
-      .catch(() => undefined)
-      .finally(() => {
-        late.isBusy = false;
-      });
   }
 
   // ---- sizes and space ---------------------------------------------------------------------------------------------

@@ -35,7 +35,8 @@ export class RawExchange implements Exchange {
   readonly #host: RawHost;
   readonly #body: RawBody | undefined;
   #keepAlive: boolean;
-  #declaredBytes = 0;
+  /** `undefined`: the length is not known before, and the body goes out in chunks. */
+  #declaredBytes: number | undefined = 0;
   #over = false;
   #gone = false;
   #abort: AbortController | undefined = undefined;
@@ -95,9 +96,10 @@ export class RawExchange implements Exchange {
   }
 
   begin(status: number, headers: readonly string[], lengthBytes: number | undefined): void {
-    assert(lengthBytes !== undefined, 'answers on the fast path have a known length');
+    assert(lengthBytes !== undefined || this.method !== 'HEAD', 'an answer to HEAD has a known length');
     this.#setHead(status, lengthBytes);
-    this.#host.batch.add(this.#host.socket, this.#head(headers, lengthBytes));
+    const coding = lengthBytes === undefined ? ['Transfer-Encoding', 'chunked'] : [];
+    this.#host.batch.add(this.#host.socket, this.#head([...headers, ...coding], lengthBytes));
   }
 
   async sendBytes(bytes: Uint8Array): Promise<void> {
@@ -105,13 +107,14 @@ export class RawExchange implements Exchange {
     for (let at = 0; at < bytes.length; at += WRITE_MAX_BYTES) {
       if (this.#gone) throw clientGone();
       const slice = bytes.subarray(at, at + WRITE_MAX_BYTES);
-      await written(this.#host.socket, slice);
+      await written(this.#host.socket, this.#declaredBytes === undefined ? chunkOf(slice) : slice);
       this.sentBytes += slice.length;
     }
   }
 
   async sendPiece(network: Network, piece: Piece): Promise<void> {
     if (piece.kind === 'bytes') return this.sendBytes(piece.bytes);
+    assert(this.#declaredBytes !== undefined, 'pieces of files have a known length');
     if (this.#gone) throw clientGone();
     const { socket, batch } = this.#host;
     batch.flush();
@@ -122,8 +125,10 @@ export class RawExchange implements Exchange {
 
   end(): void {
     if (this.#over) return;
-    assert(this.method === 'HEAD' || this.sentBytes === this.#declaredBytes, 'the answer has its declared length');
+    const isWhole = this.#declaredBytes === undefined || this.sentBytes === this.#declaredBytes;
+    assert(this.method === 'HEAD' || isWhole, 'the answer has its declared length');
     this.#over = true;
+    if (this.#declaredBytes === undefined) this.#host.batch.add(this.#host.socket, LAST_CHUNK);
     if (this.#body === undefined || this.#body.unreadBytes === 0 || this.#body.continueOwed)
       this.#host.done(this.#keepAlive);
     else void this.#discardThenDone(this.#body);
@@ -152,7 +157,7 @@ export class RawExchange implements Exchange {
     this.onDone?.();
   }
 
-  #setHead(status: number, declaredBytes: number): void {
+  #setHead(status: number, declaredBytes: number | undefined): void {
     assert(this.status === 0, 'an exchange is answered once');
     this.status = status;
     this.#declaredBytes = declaredBytes;
@@ -174,4 +179,10 @@ export class RawExchange implements Exchange {
       keepAlive: this.#keepAlive,
     });
   }
+}
+
+const LAST_CHUNK = '0\r\n\r\n';
+
+function chunkOf(bytes: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')]);
 }

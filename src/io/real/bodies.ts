@@ -177,12 +177,12 @@ class SliceSums {
   }
 
   report(_block: number, checksum: number): void | Promise<void> {
-    const { position: start, lengthBytes: all, sliceBytes, onSlice, digests } = this.#receive;
+    const { position: start, lengthBytes: all, sliceBytes, digests } = this.#receive;
     const position = this.#end;
     this.#end = Math.min((Math.floor(position / sliceBytes) + 1) * sliceBytes, start + all);
     const lengthBytes = this.#end - position;
     if (digests?.includes('crc32')) this.#checksum = combineCrc32(this.#checksum, checksum, lengthBytes);
-    return onSlice({ position, lengthBytes, checksum });
+    return this.#receive.onSlice({ position, lengthBytes, checksum });
   }
 
   crc32(): Uint8Array {

@@ -23,7 +23,10 @@ const MiB = 1 << 20;
 const clock = createRealClock();
 
 function ramp(lengthBytes: number): Buffer {
-  return Buffer.alloc(lengthBytes, Uint8Array.from({ length: 251 }, (_, index) => index));
+  return Buffer.alloc(
+    lengthBytes,
+    Uint8Array.from({ length: 251 }, (_, index) => index),
+  );
 }
 
 interface Place {
@@ -70,15 +73,10 @@ async function place(t: TestContext, options: Partial<RealNetworkOptions>): Prom
 
 function into({ file }: Place, connection: Connection, lengthBytes: number) {
   const slices: ReceivedSlice[] = [];
-  return {
-    connection,
-    file,
-    lengthBytes,
-    position: 0,
-    sliceBytes: MiB,
-    slices,
-    onSlice: (slice: ReceivedSlice) => void slices.push(slice),
+  const onSlice = (slice: ReceivedSlice): void => {
+    slices.push(slice);
   };
+  return { connection, file, lengthBytes, position: 0, sliceBytes: MiB, slices, onSlice };
 }
 
 /** What comes next on a connection, so many bytes. */
@@ -182,7 +180,9 @@ for (const [path, options] of PATHS) {
     const lost = await at.pair();
     const receive = into(at, lost.connection, 2 * MiB);
     lost.client.write(ramp(MiB));
-    receive.onSlice = () => void lost.client.resetAndDestroy();
+    receive.onSlice = () => {
+      lost.client.resetAndDestroy();
+    };
     await assert.rejects(
       at.network.receiveInto(receive),
       (error) => error instanceof ConnectionError || isForebayError(error, 'incompleteBody'),
@@ -210,7 +210,9 @@ for (const [path, options] of PATHS) {
     const closed = await at.pair();
     closed.client.write(ramp(MiB));
     const cut = into(at, closed.connection, 2 * MiB);
-    cut.onSlice = () => void closed.connection.destroy();
+    cut.onSlice = () => {
+      closed.connection.destroy();
+    };
     await assert.rejects(at.network.receiveInto(cut), ConnectionError);
 
     const failed = await at.pair();
