@@ -321,6 +321,14 @@ export const degradedWaitMs = 30_000;
 /** Bodies that are staged at once, with this many blocks of each on their way to the disk. */
 export const stagedBodiesMax = 256;
 export const stagedBlocksInFlightMax = 4;
+/** Shorter bodies come through Node: handing a connection to a thread and back costs as much as some reads. */
+export const receiveIntoMinBytes = 256 * KiB;
+/** Bodies that threads receive at once, a block of memory each; others wait. */
+export const bodiesReceivedMax = 64;
+/** Blocks of a body that may be written and not yet reported. */
+export const bodyAheadBlocksMax = 16;
+/** Of a body that comes through Node: slices on their way to the disk. */
+export const bodyWritesMax = 4;
 /** How long a write waits for the origin to say what it has under the key, once everything else is done; then a conflict is found out later. */
 export const baseHeadMs = 1000;
 /** For how long an origin that did not say so in time is not waited for. */
