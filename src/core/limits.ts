@@ -309,6 +309,15 @@ export const stagePullsInFlightMax = 2;
 export const stageCallsPerPeerMax = 16;
 /** How long a replica may take for one such message, or to sync what it pulled, before the next node takes its place. */
 export const stageCallMs = 60_000;
+/** Bytes that are safe wait so long, at most, until those that are not have left the node; and how often room is looked at meanwhile. */
+export const drainYieldMs = 60_000;
+export const drainYieldLookMs = 1000;
+/** A pause of copying up to this is none: between two messages of one version, or two files of one rank. */
+export const copyLingerMs = 20;
+/** Half of what a node was given is forgotten after this. */
+export const copyMemoryMs = 20_000;
+/** Once so much of the disk is taken by what cannot be evicted, draining makes way for nothing. */
+export const drainYieldKeptShareMax = 0.8;
 /** Contents up to this travel inside the message that seals them. */
 export const stageInlineMaxBytes = 64 * KiB;
 /** Copies that a replica takes in at once; more are refused, for other nodes take them. */

@@ -24,6 +24,8 @@ export interface DrainedObject {
   /** The key at the origin, where that is another: of what is parked. */
   readonly at?: string;
   readonly version: DirtyRecord;
+  /** Somebody waits for it. */
+  readonly isUrgent: boolean;
 }
 
 export interface DrainObjectParts {
@@ -71,12 +73,12 @@ export async function uploadParts(
   id: string,
   { origin, uploads, signal, onSent }: DrainObjectParts,
 ): Promise<UploadState> {
-  const { volume, key, at = key, version } = object;
+  const { volume, key, at = key, version, isUrgent } = object;
   const { content, sizeBytes, chunkSizeBytes, replicas } = version;
   const units = unitsOf(sizeBytes);
   const taken = matching(units, await origin.parts({ key: at, id }));
   const missing = units.filter(({ number }) => !taken.has(number));
-  const part = { volume, key: at, content, sizeBytes, chunkSizeBytes, upload: id };
+  const part = { volume, key: at, content, sizeBytes, chunkSizeBytes, isUrgent, upload: id };
   const onTaken = (sent: TakenPart) => {
     taken.set(sent.number, sent);
     onSent(sent.sizeBytes);
@@ -137,7 +139,7 @@ export async function firstLook(
 }
 
 async function send(
-  { volume, key, at = key, version }: DrainedObject,
+  { volume, key, at = key, version, isUrgent }: DrainedObject,
   upload: UploadState | undefined,
   condition: Condition,
   parts: DrainObjectParts,
@@ -149,7 +151,8 @@ async function send(
     return (await origin.finalise({ key: at, id: upload.id }, upload.parts, { ...options, ...kept })).etag;
   const { content, sizeBytes, chunkSizeBytes, replicas } = version;
   const { headers, metadata } = options;
-  const put = { volume, key: at, content, sizeBytes, chunkSizeBytes, headers, metadata, condition: kept.condition };
+  const held = { volume, key: at, content, sizeBytes, chunkSizeBytes, isUrgent };
+  const put = { ...held, headers, metadata, condition: kept.condition };
   const { etag } = await uploads.put(put, replicas, lost);
   onSent(sizeBytes);
   return etag;

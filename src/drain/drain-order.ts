@@ -24,6 +24,8 @@ export interface PendingVersion extends OrderEntry {
   readonly revision: number;
   /** When this node heard of it. */
   readonly knownMs: number;
+  /** Somebody waits for it, or for something that it must go before. */
+  readonly isUrgent: boolean;
 }
 
 export interface DrainOrderOptions {

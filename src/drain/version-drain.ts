@@ -39,6 +39,8 @@ export interface VersionDrainOptions {
   /** Whether the version is still what its key has, as far as this node knows. */
   readonly isCurrent: (entry: PendingVersion) => boolean;
   readonly onSent: (bytes: number) => void;
+  /** Everything is urgent now. */
+  readonly isHurried: () => boolean;
 }
 
 export interface AttemptSignals {
@@ -136,8 +138,9 @@ export class VersionDrain {
 
   // ---- objects -----------------------------------------------------------------------------------------------------
 
-  #object({ key }: PendingVersion, version: DirtyRecord): DrainedObject {
-    return { volume: this.#options.volume.name, key, version };
+  #object({ key, isUrgent }: PendingVersion, version: DirtyRecord): DrainedObject {
+    const { volume, isHurried } = this.#options;
+    return { volume: volume.name, key, version, isUrgent: isUrgent || isHurried() };
   }
 
   #parts(attempt: { keepsConditions: boolean } & AttemptSignals): DrainObjectParts {

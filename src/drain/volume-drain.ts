@@ -13,8 +13,10 @@ import {
   drainSettleMs,
   drainSweepMs,
   drainUploadsMax,
+  drainYieldMs,
   keeperLookMs,
   lostAfterMs,
+  stageInlineMaxBytes,
 } from '../core/limits.ts';
 import type { Volume, WritePolicy } from '../core/volume.ts';
 import type { Coordinator } from '../io/coordinator.ts';
@@ -47,6 +49,8 @@ export interface VolumeDrainOptions {
   readonly emit: Emit;
   /** Tells the owner of the key's metadata; settles when no node takes the old version for current. */
   readonly onWritten: (volume: string, key: string) => Promise<void>;
+  /** How many copies a version can have, all told: as many as it shall, or as there are nodes. */
+  readonly copiesToBeHad: () => number;
 }
 
 export interface DrainProgress {
@@ -104,6 +108,7 @@ export class VolumeDrain {
       ...options,
       commits: this.#commits,
       isCurrent: (entry) => this.#order.get(entry.key) === entry,
+      isHurried: () => this.#isUrgent,
       onSent: (bytes) => {
         this.#sentBytes += bytes;
       },
@@ -235,13 +240,15 @@ export class VolumeDrain {
     const finalisesMax = this.#backoff.concurrency(drainFinalisesMax, nowMs);
     for (const entry of this.#order.finalisable(nowMs, { urgent: this.#isUrgent })) {
       if (this.#busy.size - this.#uploading >= finalisesMax) break;
-      if (this.#isDue(entry, nowMs) && !this.#isHeldBack(entry)) this.#attempt(entry, 'finalise');
+      if (this.#isDue(entry, nowMs) && !this.#isHeldBack(entry) && !this.#isBeingCopied(entry, nowMs))
+        this.#attempt(entry, 'finalise');
     }
     const uploadsMax = this.#backoff.concurrency(drainUploadsMax, nowMs);
     for (const entry of this.#large.values()) {
       if (this.#uploading >= uploadsMax) break;
-      if (!entry.version.trouble && !this.#versions.isUploaded(entry) && this.#isDue(entry, nowMs))
-        this.#attempt(entry, 'upload');
+      const isWanted =
+        !entry.version.trouble && !this.#versions.isUploaded(entry) && !this.#isBeingCopied(entry, nowMs);
+      if (isWanted && this.#isDue(entry, nowMs)) this.#attempt(entry, 'upload');
     }
     // Whoever ends wakes the loop.
     const isFull = this.#busy.size - this.#uploading >= drainFinalisesMax;
@@ -250,6 +257,16 @@ export class VolumeDrain {
 
   #isHeldBack(entry: PendingVersion): boolean {
     return this.#options.policy.drainOrder === 'directory' && this.#checkpoints.holdsBack(entry);
+  }
+
+  /**
+   * Its copies are on their way: they come first, and then all who have it send parts. Not for ever, for some may never
+   * come.
+   */
+  #isBeingCopied({ version, isUrgent, knownMs }: PendingVersion, nowMs: number): boolean {
+    if (version.kind !== 'dirty' || version.level === 'replicated' || isUrgent || this.#isUrgent) return false;
+    if (version.sizeBytes <= stageInlineMaxBytes || nowMs >= knownMs + drainYieldMs) return false;
+    return version.replicas.length < this.#options.copiesToBeHad();
   }
 
   #isDue(entry: PendingVersion, nowMs: number): boolean {
