@@ -297,7 +297,7 @@ export const watchSilentMs = 15_000;
 export const coordinatorHistoryMax = 8192;
 export const coordinatorHistoryMaxBytes = 32 * MiB;
 /** How often the embedded coordinator looks for changes by other processes. */
-export const coordinatorPollMs = 50;
+export const coordinatorPollMs = 20;
 /** Another process may hold the embedded coordinator's file for this long. */
 export const coordinatorBusyMs = 2000;
 
@@ -434,6 +434,8 @@ export const drainSettleMs = 2000;
 /** Bodies that one node sends to origins for keepers at once, and that wait for that. */
 export const drainSendsMax = 8;
 export const drainSendsWaitingMax = 256;
+/** Objects up to this are drained in one request. The bytes of larger ones go ahead in parts, whatever has to be at the origin before them. */
+export const drainPutMaxBytes = 4 * MiB;
 /** Parts that one keeper has under way at one holder. */
 export const drainPartsPerHolderMax = 4;
 /** A holder answers within this and what its bytes take at the slowest that is worth waiting for, its turn included. */

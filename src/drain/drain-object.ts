@@ -10,7 +10,7 @@
  *          was applied and not answered, or not recorded, shows by the content id that the object carries.
  */
 import { ForebayError, isForebayError } from '../core/errors.ts';
-import { putSingleMaxBytes } from '../core/limits.ts';
+import { drainPutMaxBytes } from '../core/limits.ts';
 import { OWN_ID } from '../core/object.ts';
 import type { Condition, Origin, PutOptions, TakenPart } from '../origin/origin.ts';
 import type { DirtyRecord } from '../write/object-record.ts';
@@ -56,7 +56,7 @@ export interface UploadState {
 }
 
 export function needsUpload(version: DirtyRecord): boolean {
-  return version.sizeBytes > putSingleMaxBytes;
+  return version.sizeBytes > drainPutMaxBytes;
 }
 
 /** Begins an upload; its id goes into the record before anything is sent. */
@@ -66,17 +66,17 @@ export async function beginUpload({ key, at = key, version }: DrainedObject, par
 
 /**
  * Sends what the origin does not have of the upload yet. Throws noSuchUpload where the origin has forgotten it, replicasUnavailable where
- * nobody who holds it is there, the origin's errors.
+ * nobody who holds it is there, the origin's errors. `isNew`: it was begun just now, so that the origin has nothing of it.
  */
 export async function uploadParts(
   object: DrainedObject,
-  id: string,
+  { id, isNew }: { readonly id: string; readonly isNew: boolean },
   { origin, uploads, signal, onSent }: DrainObjectParts,
 ): Promise<UploadState> {
   const { volume, key, at = key, version, isUrgent } = object;
   const { content, sizeBytes, chunkSizeBytes, replicas } = version;
   const units = unitsOf(sizeBytes);
-  const taken = matching(units, await origin.parts({ key: at, id }));
+  const taken = matching(units, isNew ? [] : await origin.parts({ key: at, id }));
   const missing = units.filter(({ number }) => !taken.has(number));
   const part = { volume, key: at, content, sizeBytes, chunkSizeBytes, isUrgent, upload: id };
   const onTaken = (sent: TakenPart) => {

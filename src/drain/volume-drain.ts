@@ -79,7 +79,7 @@ export class VolumeDrain {
   /** Attempts under way, by key; those of them that only upload. */
   readonly #busy = new Map<string, { readonly entry: PendingVersion; readonly over: AbortController }>();
   #uploading = 0;
-  /** Large versions that are not at the origin whole. */
+  /** Large versions of which the origin lacks parts. */
   readonly #large = new Map<string, PendingVersion>();
   /** Versions that are through, before the watch says so. */
   readonly #done = new WeakSet<PendingVersion>();
@@ -109,6 +109,10 @@ export class VolumeDrain {
       commits: this.#commits,
       isCurrent: (entry) => this.#order.get(entry.key) === entry,
       isHurried: () => this.#isUrgent,
+      onArrived: (entry) => {
+        this.#order.arrived(entry);
+        this.#wake();
+      },
       onSent: (bytes) => {
         this.#sentBytes += bytes;
       },
@@ -209,7 +213,8 @@ export class VolumeDrain {
 
   #changed(key: string): void {
     const entry = this.#order.get(key);
-    if (entry?.version.kind === 'dirty' && needsUpload(entry.version)) this.#large.set(key, entry);
+    const isLarge = entry?.version.kind === 'dirty' && needsUpload(entry.version) && !this.#versions.isUploaded(entry);
+    if (isLarge) this.#large.set(key, entry);
     else this.#large.delete(key);
     const busy = this.#busy.get(key);
     if (busy === undefined || busy.entry === entry) return;
@@ -293,6 +298,7 @@ export class VolumeDrain {
     try {
       if (what === 'upload') {
         await this.#versions.upload(entry, { signal: either, lost });
+        if (this.#large.get(key) === entry) this.#large.delete(key);
         return;
       }
       const kept = this.#kept as KeptConditions;
