@@ -393,6 +393,11 @@ export class Store {
     return this.#parts.verification.corruptBlocks - before;
   }
 
+  /** The share of the disk that is taken by what cannot be evicted: dirty and staged bytes, and those promised. */
+  get keptShare(): number {
+    return this.#stagings.keptBytes / this.#parts.space.capacityBytes;
+  }
+
   get status(): StoreStatus {
     const { index, space, removal } = this.#parts;
     let pinnedBytes = 0;
