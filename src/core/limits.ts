@@ -457,8 +457,6 @@ export const drainDenialsMax = 3;
 /** A version whose bytes no node of the cluster has for so long is shown as lost, until one has them. */
 export const lostAfterMs = 60_000;
 
-/** A value of a kv volume: the bound of a bulk string in RESP. */
-export const valueMaxBytes = 512 * MiB;
 /** How long a lookup promises what it found, where it names no time, and the most that it may name. */
 export const kvLeaseMs = 10_000;
 export const kvLeaseMaxMs = 600_000;
@@ -488,6 +486,8 @@ export const kvLeasesKeptMax = 65_536;
 export const kvUntoldMax = 262_144;
 /** Between two attempts to tell an owner, and to get a promised value of a holder that is busy. */
 export const kvRetryMs = 200;
+/** The first wait for a holder whose uploads are all taken; doubled each time, up to `kvRetryMs`. */
+export const kvBusyMs = 10;
 /** Blocks of one remote value on their way or waiting for their reader. */
 export const kvPullBlocksMax = 8;
 /** Blocks of values that are brought before their turn comes, of all gathers of this node. */
@@ -496,3 +496,14 @@ export const kvPrefetchBlocksMax = 128;
 export const kvScanKeys = 2048;
 /** Values that clients dropped are remembered so, while somebody may hold a lease of them. */
 export const kvDroppedKeptMax = 16_384;
+/** Values of kv volumes and their keys; LMCache's largest chunk of a large model fits. */
+export const valueMaxBytes = 512 * MiB;
+export const valueKeyMaxBytes = 1024;
+/** Bytes of small values that wait to be written before puts wait for the disk. */
+export const valueBacklogMaxBytes = 8 * MiB;
+/** Blocks of one large value on their way to the disk, and of all. */
+export const valueBlocksInFlightMax = 4;
+export const valueBlocksMax = 64;
+/** How often values past their time are looked for, and rows looked at in one go. */
+export const valueSweepMs = 1000;
+export const valueSweepRowsMax = 65_536;
