@@ -457,6 +457,8 @@ export const drainDenialsMax = 3;
 /** A version whose bytes no node of the cluster has for so long is shown as lost, until one has them. */
 export const lostAfterMs = 60_000;
 
+/** A value of a kv volume: the bound of a bulk string in RESP. */
+export const valueMaxBytes = 512 * MiB;
 /** How long a lookup promises what it found, where it names no time, and the most that it may name. */
 export const kvLeaseMs = 10_000;
 export const kvLeaseMaxMs = 600_000;
@@ -496,14 +498,31 @@ export const kvPrefetchBlocksMax = 128;
 export const kvScanKeys = 2048;
 /** Values that clients dropped are remembered so, while somebody may hold a lease of them. */
 export const kvDroppedKeptMax = 16_384;
-/** Values of kv volumes and their keys; LMCache's largest chunk of a large model fits. */
-export const valueMaxBytes = 512 * MiB;
+/** RESP door: values above this are stored as they arrive; smaller ones are collected first. */
+export const respWholeMaxBytes = 64 * KiB;
+/** RESP door: an argument that is no value, and a request on one line: Redis's own bound on such lines. */
+export const respArgumentMaxBytes = 64 * KiB;
+/** RESP door: the arguments of one request, and their bytes; values beyond these bytes are stored as they arrive. */
+export const respArgumentsMax = 131_072;
+export const respRequestMaxBytes = 8 * MiB;
+/** RESP door: bytes of requests that are not complete, of all connections; the connection that goes beyond is cut off. */
+export const respInputMaxBytes = 128 * MiB;
+/** RESP door: requests of one connection under way at once; their answers leave in order. */
+export const respPipelineMax = 32;
+/** RESP door: values that arrive piece by piece at once, and bytes of each that wait for the disk. */
+export const respBodiesMax = 64;
+export const respBodyAheadBytes = 1 * MiB;
+/** RESP door: places that scans have stopped at and that a client may go on from; the longest unused goes first. */
+export const respScansMax = 10_000;
+/** A key of a value, in bytes. */
 export const valueKeyMaxBytes = 1024;
 /** Bytes of small values that wait to be written before puts wait for the disk. */
 export const valueBacklogMaxBytes = 8 * MiB;
 /** Blocks of one large value on their way to the disk, and of all. */
 export const valueBlocksInFlightMax = 4;
 export const valueBlocksMax = 64;
+/** A volume whose values are all leased or open is not looked through again for so long. */
+export const valueFullMemoryMs = 50;
 /** How often values past their time are looked for, and rows looked at in one go. */
 export const valueSweepMs = 1000;
 export const valueSweepRowsMax = 65_536;
