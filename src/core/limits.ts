@@ -474,7 +474,7 @@ export const respArgumentMaxBytes = 64 * KiB;
 export const respArgumentsMax = 131_072;
 export const respRequestMaxBytes = 8 * MiB;
 /** RESP door: bytes of requests that are not complete, of all connections; the connection that goes beyond is cut off. */
-export const respInputMaxBytes = 128 * MiB;
+export const respInputMaxBytes = 256 * MiB;
 /** RESP door: requests of one connection under way at once; their answers leave in order. */
 export const respPipelineMax = 32;
 /** RESP door: values that arrive piece by piece at once, and bytes of each that wait for the disk. */

@@ -113,14 +113,14 @@ export function request(...words: readonly (string | Uint8Array)[]): Buffer {
 
 export class RawClient {
   readonly socket: Socket;
-  #pieces: Buffer[] = [];
+  #pieces: Uint8Array[] = [];
   #length = 0;
   #ended = false;
   #wake: (() => void) | undefined;
 
   private constructor(socket: Socket) {
     this.socket = socket;
-    socket.on('data', (data) => {
+    socket.on('data', (data: Buffer) => {
       this.#pieces.push(data);
       this.#length += data.length;
       this.#wake?.();
