@@ -155,6 +155,18 @@ export class RawClient {
     return all.subarray(0, length);
   }
 
+  /** All bytes up to `marker`, which is taken as well. Fails where the connection ends before. */
+  async until(marker: string): Promise<string> {
+    for (;;) {
+      const all = Buffer.concat(this.#pieces);
+      const found = all.indexOf(marker, 0, 'latin1');
+      this.#pieces = [all];
+      if (found >= 0) return (await this.read(found + marker.length)).toString('latin1', 0, found);
+      assert.ok(!this.#ended, `the connection ended after ${show(all)}`);
+      await this.#more();
+    }
+  }
+
   /** All bytes up to the end of the connection. */
   async rest(): Promise<Buffer> {
     while (!this.#ended) await this.#more();
