@@ -12,8 +12,8 @@ import type { Piece } from '../store/piece.ts';
 export interface ValueBody {
   /** 1 byte to `valueMaxBytes`. */
   readonly lengthBytes: number;
-  /** All bytes, where they are in hand: then `stream` need not be asked. Not to be kept: copy them. */
-  readonly whole?: Uint8Array;
+  /** All of them, where they are in memory already: copied before the first wait. */
+  readonly bytes?: Uint8Array | undefined;
   /** Yields exactly `lengthBytes`; throws before it ends when they are not what was declared, so that nothing is kept. */
   stream(): AsyncIterable<Uint8Array>;
 }

@@ -183,7 +183,7 @@ export class RespConnection implements CallHost {
 
   /** Reading goes on while what was read finds takers. */
   #adjust(): void {
-    if (this.#isGone) return;
+    if (this.#isGone || this.socket.destroyed) return;
     const { socket } = this;
     const held = this.#parser.heldBytes;
     const isFree = this.#host.hold(held - this.#heldBytes);
@@ -209,7 +209,7 @@ export class RespConnection implements CallHost {
 
   /** One thing that can be done now; false where there is none. */
   #step(): boolean {
-    if (this.#isGone) return false;
+    if (this.#isGone || this.socket.destroyed) return false;
     if (this.#waiting !== undefined) return this.#beginWaiting(this.#waiting);
     if (this.#body !== undefined) return this.#moveBody(this.#body);
     if (this.#taking !== undefined && this.#parser.bodyLeft > 0) return false;
