@@ -382,7 +382,7 @@ for (const protocol of [2, 3])
         client.send(Buffer.concat([request(...words), request('ECHO', marker)]));
         return client.until(`$${marker.length}\r\n${marker}\r\n`);
       });
-      const [our, their] = await Promise.all(both);
+      const [our, their] = (await Promise.all(both)) as [string, string];
       if (/TTL/.test(String(words[0])) && Number(their.slice(1)) > 0) assertNear(our, their);
       else assert.equal(our, their, words.map((one) => String(one).slice(0, 20)).join(' '));
     }
