@@ -67,6 +67,7 @@ export async function startClusterNode(start: NodeStart): Promise<SimNode> {
     reader: node.reader,
     writer: node.writer,
     checkpoints: node.checkpoints,
+    kv: node.kv,
     written: () => Promise.reject(new Error('writes go through the writer')),
     status: () => node.storeStatus,
     holds: (content, block) => node.holds(content, block),
