@@ -6,7 +6,11 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import type { AccessKey } from '../../src/front/credentials.ts';
-import { createRealIo } from '../../src/io/real/real-io.ts';
+import type { Io } from '../../src/io/io.ts';
+import { createRealClock } from '../../src/io/real/clock.ts';
+import { createRealDisk } from '../../src/io/real/disk.ts';
+import { createRealNetwork } from '../../src/io/real/network.ts';
+import { createRealRandom } from '../../src/io/real/random.ts';
 import { parseConfig } from '../../src/node/config.ts';
 import { credentialsOf } from '../../src/node/credentials-file.ts';
 import { openDoors } from '../../src/node/doors.ts';
@@ -59,10 +63,13 @@ export async function openKvDoors(t: TestContext): Promise<Doors> {
   );
   const sinks = createSinks(config, { format: 'text' });
   const { emit } = sinks;
-  const io = createRealIo({ cacheDirectory: config.node.cacheDir, emit });
+  // Without the deadline of a node's disk: a machine that runs many tests is slow, and these are of doors.
+  const clock = createRealClock();
+  const disk = createRealDisk();
+  const network = createRealNetwork({ clock });
+  const io: Io = { clock, random: createRealRandom(), disk, network };
   const openOrigin = originOpener({ io, emit, environment: {}, ffi: 'auto' });
   const real = await createNode({ config, io, emit, openOrigin });
-  const { clock, disk } = io;
   const kv = createTestKv({ directory: join(directory, 'values'), clock, disk, volumes: ['cache', 'frozen'] });
   const node = Object.defineProperty(real, 'kv', { value: kv });
   sinks.metrics.addGauges(gaugesOf(node, sinks.health, 'test'));
@@ -71,7 +78,8 @@ export async function openKvDoors(t: TestContext): Promise<Doors> {
   t.after(async () => {
     await doors.close();
     await node.close();
-    await io.close();
+    await network.close();
+    await disk.close();
     rmSync(directory, { recursive: true, force: true });
   });
   const portOf = (door: string): number => Number(doors.addresses[door]?.split(':').at(-1));
