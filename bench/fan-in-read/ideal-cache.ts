@@ -6,8 +6,11 @@ import type { TraceRequest } from './trace.ts';
 
 export class IdealLru {
   readonly #blocksMax: number;
-  /** In the order of use. */
-  readonly #blocks = new Set<number>();
+  /** Block → when it was used last; a use before that is over. */
+  readonly #usedAt = new Map<number, number>();
+  /** Uses in their order, from `#oldest` on. A Set would do, but one that loses its first element again and again is slow. */
+  readonly #uses: number[] = [];
+  #oldest = 0;
 
   /** `Infinity`: a cache without end. */
   constructor(blocksMax: number) {
@@ -17,13 +20,22 @@ export class IdealLru {
   /** How many leading blocks were there. */
   request(blocks: readonly number[]): number {
     let leading = 0;
-    while (leading < blocks.length && this.#blocks.has(blocks[leading] as number)) leading += 1;
+    while (leading < blocks.length && this.#usedAt.has(blocks[leading] as number)) leading += 1;
     for (const block of blocks) {
-      this.#blocks.delete(block);
-      this.#blocks.add(block);
-      if (this.#blocks.size > this.#blocksMax) this.#blocks.delete(this.#blocks.values().next().value as number);
+      this.#usedAt.set(block, this.#uses.push(block) - 1);
+      if (this.#usedAt.size > this.#blocksMax) this.#evict();
     }
     return leading;
+  }
+
+  #evict(): void {
+    for (;;) {
+      const at = this.#oldest++;
+      const block = this.#uses[at] as number;
+      if (this.#usedAt.get(block) !== at) continue;
+      this.#usedAt.delete(block);
+      return;
+    }
   }
 }
 
