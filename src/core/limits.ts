@@ -456,3 +456,12 @@ export const recoverPageMax = 256;
 export const drainDenialsMax = 3;
 /** A version whose bytes no node of the cluster has for so long is shown as lost, until one has them. */
 export const lostAfterMs = 60_000;
+
+/** A value of a kv volume: the bound of a bulk string in RESP. */
+export const valueMaxBytes = 512 * MiB;
+/** How long a lookup promises what it found, where it names no time, and the most that it may name. */
+export const kvLeaseMs = 10_000;
+export const kvLeaseMaxMs = 600_000;
+/** Keys of one lookup, gather or page over HTTP, and the JSON that names them, percent-encoded. */
+export const kvKeysMax = 4096;
+export const kvBodyMaxBytes = 16 * MiB;

@@ -23,6 +23,8 @@ export interface PutOptions {
   readonly onlyIfAbsent?: boolean;
   /** Shown by doors that have such headers. */
   readonly contentType?: string;
+  /** Called before the put resolves with what is under the key then, `exists` aside: for answers that carry an ETag. */
+  readonly onKept?: (fact: ValueFact) => void;
   readonly signal: AbortSignal;
 }
 

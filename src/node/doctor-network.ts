@@ -72,7 +72,9 @@ export async function diagnoseOrigins(config: Config, here: Surroundings): Promi
     ffi: config.node.ffi,
   });
   const findings = await Promise.all(
-    config.volumes.map(async (volume) => [...(await origin(volume, open)), ...(await clockSkew(volume))]),
+    config.volumes
+      .filter(({ volume }) => volume.kv === undefined)
+      .map(async (volume) => [...(await origin(volume, open)), ...(await clockSkew(volume))]),
   );
   return findings.flat();
 }

@@ -14,6 +14,7 @@ import type { Drain } from '../drain/drain.ts';
 import type { Coordinator } from '../io/coordinator.ts';
 import type { Disk, Io } from '../io/io.ts';
 import type { ListenPeers } from '../io/peers.ts';
+import type { Kv } from '../kv/kv.ts';
 import { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Origin } from '../origin/origin.ts';
@@ -56,7 +57,10 @@ export interface NodeCluster {
 export interface Node {
   readonly reader: Reader;
   readonly writer: Writer;
+  /** Those with an origin. */
   readonly volumes: ReadonlyMap<string, VolumeSource>;
+  /** Values without one. Absent where no kv volume is configured. */
+  readonly kv: Kv | undefined;
   readonly storeStatus: StoreStatus;
   /** Whether a block of a content is here. */
   holds(content: ContentId, block: number): boolean;
@@ -103,7 +107,8 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   };
   try {
     for (const entry of config.volumes)
-      volumes.set(entry.volume.name, { volume: entry.volume, origin: openOrigin(entry) });
+      if (entry.volume.kv === undefined)
+        volumes.set(entry.volume.name, { volume: entry.volume, origin: openOrigin(entry) });
     const originBudget = new Budget(clock, config.bandwidth.originBytesPerS);
     const repairBudget = new Budget(clock, config.bandwidth.repairBytesPerS);
     if (peers !== undefined && options.cluster !== undefined && config.volumes.some(({ volume }) => volume.writes))
@@ -163,6 +168,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
       reader,
       writer,
       volumes,
+      kv: undefined,
       cluster: peers?.cluster,
       records: writes?.records,
       keeping: writes?.keeping,
