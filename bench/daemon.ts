@@ -63,7 +63,7 @@ export function ownEnvironment(): NodeJS.ProcessEnv {
 interface Ready {
   readonly ready: true;
   readonly pid: number;
-  readonly doors: { readonly s3: string; readonly admin: string };
+  readonly doors: { readonly s3: string; readonly admin: string; readonly resp?: string };
 }
 
 /** The daemon ended before it was ready: `code` and what it said. */
@@ -82,6 +82,8 @@ export class Daemon {
   /** `address:port` of the doors. */
   readonly s3: string;
   readonly admin: string;
+  /** Absent without a kv volume. */
+  readonly resp: string | undefined;
   readonly key: SigningKey | undefined;
   /** From the start of the command until it served. */
   readonly startSeconds: number;
@@ -92,6 +94,7 @@ export class Daemon {
     this.pid = ready.pid;
     this.s3 = ready.doors.s3;
     this.admin = ready.doors.admin;
+    this.resp = ready.doors.resp;
     this.key = key;
     this.startSeconds = startSeconds;
   }

@@ -32,6 +32,10 @@ export class HostKv {
     return (await this.#process.do({ do: 'load', ...load })) as LoadDone;
   }
 
+  async put(what: { host: string; values: Values; from: number; step: number }): Promise<void> {
+    await this.#process.do({ do: 'put', ...what });
+  }
+
   async gather(what: { host: string; values: Values; lookup: boolean }): Promise<Gathered> {
     return (await this.#process.do({ do: 'gather', ...what })) as Gathered;
   }

@@ -4,7 +4,7 @@
  */
 import type { TraceRequest } from './trace.ts';
 
-export class IdealLru {
+class IdealLru {
   readonly #blocksMax: number;
   /** Block → when it was used last; a use before that is over. */
   readonly #usedAt = new Map<number, number>();

@@ -1,7 +1,7 @@
 /** Run on a host of the bench as a process of its own; ends with the bench. */
 import { serveHost } from '../host-process.ts';
 import type { KvCommand } from './kv-command.ts';
-import { gather, probe } from './kv-tasks.ts';
+import { gather, probe, put } from './kv-tasks.ts';
 import { press } from './press-task.ts';
 import { replay } from './replay-task.ts';
 import { runLoad } from './resp-load.ts';
@@ -10,6 +10,8 @@ async function perform(command: KvCommand, note: (note: unknown) => void): Promi
   switch (command.do) {
     case 'load':
       return runLoad(command);
+    case 'put':
+      return put(command);
     case 'gather':
       return gather(command);
     case 'probe':

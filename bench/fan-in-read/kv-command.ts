@@ -13,6 +13,8 @@ export interface Values {
 export type KvCommand =
   /** Answers with LoadDone. */
   | ({ readonly do: 'load' } & Load)
+  /** Stores every `step`th of the values, from the `from`th on. */
+  | { readonly do: 'put'; readonly host: string; readonly values: Values; readonly from: number; readonly step: number }
   /** All values in one go, each byte compared; answers with Gathered. */
   | { readonly do: 'gather'; readonly host: string; readonly values: Values; readonly lookup: boolean }
   /** Asks for a few values at a time; answers with Probed. */

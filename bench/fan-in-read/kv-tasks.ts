@@ -1,10 +1,11 @@
 /** What a process of the bench does on its host. */
 
+import { patternSlices } from '../pattern.ts';
 import { readValues, type Value } from './kv-client.ts';
 import type { Gathered, Probe, Probed, Values } from './kv-command.ts';
 import { RespClient } from './resp-client.ts';
 
-export const valueAt = ({ prefix, sizeBytes, firstSeed }: Values, index: number): Value => ({
+const valueAt = ({ prefix, sizeBytes, firstSeed }: Values, index: number): Value => ({
   key: `${prefix}${index}`,
   seed: firstSeed + index,
   sizeBytes,
@@ -16,6 +17,18 @@ async function lookup(resp: RespClient, values: readonly Value[]): Promise<numbe
   const leading = Array.isArray(reply) ? reply[0] : reply;
   if (typeof leading !== 'number') throw new Error('FOREBAY.LOOKUP: no number');
   return leading;
+}
+
+export async function put(what: { host: string; values: Values; from: number; step: number }): Promise<void> {
+  const resp = await RespClient.connect(what.host);
+  try {
+    for (let index = what.from; index < what.values.count; index += what.step) {
+      const { key, seed, sizeBytes } = valueAt(what.values, index);
+      await resp.do(['SET', key, Buffer.concat([...patternSlices(seed, sizeBytes)])]);
+    }
+  } finally {
+    resp.close();
+  }
 }
 
 export async function gather(what: { host: string; values: Values; lookup: boolean }): Promise<Gathered> {

@@ -14,6 +14,12 @@ const PAUSE_MAX = 0.5;
 const PAUSES = 0.25;
 const NOTE_EVERY = 250;
 
+/** Values of every other chain are larger than what the store packs. */
+const LARGE = 3;
+
+/** Of all values, when the others have `sizeBytes`. */
+export const meanValueBytes = (sizeBytes: number): number => ((1 + LARGE) * sizeBytes) / 2;
+
 /** Draws chains, the first ones more often. */
 function chainsOf(chains: number, next: () => number): () => number {
   const sums: number[] = [];
@@ -53,7 +59,7 @@ class Crowd {
     return Array.from({ length }, (_, i) => ({
       key: `chain:${chain}:${i}`,
       seed: 1 + chain * chainValues + i,
-      sizeBytes,
+      sizeBytes: chain % 2 === 0 ? sizeBytes : LARGE * sizeBytes,
     }));
   }
 
