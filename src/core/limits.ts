@@ -465,3 +465,34 @@ export const kvLeaseMaxMs = 600_000;
 /** Keys of one lookup, gather or page over HTTP, and the JSON that names them, percent-encoded. */
 export const kvKeysMax = 4096;
 export const kvBodyMaxBytes = 16 * MiB;
+
+/** How long a put waits for its key's owner to hear of it; then it is acknowledged, and a lookup elsewhere may miss it. */
+export const kvTellMs = 50;
+/** An answer of a peer about keys: one that takes longer counts as "not there". */
+export const kvPeerMs = 250;
+/** Keys, and bytes of them, in one message between nodes. */
+export const kvMessageKeysMax = 512;
+export const kvMessageKeyBytes = 256 * KiB;
+/** A value up to this travels inside a message, all of one answer up to that. */
+export const kvInlineMaxBytes = 64 * KiB;
+export const kvInlineAnswerMaxBytes = 1 * MiB;
+/** Keys of one volume whose holders an owner remembers (about 60 bytes each); more are misses elsewhere than at their holder. */
+export const kvDirectoryKeysMax = 1 << 22;
+/** Puts of "only where nothing is" that an owner lets run at once, and how long one may take. */
+export const kvClaimsMax = 65_536;
+export const kvClaimMs = 60_000;
+/** Versions that holders are still to be told to drop; more are forgotten, and stay where they are until evicted. */
+export const kvDropsMax = 65_536;
+/** Leases of other nodes that an asker remembers, and what went by itself that its owner was not yet told. */
+export const kvLeasesKeptMax = 65_536;
+export const kvUntoldMax = 262_144;
+/** Between two attempts to tell an owner, and to get a promised value of a holder that is busy. */
+export const kvRetryMs = 200;
+/** Blocks of one remote value on their way or waiting for their reader. */
+export const kvPullBlocksMax = 8;
+/** Blocks of values that are brought before their turn comes, of all gathers of this node. */
+export const kvPrefetchBlocksMax = 128;
+/** Keys that are looked at in one turn when owners are told anew. */
+export const kvScanKeys = 2048;
+/** Values that clients dropped are remembered so, while somebody may hold a lease of them. */
+export const kvDroppedKeptMax = 16_384;

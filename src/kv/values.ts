@@ -13,15 +13,47 @@ export interface LocalPut extends Omit<PutOptions, 'onlyIfAbsent'> {
   readonly admit?: (content: ContentId) => Promise<void>;
 }
 
+/** `fact` is to be read before anything else happens. */
 export type LocalOutcome = { readonly outcome: 'stored' | 'same'; readonly fact: ValueFact };
 
+export interface LocalValuesStatus {
+  readonly values: number;
+  /** Of values alone. */
+  readonly bytes: number;
+  /** Taken on the disk: what is dead in packs and what is still read of removed ones besides. */
+  readonly footprintBytes: number;
+  readonly shareBytes: number;
+  readonly leasedBytes: number;
+  readonly hits: number;
+  readonly misses: number;
+  readonly evicted: number;
+  readonly expired: number;
+  /** Values that were leased and went by themselves: their bytes were found wrong, or could not be written. */
+  readonly leasedLost: number;
+  /** Memory of the index of its keys, in bytes. */
+  readonly indexBytes: number;
+}
+
 export interface LocalValues {
+  /** `put`, where no wait is needed: small bytes in memory, with room for them. `undefined`: call `put`. Copies the bytes. */
+  putNow(
+    key: string,
+    bytes: Uint8Array,
+    options: { readonly ttlMs?: number; readonly contentType?: string },
+  ): LocalOutcome | undefined;
+  /**
+   * What has to be waited for before `open` or `lease` of a key: small bytes that are not in memory are read and checked, large ones checked where
+   * the machine was started anew since they were written; wrong ones go. `undefined`: nothing. Rejects when the disk does.
+   */
+  prepare(key: string): Promise<void> | undefined;
+  /** Resolves when everything put and dropped before survives a killed daemon. For DEL: a deleted value must not come back. */
+  written(): Promise<void>;
   /** As `KvVolume.put`, here only. Equal bytes under the key write nothing (their TTL is renewed). */
   put(key: string, body: ValueBody, options: LocalPut): Promise<LocalOutcome>;
   find(key: string): ValueFact | undefined;
   /** At once; a use, for the eviction. `undefined` where it is not here. */
   open(key: string): OpenValue | undefined;
-  /** True where this key, and every other part of its entry that is here, stays for `ms` from now; false at the bound of leased bytes, and where it is not here. */
+  /** Not before what `prepare` names. True where this key, and every other part of its entry that is here, stays for `ms` from now; false at the bound of leased bytes, and where it is not here. */
   lease(key: string, ms: number): boolean;
   expire(key: string, ttlMs: number): boolean;
   /** Hides a key at once, leased or not; its bytes go when their readers are done. With `content` only that version. False where it is not here. */
@@ -36,4 +68,7 @@ export interface LocalValues {
   }): readonly { readonly key: string; readonly fact: ValueFact }[];
   /** A key went by itself: evicted, expired, damaged. */
   onGone: ((key: string, content: ContentId) => void) | undefined;
+  readonly status: LocalValuesStatus;
+  /** Ends what goes on beside requests. */
+  close(): void;
 }
