@@ -1,4 +1,5 @@
 /** A reader gathers blocks that lie on several nodes, over shaped links; also beside a slow node, and after one has died. */
+import { kvPeerMs } from '../../src/core/limits.ts';
 import { CPU_BUSY_MAX, CpuWatch } from '../cpu-busy.ts';
 import { barsSvg } from '../plot.ts';
 import type { Progress } from '../progress.ts';
@@ -8,8 +9,6 @@ import type { Gathered, Probed, Values } from './kv-command.ts';
 import type { FanInReadOptions, Measured, Part } from './part.ts';
 import { Rig, type RigNode, respOf } from './rig.ts';
 
-/** The daemon's bound on how long a peer that does not answer is waited for. */
-const PEER_MS = 250;
 const EFFICIENCY_MIN = 0.9;
 const PROBE_VALUES = 256;
 const PROBE_BYTES = 16 * 1024;
@@ -158,7 +157,7 @@ async function deadPart(gather: Gather, before: Probed, progress: Progress): Pro
     lookup: false,
   });
   const had = Math.floor(gather.blocks.count / options.nodes);
-  const most = (values: readonly number[]) => p99(values) + PEER_MS + TIMER_LATE_MS;
+  const most = (values: readonly number[]) => p99(values) + kvPeerMs + TIMER_LATE_MS;
   const figures = probeFigures(probed, 'Dead', { lookup: most(before.lookupMs), get: most(before.getMs) });
   return {
     figures: {
