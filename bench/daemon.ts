@@ -43,6 +43,7 @@ function configurationOf(options: DaemonOptions): string {
     table('node', { cacheDir: options.cacheDirectory ?? join(options.directory, 'cache'), ...options.node }),
     table('doors', {
       s3: '127.0.0.1:0',
+      resp: '127.0.0.1:0',
       admin: '127.0.0.1:0',
       ...(key === undefined ? { anonymous: true } : {}),
       ...options.doors,
@@ -82,7 +83,7 @@ export class Daemon {
   /** `address:port` of the doors. */
   readonly s3: string;
   readonly admin: string;
-  /** Absent without a kv volume. */
+  /** Where a kv volume is configured. */
   readonly resp: string | undefined;
   readonly key: SigningKey | undefined;
   /** From the start of the command until it served. */
