@@ -20,7 +20,7 @@ import { RedisServer } from './redis-server.ts';
 const MiB = 2 ** 20;
 const PEER_PORT = 7074;
 const ZONES = 3;
-export const VOLUME = 'kv';
+export const VOLUME = 'blocks';
 /** Leased bytes may be half of a node's share, and a node needs room besides its values. */
 const ROOM = 4;
 const SHARE = 0.9;
