@@ -232,7 +232,7 @@ export const redisPart: Part = {
     const ours = { name: 'Forebay', host: respOf(daemon), pid: daemon.pid };
     const baseline = await startBaseline(bench, ROOM * held, options);
     const name = options.self ? 'itself' : 'redis';
-    return compare(new Comparison(bench, { ours, baseline }, options, progress), options, name);
+    return await compare(new Comparison(bench, { ours, baseline }, options, progress), options, name);
   },
 };
 

@@ -169,11 +169,13 @@ class Run {
   }
 
   #serve(lane: Lane): void {
+    const came = this.#sockets.receive(lane.index, this.#memory);
     if (lane.sentBytes < this.#requestBytes(lane)) {
+      // Who answers before the end refuses; the check says with which words.
+      if (came > 0) this.#check(lane, came);
       this.#send(lane);
       return;
     }
-    const came = this.#sockets.receive(lane.index, this.#memory);
     if (came === 0) return;
     this.#check(lane, came);
     lane.receivedBytes += came;

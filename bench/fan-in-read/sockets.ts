@@ -97,7 +97,7 @@ export class Sockets {
   }
 
   wants(index: number, what: 'answer' | 'room'): void {
-    this.#polled.setInt16(index * POLL_BYTES + 4, what === 'answer' ? POLLIN : POLLOUT, true);
+    this.#polled.setInt16(index * POLL_BYTES + 4, what === 'answer' ? POLLIN : POLLIN | POLLOUT, true);
   }
 
   /** Nothing is waited for there any more. */

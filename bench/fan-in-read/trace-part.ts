@@ -47,7 +47,7 @@ async function replay(blocksMax: number, options: FanInReadOptions, onDone: (don
   const shareBytes = blocksMax * VALUE_BYTES;
   await using bench = await Bench.open(4 * shareBytes, options.directory);
   const daemon = await bench.startNode('forebay', shareBytes);
-  return bench.kv.replay(
+  return await bench.kv.replay(
     {
       node: doorsOf(daemon),
       volume: VOLUME,
