@@ -73,8 +73,10 @@ export interface Pressed extends Probed {
   readonly lookups: number;
   readonly asked: number;
   readonly stored: number;
-  /** Puts that found no room. */
+  /** Puts that were refused, for want of room mostly. */
   readonly refused: number;
+  /** Some of those promised and not there: when they were asked for and answered, since the lookup was begun. */
+  readonly misses: readonly { readonly key: string; readonly askedMs: number; readonly answeredMs: number }[];
 }
 
 export interface Replay {

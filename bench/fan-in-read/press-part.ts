@@ -44,7 +44,7 @@ export const pressPart: Part = {
       figures: {
         promisedThenMissed: single(missed, '', {
           target: { atMost: 0 },
-          beside: `of ${shown(promised)} values promised by ${shown(lookups)} lookups of ${shown(asked)}; ${shown(stored)} stored, ${shown(refused)} without room; p99 of lookups ${p99(pressed.lookupMs)} ms, of reads ${p99(pressed.getMs)} ms`,
+          beside: `of ${shown(promised)} values promised by ${shown(lookups)} lookups of ${shown(asked)}; ${shown(stored)} stored, ${shown(refused)} refused; p99 of lookups ${p99(pressed.lookupMs)} ms, of reads ${p99(pressed.getMs)} ms`,
         }),
       },
       trials: { press: [{ ...pressed, lookupMs: undefined, getMs: undefined }] },

@@ -13,6 +13,7 @@ const ZIPF = 0.8;
 const PAUSE_MAX = 0.5;
 const PAUSES = 0.25;
 const NOTE_EVERY = 250;
+const MISSES_TOLD = 20;
 
 /** Values of every other chain are larger than what the store packs. */
 const LARGE = 3;
@@ -46,6 +47,7 @@ class Crowd {
   asked = 0;
   promised = 0;
   missed = 0;
+  readonly misses: Pressed['misses'][number][] = [];
   stored = 0;
   refused = 0;
 
@@ -80,6 +82,11 @@ class Crowd {
     }
   }
 
+  #miss(key: string, times: { askedMs: number; answeredMs: number }): void {
+    this.missed += 1;
+    if (this.misses.length < MISSES_TOLD) this.misses.push({ key, ...times });
+  }
+
   async #request(client: KvClient, values: readonly Value[], pauseMs: number): Promise<void> {
     const { leaseMs } = this.#press;
     const from = performance.now();
@@ -98,7 +105,9 @@ class Crowd {
       this.getMs.push(toMs - begun);
       this.promised += leading;
       // An answer that comes after the lease may say what it likes.
-      if (toMs - from < leaseMs) this.missed += there.filter((isThere) => !isThere).length;
+      if (toMs - from < leaseMs)
+        for (const [i, isThere] of there.entries())
+          if (!isThere) this.#miss((values[i] as Value).key, { askedMs: begun - from, answeredMs: toMs - from });
     }
     const rest = values.slice(leading);
     const refused = await client.put(rest);
@@ -111,6 +120,6 @@ export async function press(what: Press, note: (note: unknown) => void): Promise
   const crowd = new Crowd(what, note);
   const clients = what.nodes.flatMap((doors) => Array.from({ length: what.clientsPerNode }, () => doors));
   await Promise.all(clients.map((doors, index) => crowd.client(doors, index)));
-  const { lookupMs, getMs, asked, promised, missed, stored, refused } = crowd;
-  return { lookups: crowd.begun, lookupMs, getMs, asked, promised, missed, stored, refused };
+  const { lookupMs, getMs, asked, promised, missed, misses, stored, refused } = crowd;
+  return { lookups: crowd.begun, lookupMs, getMs, asked, promised, missed, misses, stored, refused };
 }
