@@ -9,7 +9,7 @@ import { SETTLED } from '../core/abortable.ts';
 import { assert } from '../core/assert.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { kvPullBlocksMax, kvRetryMs } from '../core/limits.ts';
+import { kvBusyMs, kvPullBlocksMax, kvRetryMs } from '../core/limits.ts';
 
 export interface BlockStreamOptions {
   readonly cluster: Cluster;
@@ -134,6 +134,9 @@ export class BlockStream {
       this.#failure ??= error;
       return;
     }
-    await cluster.clock.sleep(kvRetryMs, this.#stop.signal).catch(() => undefined);
+    const waitMs = isForebayError(error, 'overloaded')
+      ? Math.min(kvRetryMs, kvBusyMs * 2 ** (this.#tries - 1))
+      : kvRetryMs;
+    await cluster.clock.sleep(waitMs, this.#stop.signal).catch(() => undefined);
   }
 }

@@ -5,7 +5,14 @@
  */
 import type { Cluster } from '../cluster/cluster.ts';
 import { ForebayError } from '../core/errors.ts';
-import { kvInlineMaxBytes, kvLeaseMaxMs, kvLeaseMs, kvMessageKeysMax, valueMaxBytes } from '../core/limits.ts';
+import {
+  kvInlineMaxBytes,
+  kvLeaseMaxMs,
+  kvLeaseMs,
+  kvMessageKeysMax,
+  valueKeyMaxBytes,
+  valueMaxBytes,
+} from '../core/limits.ts';
 import type { Clock, Random } from '../io/io.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
 import type { Emit } from '../observe/events.ts';
@@ -27,9 +34,6 @@ import { leaseHere, openHere } from './prepared.ts';
 import { RemoteKeys } from './remote-keys.ts';
 import { bodyOf } from './value-holder.ts';
 import type { LocalValues } from './values.ts';
-
-/** Keys are 1 to so many bytes. */
-const KEY_MAX_BYTES = 1024;
 
 export interface KvVolumeOptions {
   readonly name: string;
@@ -98,7 +102,7 @@ export class KvVolume implements KvVolumeSeam {
     if (options.onlyIfAbsent === true) return this.#putIfAbsent(key, body, options);
     if (this.#remote === undefined || body.lengthBytes > kvInlineMaxBytes) return this.#putHere(key, body, options);
     if (entryOf(key, this.#options.suffixes).suffix === '') return this.#putHere(key, body, options);
-    const bytes = await collect(body);
+    const bytes = body.whole ?? (await collect(body));
     const outcome = await this.#remote.forward(key, bytes, options);
     if (outcome === undefined) return this.#putHere(key, bodyOf(bytes), options);
     const fact = options.onKept && (await this.stat(key, options.signal));
@@ -188,7 +192,8 @@ export class KvVolume implements KvVolumeSeam {
 
   async #putHere(key: string, body: ValueBody, options: PutOptions): Promise<PutOutcome> {
     const { onlyIfAbsent: _, onKept, ...rest } = options;
-    const { outcome, fact } = await this.#local.put(key, body, rest);
+    const { outcome, fact } =
+      (body.whole && this.#local.putNow(key, body.whole, rest)) ?? (await this.#local.put(key, body, rest));
     if (this.#remote !== undefined) await this.#remote.stored(key, fact);
     onKept?.(fact);
     return outcome;
@@ -254,8 +259,8 @@ export class KvVolume implements KvVolumeSeam {
 
 function checkKey(key: string): void {
   if (key.length === 0) throw new ForebayError('invalidArgument', 'a key has at least one byte');
-  if (key.length > KEY_MAX_BYTES)
-    throw new ForebayError('keyTooLong', `a key has at most ${KEY_MAX_BYTES} bytes, not ${key.length}`);
+  if (key.length > valueKeyMaxBytes)
+    throw new ForebayError('keyTooLong', `a key has at most ${valueKeyMaxBytes} bytes, not ${key.length}`);
 }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');

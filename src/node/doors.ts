@@ -13,6 +13,7 @@ import { listWrites } from '../write/writes-listing.ts';
 import type { Config } from './config.ts';
 import type { Node } from './node.ts';
 import { readinessOf, statusOf } from './node-report.ts';
+import { type ObjectPaths, objectPaths } from './object-paths.ts';
 import type { Sinks } from './sinks.ts';
 
 interface Door {
@@ -38,6 +39,7 @@ export interface Doors {
 /** Throws doorTaken; doors that were open by then are closed. */
 export async function openDoors(options: DoorOptions): Promise<Doors> {
   const { config, io } = options;
+  const paths = objectPaths(options);
   const addresses: Record<string, string> = {};
   const opened: Door[] = [];
   const close = async (): Promise<void> => {
@@ -50,8 +52,8 @@ export async function openDoors(options: DoorOptions): Promise<Doors> {
     addresses[name] = await listen(io.network, door.server, name, address);
   };
   try {
-    await open('s3', config.doors.s3, () => s3Door(options));
-    await open('admin', config.doors.admin, () => adminDoor(options, addresses));
+    await open('s3', config.doors.s3, () => s3Door(options, paths));
+    await open('admin', config.doors.admin, () => adminDoor(options, paths, addresses));
   } catch (error) {
     await close();
     throw error;
@@ -59,14 +61,11 @@ export async function openDoors(options: DoorOptions): Promise<Doors> {
   return { addresses, close };
 }
 
-function s3Door({ config, io, node, credentials, sinks }: DoorOptions): Door {
+function s3Door({ config, io, credentials, sinks }: DoorOptions, paths: ObjectPaths): Door {
   const { clock, random, network } = io;
-  const { reader, writer, volumes } = node;
   const { domain } = config.doors;
   return createS3Door({
-    reader,
-    writer,
-    volumes,
+    ...paths,
     credentials,
     network,
     clock,
@@ -78,6 +77,7 @@ function s3Door({ config, io, node, credentials, sinks }: DoorOptions): Door {
 
 function adminDoor(
   { config, io, node, credentials, sinks }: DoorOptions,
+  paths: ObjectPaths,
   addresses: Readonly<Record<string, string>>,
 ): Door {
   const { clock, network } = io;
@@ -86,7 +86,7 @@ function adminDoor(
   const fromMs = clock.boottimeMs();
   const bound = config.doors.admin ? [config.doors.admin.host] : [];
   return createAdminDoor({
-    reader: node.reader,
+    reader: paths.reader,
     credentials,
     clock,
     emit,
@@ -95,6 +95,7 @@ function adminDoor(
     readiness: () => readinessOf(node, health),
     metrics: () => metrics.text(),
     ...(checkpoints && { checkpoints: { checkpoints, writer } }),
+    ...(node.kv && { kv: { kv: node.kv, volumes: paths.volumes, network } }),
     ...(node.drain && { drain: leaving(node.drain) }),
     ...(adoptions && { adopt: (request, signal) => adoptions.adopt(request, signal) }),
     ...(records && { writes: (request, signal) => listWrites(records, request, signal) }),
