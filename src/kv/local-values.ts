@@ -339,6 +339,8 @@ class VolumeLocalValues implements LocalValues {
 
   /** A key with a suffix belongs to the entry of its other parts. */
   #join(row: ValueRow, key: string): void {
+    // at the start the other part may have joined it already
+    if (this.#table.sibling(row) !== row) return;
     for (const suffix of this.#suffixes) {
       if (!key.endsWith(suffix)) continue;
       const base = key.slice(0, key.length - suffix.length);
