@@ -297,7 +297,7 @@ export const watchSilentMs = 15_000;
 export const coordinatorHistoryMax = 8192;
 export const coordinatorHistoryMaxBytes = 32 * MiB;
 /** How often the embedded coordinator looks for changes by other processes. */
-export const coordinatorPollMs = 50;
+export const coordinatorPollMs = 20;
 /** Another process may hold the embedded coordinator's file for this long. */
 export const coordinatorBusyMs = 2000;
 
@@ -309,6 +309,15 @@ export const stagePullsInFlightMax = 2;
 export const stageCallsPerPeerMax = 16;
 /** How long a replica may take for one such message, or to sync what it pulled, before the next node takes its place. */
 export const stageCallMs = 60_000;
+/** Bytes that are safe wait so long, at most, until those that are not have left the node; and how often room is looked at meanwhile. */
+export const drainYieldMs = 60_000;
+export const drainYieldLookMs = 1000;
+/** A pause of copying up to this is none: between two messages of one version, or two files of one rank. */
+export const copyLingerMs = 20;
+/** Half of what a node was given is forgotten after this. */
+export const copyMemoryMs = 20_000;
+/** Once so much of the disk is taken by what cannot be evicted, draining makes way for nothing. */
+export const drainYieldKeptShareMax = 0.8;
 /** Contents up to this travel inside the message that seals them. */
 export const stageInlineMaxBytes = 64 * KiB;
 /** Copies that a replica takes in at once; more are refused, for other nodes take them. */
@@ -321,6 +330,14 @@ export const degradedWaitMs = 30_000;
 /** Bodies that are staged at once, with this many blocks of each on their way to the disk. */
 export const stagedBodiesMax = 256;
 export const stagedBlocksInFlightMax = 4;
+/** Shorter bodies come through Node: handing a connection to a thread and back costs as much as some reads. */
+export const receiveIntoMinBytes = 256 * KiB;
+/** Bodies that threads receive at once, a block of memory each; others wait. */
+export const bodiesReceivedMax = 64;
+/** Blocks of a body that may be written and not yet reported. */
+export const bodyAheadBlocksMax = 16;
+/** Of a body that comes through Node: slices on their way to the disk. */
+export const bodyWritesMax = 4;
 /** How long a write waits for the origin to say what it has under the key, once everything else is done; then a conflict is found out later. */
 export const baseHeadMs = 1000;
 /** For how long an origin that did not say so in time is not waited for. */
@@ -425,6 +442,8 @@ export const drainSettleMs = 2000;
 /** Bodies that one node sends to origins for keepers at once, and that wait for that. */
 export const drainSendsMax = 8;
 export const drainSendsWaitingMax = 256;
+/** Objects up to this are drained in one request. The bytes of larger ones go ahead in parts, whatever has to be at the origin before them. */
+export const drainPutMaxBytes = 4 * MiB;
 /** Parts that one keeper has under way at one holder. */
 export const drainPartsPerHolderMax = 4;
 /** A holder answers within this and what its bytes take at the slowest that is worth waiting for, its turn included. */
