@@ -14,6 +14,7 @@ const NO_NETWORK: Network = {
   path: 'portable',
   listen: () => Promise.reject(new Error('a simulated node opens no doors')),
   sendFile: () => Promise.reject(new Error('a simulated node opens no doors')),
+  receiveInto: () => Promise.reject(new Error('a simulated node opens no doors')),
 };
 
 export async function startClusterNode(start: NodeStart): Promise<SimNode> {

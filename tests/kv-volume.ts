@@ -81,7 +81,7 @@ export class TestKvVolume implements KvVolume {
     const kept: Uint8Array[] = [];
     let at = 0;
     try {
-      for await (const bytes of body.bytes === undefined ? body.stream() : [body.bytes]) {
+      for await (const bytes of body.whole === undefined ? body.stream() : [body.whole]) {
         await file.write(at, Buffer.from(bytes));
         if (body.lengthBytes <= HOT_MAX_BYTES) kept.push(Buffer.from(bytes));
         at += bytes.length;

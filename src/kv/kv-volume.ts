@@ -102,7 +102,7 @@ export class KvVolume implements KvVolumeSeam {
     if (options.onlyIfAbsent === true) return this.#putIfAbsent(key, body, options);
     if (this.#remote === undefined || body.lengthBytes > kvInlineMaxBytes) return this.#putHere(key, body, options);
     if (entryOf(key, this.#options.suffixes).suffix === '') return this.#putHere(key, body, options);
-    const bytes = body.bytes ?? (await collect(body));
+    const bytes = body.whole ?? (await collect(body));
     const outcome = await this.#remote.forward(key, bytes, options);
     if (outcome === undefined) return this.#putHere(key, bodyOf(bytes), options);
     const fact = options.onKept && (await this.stat(key, options.signal));
@@ -193,7 +193,7 @@ export class KvVolume implements KvVolumeSeam {
   async #putHere(key: string, body: ValueBody, options: PutOptions): Promise<PutOutcome> {
     const { onlyIfAbsent: _, onKept, ...rest } = options;
     const { outcome, fact } =
-      (body.bytes && this.#local.putNow(key, body.bytes, rest)) ?? (await this.#local.put(key, body, rest));
+      (body.whole && this.#local.putNow(key, body.whole, rest)) ?? (await this.#local.put(key, body, rest));
     if (this.#remote !== undefined) await this.#remote.stored(key, fact);
     onKept?.(fact);
     return outcome;

@@ -6,14 +6,21 @@
  */
 import type { ContentId } from '../core/ids.ts';
 import type { Range } from '../core/range.ts';
+import type { File } from '../io/io.ts';
 import type { Piece } from '../store/piece.ts';
 
 /** A value on its way in. */
 export interface ValueBody {
   /** 1 byte to `valueMaxBytes`. */
   readonly lengthBytes: number;
-  /** All of them, where they are in memory already: copied before the first wait. */
-  readonly bytes?: Uint8Array | undefined;
+  /** All bytes, where they are in hand: then `stream` need not be asked. Not to be kept: copy them. */
+  readonly whole?: Uint8Array;
+  /**
+   * Receives all bytes into `file` from its start on, without JavaScript in between where the platform can; used instead of `stream`, by
+   * stores of large values. `onBlock` takes the CRC32 of each MiB (the last is shorter) in order. Rejects as `stream` throws; then nobody writes to
+   * the file any more.
+   */
+  receive?(file: File, onBlock: (block: number, checksum: number) => void): Promise<void>;
   /** Yields exactly `lengthBytes`; throws before it ends when they are not what was declared, so that nothing is kept. */
   stream(): AsyncIterable<Uint8Array>;
 }

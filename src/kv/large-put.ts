@@ -14,6 +14,7 @@ import type { ValueRow } from '../store/value-table.ts';
 import type { VolumeValues } from '../store/volume-values.ts';
 import type { ValueBody } from './kv.ts';
 import { type Block, type BlockMemory, blocksOf } from './value-blocks.ts';
+import type { Room } from './value-share.ts';
 
 export interface LargePutOptions {
   readonly values: VolumeValues;
@@ -24,12 +25,13 @@ export interface LargePutOptions {
   readonly before: ValueRow | undefined;
   readonly newId: () => ContentId;
   /** Room for the whole value. Rejects with diskFull. */
-  readonly room: () => Promise<Reservation>;
+  readonly room: () => Promise<Room>;
 }
 
 /** The content, whole, begun and not committed; `same`: its bytes are those that the key had. Rejects with the body's and the disk's errors: nothing is kept then. */
 export async function putLarge(options: LargePutOptions): Promise<ContentRow | 'same'> {
   const { values, body, before, memory, signal } = options;
+  if (before === undefined && body.receive !== undefined) return receiveLarge(options, body.receive.bind(body));
   const held = before === undefined ? undefined : values.hold(before);
   const old = held === undefined || before === undefined ? undefined : new HeldBytes(values, { before, held });
   let writer: Writer | undefined;
@@ -57,6 +59,32 @@ export async function putLarge(options: LargePutOptions): Promise<ContentRow | '
     throw error;
   } finally {
     if (held !== undefined) values.release(held);
+  }
+}
+
+/** Somebody else writes the bytes into the value's file. */
+async function receiveLarge(
+  { values, body, newId, room }: LargePutOptions,
+  receive: NonNullable<ValueBody['receive']>,
+): Promise<ContentRow> {
+  const { reservation, settle } = await room();
+  const content = values.begin(newId(), body.lengthBytes);
+  settle();
+  try {
+    const receiving = await values.receive(content, reservation);
+    try {
+      await receive(receiving.file, receiving.stored);
+    } finally {
+      receiving.close();
+    }
+    if (reservation.bytes > 0)
+      throw new ForebayError('invalidArgument', `${reservation.bytes} bytes of the value did not come`);
+    return content;
+  } catch (error) {
+    values.abandon(content);
+    throw error;
+  } finally {
+    reservation.release();
   }
 }
 
@@ -105,8 +133,9 @@ class Writer {
   }
 
   static async begin(options: LargePutOptions): Promise<Writer> {
-    const reservation = await options.room();
+    const { reservation, settle } = await options.room();
     const content = options.values.begin(options.newId(), options.body.lengthBytes);
+    settle();
     return new Writer(options, { content, reservation });
   }
 

@@ -10,7 +10,14 @@
 import { crc32 } from 'node:zlib';
 import { ForebayError } from '../core/errors.ts';
 import { type ContentId, newContentId } from '../core/ids.ts';
-import { smallContentMaxBytes, valueBlocksMax, valueKeyMaxBytes, valueMaxBytes } from '../core/limits.ts';
+import {
+  smallContentMaxBytes,
+  valueBlocksMax,
+  valueKeyMaxBytes,
+  valueMaxBytes,
+  valueSweepMs,
+  valueSweepRowsMax,
+} from '../core/limits.ts';
 import type { Volume } from '../core/volume.ts';
 import type { Clock, Random } from '../io/io.ts';
 import type { Reservation } from '../store/space.ts';
@@ -71,6 +78,7 @@ class VolumeLocalValues implements LocalValues {
     this.#share = new ValueShare({
       values: this.#values,
       store: store.values,
+      clock,
       shareBytes: Math.floor((volume.kv?.share ?? 0) * capacityBytes),
       mayEvict: (row) => !this.#leases.isLeased(row, clock.boottimeMs()) && !this.#values.isOpen(row),
       evict: (row) => this.#goes(row),
@@ -81,6 +89,7 @@ class VolumeLocalValues implements LocalValues {
       this.onGone?.(this.#table.key(row), this.#values.id(row));
     };
     for (const row of this.#table.rows()) this.#join(row, this.#table.key(row));
+    void this.#sweep(this.#stop.signal).catch(() => undefined);
   }
 
   // ---- putting ------------------------------------------------------------------------------------------------------
@@ -118,8 +127,8 @@ class VolumeLocalValues implements LocalValues {
     if (!(lengthBytes >= 0 && lengthBytes <= valueMaxBytes))
       throw new ForebayError('tooLarge', `a value has at most ${valueMaxBytes} bytes, not ${lengthBytes}`);
     if (lengthBytes >= smallContentMaxBytes) return this.#putLarge(key, body, options);
-    if (body.bytes !== undefined && options.admit === undefined) {
-      const outcome = this.putNow(key, body.bytes, options);
+    if (body.whole !== undefined && options.admit === undefined) {
+      const outcome = this.putNow(key, body.whole, options);
       if (outcome !== undefined) return outcome;
     }
     const bytes = await wholeOf(body);
@@ -129,7 +138,7 @@ class VolumeLocalValues implements LocalValues {
       const still = this.#live(key);
       if (still !== undefined && this.#values.sizeBytes(still) === lengthBytes) return this.#same(still, options);
     }
-    const reservation = await this.#share.take(lengthBytes, options.signal);
+    const { reservation, settle } = await this.#share.take(lengthBytes, options.signal);
     try {
       if (options.admit === undefined) return this.#putSmall(key, { bytes, checksum, reservation }, options);
       const id = this.#newId();
@@ -137,6 +146,7 @@ class VolumeLocalValues implements LocalValues {
       return this.#putSmall(key, { bytes, checksum, reservation, id }, options);
     } finally {
       reservation.release();
+      settle();
     }
   }
 
@@ -329,6 +339,8 @@ class VolumeLocalValues implements LocalValues {
 
   /** A key with a suffix belongs to the entry of its other parts. */
   #join(row: ValueRow, key: string): void {
+    // at the start the other part may have joined it already
+    if (this.#table.sibling(row) !== row) return;
     for (const suffix of this.#suffixes) {
       if (!key.endsWith(suffix)) continue;
       const base = key.slice(0, key.length - suffix.length);
@@ -376,6 +388,18 @@ class VolumeLocalValues implements LocalValues {
   #expires(row: ValueRow): void {
     this.#expired += 1;
     this.#goes(row);
+  }
+
+  /** Frees what is past its time, whether or not somebody asks for it. */
+  async #sweep(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    for (let from = 0; ; from = from >= this.#table.rowsEnd ? 0 : from + valueSweepRowsMax) {
+      await clock.sleep(from === 0 ? valueSweepMs : 1, signal);
+      const nowMs = clock.boottimeMs();
+      for (const row of this.#table.due(from, valueSweepRowsMax, nowMs)) {
+        if (this.#table.isLive(row) && this.#table.deadlineMs(row) <= nowMs) this.#expires(row);
+      }
+    }
   }
 
   // ---- listing ------------------------------------------------------------------------------------------------------
@@ -437,7 +461,7 @@ function checkKey(key: string): void {
 
 /** A small body, whole. */
 async function wholeOf(body: ValueBody): Promise<Uint8Array> {
-  if (body.bytes !== undefined) return Uint8Array.from(body.bytes);
+  if (body.whole !== undefined) return Uint8Array.from(body.whole);
   const bytes = Buffer.allocUnsafe(body.lengthBytes);
   let at = 0;
   for await (const slice of body.stream()) {

@@ -123,7 +123,7 @@ export class ValueHolder {
 export function bodyOf(bytes: Uint8Array): ValueBody {
   return {
     lengthBytes: bytes.length,
-    bytes,
+    whole: bytes,
     async *stream() {
       if (bytes.length > 0) yield bytes;
     },

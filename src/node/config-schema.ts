@@ -106,7 +106,7 @@ const keyTable = z.strictObject({
     read: (value) => (typeof value === 'string' && SECRET.test(value) ? value : undefined),
   }),
   volumes: list('volumes', '["models"]', {
-    pattern: /^(\*|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])$/,
+    pattern: /^(\*|[a-z0-9][a-z0-9.-]{0,61}[a-z0-9])$/,
     says: 'volume names, or "*"',
   }),
   rights: list('rights', '["read"]', {
@@ -136,7 +136,7 @@ function namedTables<T extends z.ZodType>(table: T, name: { pattern: RegExp; say
   });
 }
 
-const VOLUME_NAME_SAYS = 'a volume name of 3 to 63 of a–z, 0–9, "-" and ".", with a letter or digit at both ends';
+const VOLUME_NAME_SAYS = 'a volume name of 2 to 63 of a–z, 0–9, "-" and ".", with a letter or digit at both ends';
 
 /** The whole schema; its output is a `Config` without `file`. */
 export function schemaFor(surroundings: Surroundings) {

@@ -159,7 +159,7 @@ test('wrong values say what was expected, what was found and how to write it', (
     ['[volumes.models]\nwrite = true', /volumes\.models\.origin: expected an origin: .*, but it is missing/],
     [
       '[volumes.My_Volume]\norigin = "memory:"',
-      /^forebay\.toml:1: volumes\.My_Volume: expected a volume name of 3 to 63/,
+      /^forebay\.toml:1: volumes\.My_Volume: expected a volume name of 2 to 63/,
     ],
     ['[keys.abc]\nsecret = "short"\nvolumes = ["*"]\nrights = ["read"]', /expected at least 16 printable characters/],
     [

@@ -68,6 +68,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     store.start((signal) =>
       Promise.all([
         reconcile(parts, layout, { disk, clock, emit, signal }),
+        store.values.removeDeadPacks(),
         options.scrubBytesPerS > 0 ? scrub(parts, { clock, bytesPerS: options.scrubBytesPerS, signal }) : undefined,
       ]),
     );

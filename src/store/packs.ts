@@ -93,11 +93,6 @@ export class Packs {
     return true;
   }
 
-  /** Whether the pack is the one that its lane fills just now. */
-  isCurrent(pack: number): boolean {
-    return this.#lane(this.#laneOf.get(pack) ?? CACHE_LANE).current?.number === pack;
-  }
-
   /** File lengths of a lane's packs. */
   laneBytes(lane: string): number {
     return this.#laneBytes.get(lane) ?? 0;
@@ -162,6 +157,16 @@ export class Packs {
     try {
       const bytes = await opened.file.read(place.offset + PACK_HEADER_BYTES, expected.sizeBytes);
       return bytes.length === expected.sizeBytes && crc32(bytes) === expected.checksum ? bytes : undefined;
+    } finally {
+      opened.release();
+    }
+  }
+
+  /** Bytes of a pack from `at` on, at most `lengthBytes`. */
+  async slice(pack: number, at: number, lengthBytes: number): Promise<Uint8Array> {
+    const opened = await this.#files.acquire(this.path(pack), 'read');
+    try {
+      return await opened.file.read(at, Math.min(lengthBytes, (this.#lengths.get(pack) ?? 0) - at));
     } finally {
       opened.release();
     }
@@ -294,6 +299,16 @@ export function writePackHeader(
   into.writeUInt32LE(content.sizeBytes, at + 4);
   into.writeUInt32LE(content.checksum, at + 8);
   into.write(content.id, at + 12, 16, 'hex');
+}
+
+/** `undefined` where there is none at `at`. */
+export function readPackHeader(
+  from: Buffer,
+  at: number,
+): { id: ContentId; sizeBytes: number; checksum: number } | undefined {
+  if (from.readUInt32LE(at) !== MAGIC) return undefined;
+  const id = from.toString('hex', at + 12, at + PACK_HEADER_BYTES) as ContentId;
+  return { id, sizeBytes: from.readUInt32LE(at + 4), checksum: from.readUInt32LE(at + 8) };
 }
 
 /** The number in a pack's file name; NaN for other names. */

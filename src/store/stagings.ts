@@ -49,7 +49,7 @@ export class Stagings {
       space: parts.space,
       clock,
       reserve: options.reserve,
-      keptBytes: () => this.stagedBytes + parts.index.dirtyBytes + parts.space.reservedBytes,
+      keptBytes: () => this.keptBytes,
     });
     this.#io = {
       parts,
@@ -64,6 +64,12 @@ export class Stagings {
         spaces.end(staged.age);
       },
     };
+  }
+
+  /** Bytes that nothing can be evicted for: staged and dirty ones, and those promised. */
+  get keptBytes(): number {
+    const { index, space } = this.#options.parts;
+    return this.stagedBytes + index.dirtyBytes + space.reservedBytes;
   }
 
   get stagedBytes(): number {

@@ -401,6 +401,11 @@ export class Store {
     return this.#parts.verification.corruptBlocks - before;
   }
 
+  /** The share of the disk that is taken by what cannot be evicted: dirty and staged bytes, and those promised. */
+  get keptShare(): number {
+    return this.#stagings.keptBytes / this.#parts.space.capacityBytes;
+  }
+
   get status(): StoreStatus {
     return reportStore(this.#parts, {
       directory: this.#options.directory,

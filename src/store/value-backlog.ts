@@ -13,7 +13,8 @@ import { PACK_HEADER_BYTES, smallFootprintBytes } from './store-index.ts';
 import type { ValueBytes } from './value-bytes.ts';
 import type { ValueRow } from './value-table.ts';
 
-const batchMaxBytes = MiB;
+/** Bytes written at once, at most. */
+export const valueBatchMaxBytes = MiB;
 
 export interface UnwrittenValue {
   readonly content: ContentRow;
@@ -27,6 +28,8 @@ export interface UnwrittenValue {
 /** Whose the values are. */
 export interface ValueLane {
   readonly name: string;
+  /** Bytes written at once, at most. */
+  readonly batchMaxBytes: number;
   /** `place` is absent where it was not written; `wanted`: nobody removed it meanwhile. */
   settled(value: UnwrittenValue, end: { readonly place: PackPlace | undefined; readonly wanted: boolean }): void;
 }
@@ -114,14 +117,14 @@ export class ValueBacklog {
 
   /** What still is wanted of the next values, as it will lie in the pack. */
   #join(lane: ValueLane, queue: Queue): { taken: number; values: UnwrittenValue[]; joined: Uint8Array } {
-    queue.buffer ??= bufferOf(this.#options.disk.allocate(batchMaxBytes));
+    queue.buffer ??= bufferOf(this.#options.disk.allocate(valueBatchMaxBytes));
     const values: UnwrittenValue[] = [];
     let taken = 0;
     let length = 0;
     let count = 0;
     for (const value of queue.waiting) {
       const footprint = smallFootprintBytes(value.bytes.length);
-      if (length + footprint > batchMaxBytes) break;
+      if (length + footprint > lane.batchMaxBytes && length > 0) break;
       count += 1;
       taken += footprint;
       if (!this.#options.bytes.isWaiting(value.content, value.bytes)) {

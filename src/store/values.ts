@@ -23,11 +23,14 @@ export class Values {
   readonly #backlog: ValueBacklog;
   readonly #volumes = new Map<string, VolumeValues>();
   readonly #leaving = new Map<ContentRow, VolumeValues>();
+  /** Of earlier lives. */
+  readonly #packs: readonly number[];
   #trimming = false;
 
   constructor(options: ValuesOptions) {
     this.#options = options;
     const { parts, disk } = options;
+    this.#packs = Array.from(parts.packs.lengths.keys());
     this.#backlog = new ValueBacklog({
       disk,
       packs: parts.packs,
@@ -53,6 +56,13 @@ export class Values {
       this.#volumes.set(name, volume);
     }
     return volume;
+  }
+
+  /** Removes the packs of earlier lives in which nothing lives. */
+  async removeDeadPacks(): Promise<void> {
+    const { index, removal } = this.#options.parts;
+    for (const pack of this.#packs)
+      if ((index.packLive.get(pack) ?? 0) === 0) await removal.removePack(pack).catch(ignoreDisk);
   }
 
   /** Removes the values of all volumes but these: nobody could reach them. */
@@ -98,6 +108,11 @@ export class Values {
     const { journal } = this.#options.parts;
     await this.#backlog.written();
     await journal.writtenThrough(journal.appended);
+  }
+
+  /** Resolves when the small values put so far are in their packs, or lost. */
+  drained(): Promise<void> {
+    return this.#backlog.written();
   }
 
   /** Why values cannot be written just now. */

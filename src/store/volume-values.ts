@@ -5,20 +5,22 @@
  * end, and the space is free. Nothing is synced: a value that a crash loses is a miss.
  */
 import { assert } from '../core/assert.ts';
-import { blockCount, CHUNK_SIZE_DEFAULT_BYTES } from '../core/chunk.ts';
+import { BLOCK_SIZE_BYTES, blockCount, CHUNK_SIZE_DEFAULT_BYTES } from '../core/chunk.ts';
 import type { ContentId } from '../core/ids.ts';
 import { smallContentMaxBytes } from '../core/limits.ts';
 import type { Range } from '../core/range.ts';
+import type { File } from '../io/io.ts';
 import type { Acquisition } from './acquisition.ts';
 import { CHUNK_UNVERIFIED } from './chunk-table.ts';
 import { type ContentRow, FLAG_DOOMED, FLAG_VALUE } from './content-table.ts';
 import type { JournalRecord } from './journal-record.ts';
+import { compactPack, emptiestPack } from './pack-compaction.ts';
 import type { PackPlace } from './packs.ts';
 import type { Piece } from './piece.ts';
 import type { Reservation } from './space.ts';
 import { smallFootprintBytes } from './store-index.ts';
 import type { StoreParts } from './store-parts.ts';
-import type { UnwrittenValue, ValueBacklog, ValueLane } from './value-backlog.ts';
+import { type UnwrittenValue, type ValueBacklog, type ValueLane, valueBatchMaxBytes } from './value-backlog.ts';
 import { PACK_NONE } from './value-index.ts';
 import type { ValueRow, ValueTable, ValueTimes } from './value-table.ts';
 
@@ -29,6 +31,14 @@ export function valueFootprintBytes(sizeBytes: number): number {
 
 export interface ValueMeta extends ValueTimes {
   readonly contentType?: string | undefined;
+}
+
+/** A value's file, open for its blocks. */
+export interface ReceivingValue {
+  readonly file: File;
+  /** A block was written at its own place, with this CRC32. */
+  stored(block: number, checksum: number): void;
+  close(): void;
 }
 
 export interface VolumeValuesOptions {
@@ -51,6 +61,11 @@ export class VolumeValues implements ValueLane {
   /** Of values that are not in their pack yet. */
   #unwrittenBytes = 0;
   #liveBytes = 0;
+  /** Of small values, headers counted, those included whose key has gone and which are still read. */
+  #smallBytes = 0;
+  /** Of files that are on their way off the disk. */
+  #goingBytes = 0;
+  batchMaxBytes = valueBatchMaxBytes;
   readonly #removals = new Set<Promise<unknown>>();
   /** A value went that this node had: its bytes were wrong, or could not be written. Its row is still there. */
   onLost: ((row: ValueRow) => void) | undefined;
@@ -65,6 +80,7 @@ export class VolumeValues implements ValueLane {
       const content = this.table.content(row);
       this.#liveBytes += contents.sizeBytes(content);
       if (!contents.isSmall(content)) this.#fileBytes += contents.sizeBytes(content);
+      else if (contents.sizeBytes(content) > 0) this.#smallBytes += smallFootprintBytes(contents.sizeBytes(content));
       const chunk = contents.isSmall(content) ? chunks.find(content, 0) : undefined;
       if (chunk !== undefined) this.#parts.packs.assign(chunks.place(chunk).pack, this.name);
     }
@@ -73,6 +89,39 @@ export class VolumeValues implements ValueLane {
   /** Space taken on the disk: values, what still is read of removed ones, and what is dead in packs. */
   get footprintBytes(): number {
     return this.#fileBytes + this.#unwrittenBytes + this.#parts.packs.laneBytes(this.name);
+  }
+
+  /** What would be taken if nothing were dead in packs, and what goes were gone. */
+  get keptBytes(): number {
+    return this.#fileBytes - this.#goingBytes + this.#smallBytes;
+  }
+
+  /** Of small values, headers counted. */
+  get smallBytes(): number {
+    return this.#smallBytes;
+  }
+
+  /** Dead in packs. */
+  get deadBytes(): number {
+    return this.#parts.packs.laneBytes(this.name) + this.#unwrittenBytes - this.#smallBytes;
+  }
+
+  get isGoing(): boolean {
+    return this.#removals.size > 0;
+  }
+
+  /** Bounds the length of this volume's packs to about twice as much. */
+  bound(packMaxBytes: number): void {
+    this.#parts.packs.bound(this.name, packMaxBytes);
+    this.batchMaxBytes = Math.min(valueBatchMaxBytes, packMaxBytes);
+  }
+
+  /** Gives back the space of the pack with most dead bytes; false where no pack has any to speak of. Throws DiskError, diskFull, diskUnavailable. */
+  async compact(): Promise<boolean> {
+    const pack = emptiestPack(this.#parts, this.name, PACK_DEAD_SHARE_MIN);
+    if (pack === undefined) return false;
+    const freed = await compactPack({ parts: this.#parts, lane: this.name, append: this.#options.append }, pack);
+    return freed > 0;
   }
 
   /** Bytes of the values that are here. */
@@ -179,6 +228,7 @@ export class VolumeValues implements ValueLane {
     if (bytes.length > 0) {
       reservation.use(footprint);
       this.#unwrittenBytes += footprint;
+      this.#smallBytes += footprint;
       index.setSmall(content, checksum, { pack: PACK_NONE, offset: 0 });
       valueBytes.wait(content, bytes);
     }
@@ -200,21 +250,36 @@ export class VolumeValues implements ValueLane {
 
   /** Writes a block. Throws DiskError, diskFull, diskUnavailable. */
   async putBlock(content: ContentRow, block: number, bytes: Uint8Array, reservation: Reservation): Promise<void> {
+    const { file, stored, close } = await this.receive(content, reservation);
+    try {
+      stored(block, await this.#parts.health.run(() => file.writeSummed(block * BLOCK_SIZE_BYTES, bytes)));
+    } finally {
+      close();
+    }
+  }
+
+  /** Opens a begun value's file for blocks that somebody else writes. Close it exactly once. Throws as `putBlock`. */
+  async receive(content: ContentRow, reservation: Reservation): Promise<ReceivingValue> {
     const { index, files, health, dataPath } = this.#parts;
     const id = index.contents.id(content);
+    const opened = await health.run(() => files.acquire(dataPath(id), 'write'));
+    return {
+      file: opened.file,
+      stored: (block, checksum) => this.#stored(content, { block, checksum, reservation }),
+      close: () => opened.release(),
+    };
+  }
+
+  #stored(content: ContentRow, at: { block: number; checksum: number; reservation: Reservation }): void {
+    const { index } = this.#parts;
+    const { block, checksum, reservation } = at;
     const sizeBytes = index.contents.sizeBytes(content);
-    const opened = await files.acquire(dataPath(id), 'write');
-    let checksum: number;
-    try {
-      checksum = await health.run(() => opened.file.writeSummed(block << 20, bytes));
-    } finally {
-      opened.release();
-    }
-    reservation.use(bytes.length);
+    if (index.hasBlock(content, block)) return;
+    reservation.use(index.blockLength(content, block));
     index.setBlock(content, block, checksum);
     this.#options.append({
       type: 'blocks',
-      id,
+      id: index.contents.id(content),
       sizeBytes,
       chunkSizeBytes: CHUNK_SIZE_DEFAULT_BYTES,
       firstBlock: block,
@@ -327,17 +392,23 @@ export class VolumeValues implements ValueLane {
     if (index.contents.isSmall(content)) {
       // Its record says where it was, and the one that ended it that it is not: no other is needed.
       valueBytes.delete(content);
+      if (sizeBytes > 0) this.#smallBytes -= smallFootprintBytes(sizeBytes);
       index.clearBlock(content, 0);
       index.removeContent(content);
       return;
     }
     const removed = removal.removeBlocks(content, { first: 0, count: blockCount(sizeBytes) });
+    this.#goingBytes += sizeBytes;
     this.#removals.add(removed.done);
     void removed.done.then(() => {
       this.#fileBytes -= sizeBytes;
+      this.#goingBytes -= sizeBytes;
       this.#removals.delete(removed.done);
     });
   }
 }
+
+/** With less dead in it a pack is not worth rewriting. */
+const PACK_DEAD_SHARE_MIN = 1 / 64;
 
 const EMPTY = new Uint8Array(0);

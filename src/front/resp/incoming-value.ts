@@ -81,14 +81,14 @@ export class IncomingValue implements ValueBody {
 /** A value that is in hand whole. */
 export class WholeValue implements ValueBody {
   readonly lengthBytes: number;
-  readonly bytes: Uint8Array;
+  readonly whole: Uint8Array;
 
   constructor(bytes: Uint8Array) {
     this.lengthBytes = bytes.length;
-    this.bytes = bytes;
+    this.whole = bytes;
   }
 
   async *stream(): AsyncIterable<Uint8Array> {
-    if (this.bytes.length > 0) yield this.bytes;
+    if (this.whole.length > 0) yield this.whole;
   }
 }
