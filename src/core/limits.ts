@@ -485,22 +485,6 @@ export const kvLeaseMaxMs = 600_000;
 export const kvKeysMax = 4096;
 export const kvBodyMaxBytes = 16 * MiB;
 
-/** RESP door: values above this are stored as they arrive; smaller ones are collected first. */
-export const respWholeMaxBytes = 64 * KiB;
-/** RESP door: an argument that is no value, and a request on one line: Redis's own bound on such lines. */
-export const respArgumentMaxBytes = 64 * KiB;
-/** RESP door: the arguments of one request, and their bytes; values beyond these bytes are stored as they arrive. */
-export const respArgumentsMax = 131_072;
-export const respRequestMaxBytes = 8 * MiB;
-/** RESP door: bytes of requests that are not complete, of all connections; the connection that goes beyond is cut off. */
-export const respInputMaxBytes = 256 * MiB;
-/** RESP door: requests of one connection under way at once; their answers leave in order. */
-export const respPipelineMax = 32;
-/** RESP door: values that arrive piece by piece at once, and bytes of each that wait for the disk. */
-export const respBodiesMax = 64;
-export const respBodyAheadBytes = 1 * MiB;
-/** RESP door: places that scans have stopped at and that a client may go on from; the longest unused goes first. */
-export const respScansMax = 10_000;
 /** How long a put waits for its key's owner to hear of it; then it is acknowledged, and a lookup elsewhere may miss it. */
 export const kvTellMs = 50;
 /** An answer of a peer about keys: one that takes longer counts as "not there". */
