@@ -39,7 +39,15 @@ export async function startClusterNode(start: NodeStart): Promise<SimNode> {
         ffi: 'off',
         advertise: undefined,
       },
-      doors: { s3: false, admin: false, peer: cluster.address, anonymous: false, domain: undefined, hosts: [] },
+      doors: {
+        s3: false,
+        resp: false,
+        admin: false,
+        peer: cluster.address,
+        anonymous: false,
+        domain: undefined,
+        hosts: [],
+      },
       bandwidth: { peerBytesPerS: Infinity, repairBytesPerS: Infinity, originBytesPerS: Infinity },
       cluster: {
         name: cluster.cluster,

@@ -291,6 +291,7 @@ export const ERRORS = {
     'ENOSPC',
     true,
     'The cache disk is full of bytes that cannot be evicted; see `forebay status`.',
+    'OOM',
   ),
   diskUnavailable: row('ServiceUnavailable', 503, 'EIO', true, 'The cache disk does not answer; see `forebay status`.'),
   overloaded: row('SlowDown', 503, 'EAGAIN', true, 'A bound of this node is reached; try again later.'),

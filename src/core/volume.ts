@@ -53,5 +53,5 @@ export interface Volume {
   readonly kv?: KvPolicy;
 }
 
-/** Bucket-like names: 3–63 of a–z, 0–9, `-`, `.`; begins and ends with a letter or digit. */
-export const VOLUME_NAME = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+/** Bucket-like names: 2–63 (tools of S3 may insist on 3) of a–z, 0–9, `-`, `.`; begins and ends with a letter or digit. */
+export const VOLUME_NAME = /^[a-z0-9][a-z0-9.-]{0,61}[a-z0-9]$/;

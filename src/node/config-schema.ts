@@ -7,6 +7,7 @@ import { VOLUME_NAME } from '../core/volume.ts';
 import type { Right } from '../front/credentials.ts';
 import type { Config } from './config.ts';
 import { advertised, boolean, choice, door, field, later, list, size, text } from './config-field.ts';
+import { isKv } from './config-kv.ts';
 import { refineVolumes, volumeConfigs, volumeTable } from './config-volume.ts';
 
 /** What defaults depend on. */
@@ -49,7 +50,7 @@ const nodeTable = z.strictObject({
 
 const doorsTable = z.strictObject({
   s3: door('s3', '127.0.0.1:7070').optional(),
-  resp: later('the RESP door', [false]).optional(),
+  resp: door('resp', '127.0.0.1:7072').optional(),
   azblob: later('the Azure Blob door', [false]).optional(),
   admin: door('admin', '127.0.0.1:7073').optional(),
   peer: door('peer', '0.0.0.0:7074').optional(),
@@ -105,7 +106,7 @@ const keyTable = z.strictObject({
     read: (value) => (typeof value === 'string' && SECRET.test(value) ? value : undefined),
   }),
   volumes: list('volumes', '["models"]', {
-    pattern: /^(\*|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])$/,
+    pattern: /^(\*|[a-z0-9][a-z0-9.-]{0,61}[a-z0-9])$/,
     says: 'volume names, or "*"',
   }),
   rights: list('rights', '["read"]', {
@@ -135,7 +136,7 @@ function namedTables<T extends z.ZodType>(table: T, name: { pattern: RegExp; say
   });
 }
 
-const VOLUME_NAME_SAYS = 'a volume name of 3 to 63 of a–z, 0–9, "-" and ".", with a letter or digit at both ends';
+const VOLUME_NAME_SAYS = 'a volume name of 2 to 63 of a–z, 0–9, "-" and ".", with a letter or digit at both ends';
 
 /** The whole schema; its output is a `Config` without `file`. */
 export function schemaFor(surroundings: Surroundings) {
@@ -154,7 +155,7 @@ export function schemaFor(surroundings: Surroundings) {
     })
     .superRefine((tables, context) => {
       const complain = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
-      refineDoors(tables.doors, complain);
+      refineDoors(tables.doors, hasKv(tables.volumes), complain);
       refineCluster(tables, complain);
       refineVolumes(tables.volumes, { cacheDir: cacheDirOf(tables.node.cacheDir, surroundings) }, complain);
       for (const [id, key] of Object.entries(tables.keys))
@@ -178,6 +179,7 @@ export function schemaFor(surroundings: Surroundings) {
         },
         doors: {
           s3: tables.doors.s3 ?? S3_DEFAULT,
+          resp: hasKv(tables.volumes) ? (tables.doors.resp ?? RESP_DEFAULT) : false,
           admin: tables.doors.admin ?? ADMIN_DEFAULT,
           anonymous: tables.doors.anonymous ?? false,
           peer: isClustered(tables.cluster.coordinator) ? (tables.doors.peer ?? PEER_DEFAULT) : false,
@@ -198,30 +200,39 @@ export function schemaFor(surroundings: Surroundings) {
 }
 
 const S3_DEFAULT: Address = { host: '127.0.0.1', port: 7070 };
+const RESP_DEFAULT: Address = { host: '127.0.0.1', port: 7072 };
 const PEER_DEFAULT: Address = { host: '127.0.0.1', port: 7074 };
 const ADMIN_DEFAULT: Address = { host: '127.0.0.1', port: 7073 };
 
 type Complain = (path: string[], message: string) => void;
 
-function refineDoors(doors: z.output<typeof doorsTable>, complain: Complain): void {
-  const s3 = doors.s3 ?? S3_DEFAULT;
-  const admin = doors.admin ?? ADMIN_DEFAULT;
+function refineDoors(doors: z.output<typeof doorsTable>, resp: boolean, complain: Complain): void {
+  const addresses: readonly (readonly ['s3' | 'resp' | 'admin', Address | false])[] = [
+    ['s3', doors.s3 ?? S3_DEFAULT],
+    ['resp', resp ? (doors.resp ?? RESP_DEFAULT) : false],
+    ['admin', doors.admin ?? ADMIN_DEFAULT],
+  ];
   if (doors.anonymous) {
-    for (const [name, address] of [
-      ['s3', s3],
-      ['admin', admin],
-    ] as const)
+    for (const [name, address] of addresses)
       if (address && !isLoopback(address.host))
         complain(
           ['doors', 'anonymous'],
           `anonymous = true is for loopback only, but doors.${name} listens on ${formatAddress(address)}; use 127.0.0.1, or remove anonymous and use keys`,
         );
   }
-  if (s3 && admin && s3.port !== 0 && s3.port === admin.port && s3.host === admin.host)
-    complain(
-      ['doors', doors.admin === undefined ? 's3' : 'admin'],
-      `doors.s3 and doors.admin both want ${formatAddress(s3)}; give each its own port`,
-    );
+  for (const [index, [name, address]] of addresses.entries())
+    for (const [other, taken] of addresses.slice(0, index)) {
+      if (!address || !taken || address.port === 0 || formatAddress(address) !== formatAddress(taken)) continue;
+      complain(
+        ['doors', doors[name] === undefined ? other : name],
+        `doors.${other} and doors.${name} both want ${formatAddress(address)}; give each its own port`,
+      );
+    }
+}
+
+/** The RESP door serves kv volumes, and is there where there is one. */
+function hasKv(volumes: Readonly<Record<string, Parameters<typeof isKv>[0]>>): boolean {
+  return Object.values(volumes).some(isKv);
 }
 
 /** A node alone needs no coordinator. */

@@ -7,8 +7,10 @@ import type { Drain } from '../drain/drain.ts';
 import { createAdminDoor } from '../front/admin/admin-door.ts';
 import type { DrainAdmin } from '../front/admin/drain-operations.ts';
 import type { Credentials } from '../front/credentials.ts';
+import { createRespDoor } from '../front/resp/resp-door.ts';
 import { createS3Door } from '../front/s3/s3-door.ts';
 import type { Io, Network } from '../io/io.ts';
+import type { Kv } from '../kv/kv.ts';
 import { listWrites } from '../write/writes-listing.ts';
 import type { Config } from './config.ts';
 import type { Node } from './node.ts';
@@ -38,7 +40,7 @@ export interface Doors {
 
 /** Throws doorTaken; doors that were open by then are closed. */
 export async function openDoors(options: DoorOptions): Promise<Doors> {
-  const { config, io } = options;
+  const { config, io, node } = options;
   const paths = objectPaths(options);
   const addresses: Record<string, string> = {};
   const opened: Door[] = [];
@@ -53,6 +55,8 @@ export async function openDoors(options: DoorOptions): Promise<Doors> {
   };
   try {
     await open('s3', config.doors.s3, () => s3Door(options, paths));
+    const { kv } = node;
+    if (kv) await open('resp', config.doors.resp, () => respDoor(options, kv));
     await open('admin', config.doors.admin, () => adminDoor(options, paths, addresses));
   } catch (error) {
     await close();
@@ -72,6 +76,20 @@ function s3Door({ config, io, credentials, sinks }: DoorOptions, paths: ObjectPa
     random,
     emit: sinks.emit,
     ...(domain !== undefined && { domain }),
+  });
+}
+
+function respDoor({ config, io, credentials, sinks }: DoorOptions, kv: Kv): Door {
+  const { clock, network } = io;
+  const writable = new Map(config.volumes.map(({ volume }) => [volume.name, volume.write]));
+  return createRespDoor({
+    kv,
+    isWritable: (volume) => writable.get(volume) === true,
+    credentials,
+    network,
+    clock,
+    version: VERSION,
+    emit: sinks.emit,
   });
 }
 

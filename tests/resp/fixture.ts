@@ -113,14 +113,14 @@ export function request(...words: readonly (string | Uint8Array)[]): Buffer {
 
 export class RawClient {
   readonly socket: Socket;
-  #pieces: Buffer[] = [];
+  #pieces: Uint8Array[] = [];
   #length = 0;
   #ended = false;
   #wake: (() => void) | undefined;
 
   private constructor(socket: Socket) {
     this.socket = socket;
-    socket.on('data', (data) => {
+    socket.on('data', (data: Buffer) => {
       this.#pieces.push(data);
       this.#length += data.length;
       this.#wake?.();
@@ -153,6 +153,18 @@ export class RawClient {
     this.#pieces = [all.subarray(length)];
     this.#length = Math.max(0, all.length - length);
     return all.subarray(0, length);
+  }
+
+  /** All bytes up to `marker`, which is taken as well. Fails where the connection ends before. */
+  async until(marker: string): Promise<string> {
+    for (;;) {
+      const all = Buffer.concat(this.#pieces);
+      const found = all.indexOf(marker, 0, 'latin1');
+      this.#pieces = [all];
+      if (found >= 0) return (await this.read(found + marker.length)).toString('latin1', 0, found);
+      assert.ok(!this.#ended, `the connection ended after ${show(all)}`);
+      await this.#more();
+    }
   }
 
   /** All bytes up to the end of the connection. */

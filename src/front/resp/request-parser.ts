@@ -18,7 +18,7 @@ export type Step = 'incomplete' | 'request' | 'body' | 'error';
 
 export interface ParserOptions {
   /** Whether the argument at `index` of the command is a value. `name` as it was sent. */
-  isValue(name: string, index: number): boolean;
+  readonly isValue: (name: string, index: number) => boolean;
 }
 
 const STAR = 0x2a;

@@ -7,7 +7,6 @@
  */
 import type { Socket } from 'node:net';
 import { AssertionError } from '../../core/assert.ts';
-import { isForebayError } from '../../core/errors.ts';
 import {
   clientIdleMs,
   discardMaxBytes,
@@ -18,13 +17,13 @@ import {
 } from '../../core/limits.ts';
 import { ClientGone, clientGone } from '../http/client-gone.ts';
 import type { WriteBatch } from '../http/write-batch.ts';
-import { Answer, type AnswerHost } from './answer.ts';
-import { type Call, type Command, keysOf, type Shape } from './command.ts';
+import { type Command, keysOf, type Shape } from './command.ts';
 import { answerFailure } from './failures.ts';
 import { IncomingValue } from './incoming-value.ts';
 import { failure, Refusal } from './reply.ts';
 import { type Argument, RequestParser } from './request-parser.ts';
 import type { Session } from './session.ts';
+import { type CallHost, UnderWay } from './under-way.ts';
 
 /** What all connections of the door share. */
 export interface RespHost {
@@ -37,20 +36,13 @@ export interface RespHost {
   /** Takes a place for a value that arrives piece by piece; false: `onFree` is called when there may be one. */
   takeBody(onFree: () => void): boolean;
   freeBody(): void;
+  /** No place is wanted any more. */
+  forget(onFree: () => void): void;
   /** Held bytes of a connection changed; false where the door's bound is passed. */
   hold(changeBytes: number): boolean;
   done(call: UnderWay): void;
   refused(reason: string): void;
   broken(error: Error): void;
-}
-
-/** A request that was begun. */
-export interface UnderWay extends Call {
-  keys: readonly string[];
-  readonly beganMs: number;
-  /** Why its values are thrown away. */
-  failed: unknown;
-  over: boolean;
 }
 
 /** A request that was read, and may have to wait. */
@@ -62,7 +54,7 @@ interface Waiting {
   readonly bodyLengthBytes: number | undefined;
 }
 
-export class RespConnection implements AnswerHost {
+export class RespConnection implements CallHost {
   readonly socket: Socket;
   readonly batch: WriteBatch;
   readonly session: Session;
@@ -79,6 +71,8 @@ export class RespConnection implements AnswerHost {
   /** No further request is begun. */
   #ending = false;
   #isGone = false;
+  /** The client sends no more. */
+  #hasEnded = false;
   #discarded = 0;
   #heldBytes = 0;
   #abort: AbortController | undefined = undefined;
@@ -146,10 +140,14 @@ export class RespConnection implements AnswerHost {
     this.#host.hold(-this.#heldBytes);
     this.#heldBytes = 0;
     const taking = this.#taking;
-    taking?.body?.fail(clientGone());
     this.#body = undefined;
     this.#taking = undefined;
-    if (taking !== undefined) this.#over(taking);
+    this.#host.forget(this.#work);
+    if (taking !== undefined) {
+      taking.body?.fail(clientGone());
+      taking.answer.status = 499;
+      this.#over(taking);
+    }
     this.#abort?.abort(clientGone());
     // Whoever waits for its turn finds that the client is gone.
     for (const call of this.#underWay) call.answer.takeTurn();
@@ -168,8 +166,9 @@ export class RespConnection implements AnswerHost {
 
   /** A client that half-closes gets the answers to what it asked. */
   readonly #onEnd = (): void => {
-    this.#ending = true;
-    if (this.#taking !== undefined || this.#underWay.length === 0) this.#hangUp();
+    this.#hasEnded = true;
+    if (this.#taking !== undefined) this.socket.destroy();
+    else this.#work();
   };
 
   readonly #work = (): void => {
@@ -177,12 +176,14 @@ export class RespConnection implements AnswerHost {
     this.#working = true;
     while (this.#step());
     this.#working = false;
-    this.#adjust();
+    const isIdle = this.#waiting === undefined && this.#underWay.length === 0 && !this.socket.writableNeedDrain;
+    if (this.#hasEnded && isIdle) this.#hangUp();
+    else this.#adjust();
   };
 
   /** Reading goes on while what was read finds takers. */
   #adjust(): void {
-    if (this.#isGone) return;
+    if (this.#isGone || this.socket.destroyed) return;
     const { socket } = this;
     const held = this.#parser.heldBytes;
     const isFree = this.#host.hold(held - this.#heldBytes);
@@ -208,7 +209,7 @@ export class RespConnection implements AnswerHost {
 
   /** One thing that can be done now; false where there is none. */
   #step(): boolean {
-    if (this.#isGone) return false;
+    if (this.#isGone || this.socket.destroyed) return false;
     if (this.#waiting !== undefined) return this.#beginWaiting(this.#waiting);
     if (this.#body !== undefined) return this.#moveBody(this.#body);
     if (this.#taking !== undefined && this.#parser.bodyLeft > 0) return false;
@@ -241,22 +242,19 @@ export class RespConnection implements AnswerHost {
     } else if (bodyLengthBytes !== undefined) this.#beginBody(taking, bodyLengthBytes);
     else {
       this.#taking = undefined;
-      taking.keys = keysOf(taking.command, args);
       this.#run(taking, tooLong);
     }
   }
 
   #beginWaiting(waiting: Waiting): boolean {
     const { command, args, tooLong, bodyLengthBytes } = waiting;
-    const keys = command === undefined ? [] : keysOf(command, args);
-    if (this.#underWay.length > 0 && (bodyLengthBytes !== undefined || !this.#mayOverlap(command, keys))) return false;
+    if (this.#underWay.length > 0 && (bodyLengthBytes !== undefined || !this.#mayBegin(command, args))) return false;
     if (bodyLengthBytes !== undefined && !this.#hasPlace) {
       if (!this.#host.takeBody(this.#work)) return false;
       this.#hasPlace = true;
     }
     this.#waiting = undefined;
-    const call = this.#makeCall(command, args, keys);
-    this.#underWay.push(call);
+    const call = this.#begin(command, args);
     if (bodyLengthBytes === undefined) this.#run(call, tooLong);
     else {
       this.#taking = call;
@@ -265,39 +263,16 @@ export class RespConnection implements AnswerHost {
     return true;
   }
 
-  /** Whether the request can give no other answer, nor change that of one under way, for being begun now. */
-  #mayOverlap(command: Command | undefined, keys: readonly string[]): boolean {
-    if (command === undefined || command.keys === undefined) return false;
-    const isRead = command.right === 'read';
-    for (const other of this.#underWay) {
-      if (other.command.keys === undefined) return false;
-      if (isRead && other.command.right === 'read') continue;
-      if (other.keys.some((key) => keys.includes(key))) return false;
-    }
-    return true;
+  #mayBegin(command: Command | undefined, args: readonly Argument[]): boolean {
+    if (command?.keys === undefined) return false;
+    const keys = keysOf(command, args);
+    return this.#underWay.every((call) => call.mayOverlap(command, keys));
   }
 
-  #makeCall(command: Command | undefined, args: Argument[], keys: readonly string[]): UnderWay {
-    const { session } = this;
-    const connection = this;
-    return {
-      command: command ?? UNKNOWN,
-      session,
-      get volume() {
-        return session.volume as NonNullable<typeof session.volume>;
-      },
-      args,
-      answer: new Answer(this, { hasTurn: this.#underWay.length === 0, resp3: session.resp3 }),
-      get signal() {
-        return connection.signal;
-      },
-      body: undefined,
-      put: undefined,
-      keys,
-      beganMs: session.parts.clock.boottimeMs(),
-      failed: undefined,
-      over: false,
-    };
+  #begin(command: Command | undefined, args: readonly Argument[]): UnderWay {
+    const call = new UnderWay(this, { command, args, hasTurn: this.#underWay.length === 0 });
+    this.#underWay.push(call);
+    return call;
   }
 
   /** Runs a request whose arguments are all here. */
@@ -319,7 +294,7 @@ export class RespConnection implements AnswerHost {
   }
 
   #check(call: UnderWay, shape: Shape): void {
-    this.#host.check(this.session, call.args, call.command === UNKNOWN ? undefined : call.command, shape);
+    this.#host.check(this.session, call.args, call.isKnown ? call.command : undefined, shape);
   }
 
   #failed(call: UnderWay, error: unknown): void {
@@ -335,7 +310,6 @@ export class RespConnection implements AnswerHost {
       call.answer.status = 499;
       this.socket.destroy();
     } else answerFailure(call.answer, error);
-    if (isForebayError(error, 'invalidAccessKey')) this.#host.refused('invalidAccessKey');
     this.#over(call);
   }
 
@@ -371,7 +345,10 @@ export class RespConnection implements AnswerHost {
       body.discard();
       take();
     };
-    if (call.failed !== undefined) return discard(call.failed);
+    if (call.failed !== undefined) {
+      discard(call.failed);
+      return;
+    }
     try {
       if (isFirst) this.#check(call, { count: this.#parser.argumentCount, tooLong: false });
       call.command.onBody?.(call, body).then(take, discard);
@@ -413,8 +390,7 @@ export class RespConnection implements AnswerHost {
     this.#ending = true;
     const taking = this.#taking;
     this.#taking = undefined;
-    const call = taking ?? this.#makeCall(undefined, [''], []);
-    if (taking === undefined) this.#underWay.push(call);
+    const call = taking ?? this.#begin(undefined, ['']);
     this.#body = undefined;
     call.answer.status = 400;
     call.answer.closes = true;
@@ -434,6 +410,3 @@ export class RespConnection implements AnswerHost {
     this.socket.resume();
   }
 }
-
-/** Stands for commands that are not in the table; `check` refuses them. */
-const UNKNOWN: Command = { name: 'unknown', arity: -1, right: 'none', run() {} };

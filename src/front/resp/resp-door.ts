@@ -106,7 +106,7 @@ function createHost({ clock, emit }: RespParts): RespHost & { turn(): void } {
   let nowMs = clock.boottimeMs();
   let heldBytes = 0;
   let bodies = 0;
-  const waiting: (() => void)[] = [];
+  const waiting = new Set<() => void>();
   return {
     batch: new WriteBatch(),
     nowMs: () => nowMs,
@@ -124,13 +124,18 @@ function createHost({ clock, emit }: RespParts): RespHost & { turn(): void } {
         bodies++;
         return true;
       }
-      waiting.push(onFree);
+      waiting.add(onFree);
       return false;
     },
     freeBody() {
       bodies--;
-      waiting.shift()?.();
+      for (const onFree of waiting) {
+        if (bodies >= respBodiesMax) return;
+        waiting.delete(onFree);
+        onFree();
+      }
     },
+    forget: (onFree) => void waiting.delete(onFree),
     hold(changeBytes) {
       heldBytes += changeBytes;
       return changeBytes <= 0 || heldBytes <= respInputMaxBytes;

@@ -1,6 +1,5 @@
 /** Commands about the node: INFO, CONFIG GET, COMMAND. Enough for clients that look at them before they begin. */
 import type { Call, Command } from './command.ts';
-import { textOf } from './command.ts';
 import { REDIS_VERSION } from './connection-commands.ts';
 import { matches } from './glob.ts';
 import { array, bulk, integer, map, nil, set, simple, verbatim } from './reply.ts';
