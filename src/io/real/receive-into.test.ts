@@ -259,9 +259,9 @@ for (const [path, options] of PATHS) {
 test('S-12: a frozen disk fails its bodies within its deadline and is ejected', async (t) => {
   const mounted = mountFreezable(t);
   if (typeof mounted === 'string') return skipOrFail(t, mounted);
-  const at = await place(t, { diskDeadlineMs: 500 });
+  const at = await place(t, { diskDeadlineMs: 3000 });
   const inner = createRealDisk();
-  const disk = withDeadline(inner, { clock, deadlineMs: 500, path: mounted.directory, emit: () => {} });
+  const disk = withDeadline(inner, { clock, deadlineMs: 3000, path: mounted.directory, emit: () => {} });
   const file = await disk.open(join(mounted.directory, 'a'), { write: true, create: true });
   const { client, connection } = await at.pair();
   client.write(ramp(2 * MiB));
