@@ -145,6 +145,8 @@ export const stagedOldestShare = 1 / 16;
 export const stagedContentsMax = 16_384;
 /** Bytes written before the kernel is asked to begin writing them to the disk: the final sync then has little to wait for. */
 export const writebackBytes = 8 * MiB;
+/** A copy of another node's write waits for so long for this node's own syncs. */
+export const copySyncWaitMs = 500;
 /** Files of one adopted directory taken over at once, and directories adopted at once. */
 export const adoptsInFlightMax = 8;
 export const adoptionsMax = 16;
