@@ -26,11 +26,8 @@ test('copies go to other zones first, and to each zone in turn', () => {
   const group = new ReplicaRing(members, { node: 'x1', zone: 'x' }).group(MiB, unladen);
   assert.equal(group.length, 4, 'the writer and up to four others');
   assert.deepEqual(
-    group
-      .slice(0, 2)
-      .map((node) => node[0])
-      .sort(),
-    ['y', 'z'],
+    new Set(group.slice(0, 2).map((node) => node[0])),
+    new Set(['y', 'z']),
     'the first two are in the two other zones',
   );
   assert.ok(!group.includes('x1'));
