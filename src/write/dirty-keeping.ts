@@ -287,7 +287,7 @@ export class DirtyKeeping {
   // ---- what nobody says anything of --------------------------------------------------------------------------------
 
   async #sweep(): Promise<void> {
-    if (this.#sweeping || this.#stop.signal.aborted) return;
+    if (this.#sweeping || this.#stop.signal.aborted || this.#options.cluster.isFrozen) return;
     this.#sweeping = true;
     try {
       const nowMs = this.#options.cluster.clock.boottimeMs();
