@@ -14,6 +14,7 @@ const NO_NETWORK: Network = {
   path: 'portable',
   listen: () => Promise.reject(new Error('a simulated node opens no doors')),
   sendFile: () => Promise.reject(new Error('a simulated node opens no doors')),
+  receiveInto: () => Promise.reject(new Error('a simulated node opens no doors')),
 };
 
 export async function startClusterNode(start: NodeStart): Promise<SimNode> {
@@ -38,7 +39,15 @@ export async function startClusterNode(start: NodeStart): Promise<SimNode> {
         ffi: 'off',
         advertise: undefined,
       },
-      doors: { s3: false, admin: false, peer: cluster.address, anonymous: false, domain: undefined, hosts: [] },
+      doors: {
+        s3: false,
+        resp: false,
+        admin: false,
+        peer: cluster.address,
+        anonymous: false,
+        domain: undefined,
+        hosts: [],
+      },
       bandwidth: { peerBytesPerS: Infinity, repairBytesPerS: Infinity, originBytesPerS: Infinity },
       cluster: {
         name: cluster.cluster,
@@ -67,6 +76,7 @@ export async function startClusterNode(start: NodeStart): Promise<SimNode> {
     reader: node.reader,
     writer: node.writer,
     checkpoints: node.checkpoints,
+    kv: node.kv,
     written: () => Promise.reject(new Error('writes go through the writer')),
     status: () => node.storeStatus,
     holds: (content, block) => node.holds(content, block),

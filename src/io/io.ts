@@ -5,6 +5,7 @@
  */
 import type { Server, Socket } from 'node:net';
 import type { Address } from '../core/address.ts';
+import type { DigestName } from '../core/digest.ts';
 import type { Range } from '../core/range.ts';
 import type { WatchDirectory } from './watch.ts';
 
@@ -109,6 +110,32 @@ export interface File {
 /** A client's connection, as doors hold it. */
 export type Connection = Socket;
 
+/** Bytes of a file that were received and written: up to the next multiple of `sliceBytes` in the file, or to the end. */
+export interface ReceivedSlice {
+  readonly position: number;
+  readonly lengthBytes: number;
+  /** CRC32 (zlib). */
+  readonly checksum: number;
+}
+
+/** The next `lengthBytes` that a client sends, on their way into a file. */
+export interface ReceiveInto {
+  /** Paused, and without listeners for `data`: for the time of the call its bytes are the network's. */
+  readonly connection: Connection;
+  /** What the caller has read of these bytes already: the first of them. */
+  readonly first?: Uint8Array;
+  /** Of all, `first` counted. At least 1. */
+  readonly lengthBytes: number;
+  readonly file: File;
+  readonly position: number;
+  readonly sliceBytes: number;
+  /** Computed over all bytes, beside the slices' checksums. */
+  readonly digests?: readonly DigestName[];
+  /** A slice is in the file; in order, each after the one before has settled. Bounded slices are received ahead. A failure ends it. */
+  onSlice(slice: ReceivedSlice): void | Promise<void>;
+  readonly signal?: AbortSignal;
+}
+
 export interface Network {
   /** Resolves with the port once `server` takes connections at `address` (port 0: a free one). Rejects with the system's error. */
   listen(server: Server, address: Address): Promise<number>;
@@ -121,6 +148,16 @@ export interface Network {
    * is unusable and has been destroyed.
    */
   sendFile(send: { connection: Connection; file: File; range: Range; signal?: AbortSignal }): Promise<void>;
+  /**
+   * Receives bytes of a client into a file: where it can, in a thread of its own, without Node in between. Resolves with the
+   * digests that were asked for, in their order, once every byte is written (not synced) and reported. The connection is
+   * paused then, and the next byte that it gives is the one after these. Rejects with incompleteBody when the client closes its side
+   * before, ConnectionError when the connection is lost or nothing comes for `clientIdleMs`, DiskError (ETIMEDOUT where the disk does not
+   * answer), shuttingDown, `onSlice`'s error or the signal's reason. After a rejection an unknown part of the bytes has been taken off
+   * the connection, which may still be answered on, and is closed then; the file has some of the bytes, and nobody writes to it any more
+   * unless its disk hangs.
+   */
+  receiveInto(receive: ReceiveInto): Promise<readonly Uint8Array[]>;
   /** How local hits leave: `sendfile` in pump threads, or Node streams. */
   readonly path: 'sendfile' | 'portable';
 }

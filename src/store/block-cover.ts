@@ -3,6 +3,7 @@
  * order from its start. Pieces that come out of order are summed later, by reading the block again.
  */
 import { crc32 } from 'node:zlib';
+import { combineCrc32 } from '../core/crc32-combine.ts';
 
 export class BlockCover {
   /** Written, ascending, apart: start, end, start, end… */
@@ -40,6 +41,23 @@ export class BlockCover {
     this.writing += 1;
     this.changes += 1;
     this.#isSummable = false;
+  }
+
+  /** A piece is about to be written, and summed by whoever writes it; `endSummed` follows, or `end` where it failed. */
+  beginSummed(): void {
+    this.writing += 1;
+    this.changes += 1;
+  }
+
+  endSummed(start: number, lengthBytes: number, checksum: number): void {
+    this.writing -= 1;
+    this.#add(start, start + lengthBytes);
+    if (!this.#isSummable || start !== this.#summedBytes) {
+      this.#isSummable = false;
+      return;
+    }
+    this.#checksum = combineCrc32(this.#checksum, checksum, lengthBytes);
+    this.#summedBytes += lengthBytes;
   }
 
   /** A piece was written, or failed. */

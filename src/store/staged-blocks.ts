@@ -4,14 +4,18 @@
 import { BLOCK_SIZE_BYTES, blockCount, blocksRange } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { stagedReserveBytes, stagedRetryMs, writebackBytes } from '../core/limits.ts';
+import { stagedReserveBytes, stagedRetryMs } from '../core/limits.ts';
+import type { Range } from '../core/range.ts';
 import type { Clock, Disk, File } from '../io/io.ts';
 import { BlockCover, BlockSet } from './block-cover.ts';
 import type { Receiving } from './block-transfer.ts';
 import { type ContentRow, FLAG_LENT } from './content-table.ts';
+import { EarlyWriteback } from './early-writeback.ts';
 import type { OpenedFile } from './open-files.ts';
 import type { Reservation } from './space.ts';
+import { type Segment, StagedRange } from './staged-range.ts';
 import type { SpaceClaim, StagedSpace } from './staged-space.ts';
+import type { ReceiveRange } from './staging.ts';
 import type { StoreParts } from './store-parts.ts';
 
 export interface StagedStart {
@@ -34,13 +38,6 @@ export interface StagedBlocksParts {
 /** Blocks that are summed by one request to the disk. */
 const TAKEN_AT_ONCE = 16;
 
-interface Segment {
-  readonly block: number;
-  readonly start: number;
-  readonly lengthBytes: number;
-  readonly cover: BlockCover;
-}
-
 export class StagedBlocks {
   readonly id: ContentId;
   readonly reservation: Reservation;
@@ -61,7 +58,7 @@ export class StagedBlocks {
   #idle: (() => void)[] = [];
   #isTooLong = false;
   #isEnded = false;
-  readonly #unflushed = { start: 0, end: 0, bytes: 0, isBusy: false };
+  readonly #writeback = new EarlyWriteback((range) => this.work(() => this.withFile((file) => file.writeback(range))));
 
   constructor(io: StagedBlocksParts, start: StagedStart) {
     this.#io = io;
@@ -122,6 +119,40 @@ export class StagedBlocks {
       stored: (at, checksum) => this.arrived(at, checksum),
       close: () => opened.release(),
     };
+  }
+
+  /** As `Staging.receiveRange`. */
+  async receiveRange(range: Range, receive: ReceiveRange): Promise<void> {
+    const first = Math.floor(range.start / BLOCK_SIZE_BYTES);
+    const last = Math.floor((range.end - 1) / BLOCK_SIZE_BYTES);
+    await this.ensure(first, last);
+    await this.#io.parts.health.run(async () => {
+      const opened = await this.#open();
+      this.#extend(last);
+      const segments = new StagedRange(range, ({ block, start, lengthBytes }) =>
+        this.#coverFor(block, start, lengthBytes),
+      );
+      try {
+        await receive(opened.file, (slice) => this.#stored(segments.stored(slice), slice.checksum));
+      } finally {
+        segments.end();
+        opened.release();
+      }
+    });
+  }
+
+  #stored({ block, start, lengthBytes, cover }: Segment, checksum: number): void {
+    const isWhole = start === 0 && lengthBytes === this.#lengthOf(block);
+    if (!isWhole) cover.endSummed(start, lengthBytes, checksum);
+    else {
+      cover.end(0, lengthBytes, true);
+      const isStill = this.#covers.get(block) === cover && cover.changes === 1;
+      if (isStill && !this.#isEnded && !this.isSmall) {
+        this.#setBlock(block, checksum);
+        return;
+      }
+    }
+    this.#complete(block, cover);
   }
 
   /** The file is needed no more. */
@@ -202,8 +233,15 @@ export class StagedBlocks {
   }
 
   #begin(block: number, start: number, bytes: Uint8Array): Segment {
+    const { cover } = this.#coverFor(block, start, bytes.length);
+    cover.begin(start, bytes);
+    return { block, start, lengthBytes: bytes.length, cover };
+  }
+
+  /** What is known of a block that is about to be written, in part or anew. */
+  #coverFor(block: number, start: number, lengthBytes: number): { cover: BlockCover; isWhole: boolean } {
     const { index } = this.#io.parts;
-    const isWhole = start === 0 && bytes.length === this.#lengthOf(block);
+    const isWhole = start === 0 && lengthBytes === this.#lengthOf(block);
     let cover = isWhole ? undefined : this.#covers.get(block);
     if (index.hasBlock(this.#row, block)) {
       if (!isWhole) cover ??= BlockCover.written(this.#lengthOf(block));
@@ -211,8 +249,7 @@ export class StagedBlocks {
     }
     cover ??= new BlockCover();
     this.#covers.set(block, cover);
-    cover.begin(start, bytes);
-    return { block, start, lengthBytes: bytes.length, cover };
+    return { cover, isWhole };
   }
 
   /** A block whose bytes are all written counts as present once its sum is known. */
@@ -241,26 +278,8 @@ export class StagedBlocks {
   #setBlock(block: number, checksum: number): void {
     this.#covers.delete(block);
     this.#io.parts.index.setBlock(this.#row, block, checksum);
-    this.#flush(block);
+    this.#writeback.note(block * BLOCK_SIZE_BYTES, this.#lengthOf(block));
     this.#onBlock?.(block);
-  }
-
-  /** Has the kernel begin to write to the disk what came lately: the final sync then has little left to wait for. */
-  #flush(block: number): void {
-    const late = this.#unflushed;
-    const start = block * BLOCK_SIZE_BYTES;
-    late.start = late.bytes === 0 ? start : Math.min(late.start, start);
-    late.end = Math.max(late.bytes === 0 ? 0 : late.end, start + this.#lengthOf(block));
-    late.bytes += this.#lengthOf(block);
-    if (late.bytes < writebackBytes || late.isBusy) return;
-    late.isBusy = true;
-    const range = { start: late.start, end: late.end };
-    late.bytes = 0;
-    void this.work(() => this.withFile((file) => file.writeback(range)))
-      .catch(() => undefined)
-      .finally(() => {
-        late.isBusy = false;
-      });
   }
 
   // ---- sizes and space ---------------------------------------------------------------------------------------------

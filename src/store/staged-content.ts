@@ -14,6 +14,7 @@ import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
 import { ForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { smallContentMaxBytes } from '../core/limits.ts';
+import type { Range } from '../core/range.ts';
 import type { Receiving } from './block-transfer.ts';
 import { type ContentRow, FLAG_DOOMED, FLAG_LENT } from './content-table.ts';
 import type { JournalRecord } from './journal-record.ts';
@@ -21,7 +22,7 @@ import type { Gate } from './shared-sync.ts';
 import type { Reservation } from './space.ts';
 import { StagedBlocks, type StagedBlocksParts, type StagedStart } from './staged-blocks.ts';
 import type { SpaceClaim } from './staged-space.ts';
-import type { DirtyNote, Sealed, Staging } from './staging.ts';
+import type { DirtyNote, ReceiveRange, Sealed, Staging } from './staging.ts';
 import { smallFootprintBytes } from './store-index.ts';
 import { tableHash, writeTable } from './table-file.ts';
 
@@ -87,9 +88,7 @@ export class StagedContent implements Staging {
     assert(this.#state === 'open', 'bytes are written before they are summed');
     this.#claim.signal?.throwIfAborted();
     const end = position + bytes.length;
-    const { sizeBytes } = this.#blocks;
-    if (sizeBytes !== undefined && end > sizeBytes)
-      throw new ForebayError('invalidArgument', `bytes ${position}–${end} lie beyond the length of ${sizeBytes}`);
+    this.#checkWithin(position, end);
     if (bytes.length === 0) return;
     if (this.#memory !== undefined && end < smallContentMaxBytes) {
       this.#remember(position, bytes);
@@ -106,6 +105,16 @@ export class StagedContent implements Staging {
     return this.#blocks.work(async () => {
       await this.#spill();
       return this.#blocks.receive(block);
+    });
+  }
+
+  async receiveRange(range: Range, receive: ReceiveRange): Promise<void> {
+    assert(this.#state === 'open', 'bytes are received before they are summed');
+    this.#claim.signal?.throwIfAborted();
+    this.#checkWithin(range.start, range.end);
+    await this.#blocks.work(async () => {
+      await this.#spill();
+      await this.#blocks.receiveRange(range, receive);
     });
   }
 
@@ -127,6 +136,12 @@ export class StagedContent implements Staging {
 
   sized(sizeBytes: number): void {
     if (this.#state === 'open') this.#blocks.sized(sizeBytes);
+  }
+
+  #checkWithin(start: number, end: number): void {
+    const { sizeBytes } = this.#blocks;
+    if (sizeBytes !== undefined && end > sizeBytes)
+      throw new ForebayError('invalidArgument', `bytes ${start}–${end} lie beyond the length of ${sizeBytes}`);
   }
 
   #remember(position: number, bytes: Uint8Array): void {

@@ -3,6 +3,8 @@
  * file at once, so that peers can pull them while the rest still comes; nobody else sees it before it is sealed.
  */
 import type { ContentId } from '../core/ids.ts';
+import type { Range } from '../core/range.ts';
+import type { File, ReceivedSlice } from '../io/io.ts';
 import type { Receiving } from './block-transfer.ts';
 import type { Reservation } from './space.ts';
 
@@ -39,6 +41,12 @@ export interface Sealed {
 }
 
 /**
+ * Writes bytes into a content's file. `stored`: a slice was written at its place, up to a multiple of BLOCK_SIZE_BYTES or the
+ * range's end; in order. What is not stored when it settles never is.
+ */
+export type ReceiveRange = (file: File, stored: (slice: ReceivedSlice) => void) => Promise<void>;
+
+/**
  * Ends with `seal` or `abandon`, exactly one. Errors: diskFull, diskUnavailable, DiskError, and `overloaded` where no room was had
  * in time.
  */
@@ -49,6 +57,8 @@ export interface Staging {
   write(position: number, bytes: Uint8Array): Promise<void>;
   /** For blocks that a puller writes: as `Store.receive`. */
   receive(block: number): Promise<Receiving>;
+  /** For bytes of a client, which somebody else writes: a range that nobody writes meanwhile, as with `write`. */
+  receiveRange(range: Range, receive: ReceiveRange): Promise<void>;
   /** Blocks that are whole, ascending. */
   wholeBlocks(): Iterable<number>;
   hasBlock(block: number): boolean;

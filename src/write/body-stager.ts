@@ -7,7 +7,9 @@
 import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
 import { abortReason, ForebayError } from '../core/errors.ts';
 import { stagedBlocksInFlightMax, stagedBodiesMax, stageInlineMaxBytes } from '../core/limits.ts';
-import type { Disk } from '../io/io.ts';
+import type { Range } from '../core/range.ts';
+import type { Disk, File } from '../io/io.ts';
+import type { ReceiveRange } from '../store/staging.ts';
 import type { WriteBody } from './writer.ts';
 
 /** Buffers that are kept for the next body. */
@@ -15,6 +17,16 @@ const KEPT_MAX = 64;
 
 export interface StageTarget {
   write(position: number, bytes: Uint8Array): Promise<void>;
+  /** As `Staging.receiveRange`. */
+  receiveRange(range: Range, receive: ReceiveRange): Promise<void>;
+}
+
+/** A file of its own as a target. */
+export function fileTarget(file: File): StageTarget {
+  return {
+    write: (position, bytes) => file.write(position, bytes),
+    receiveRange: (_range, receive) => receive(file, () => {}),
+  };
 }
 
 export class BodyStager {
@@ -35,7 +47,8 @@ export class BodyStager {
     if (body.lengthBytes <= stageInlineMaxBytes) return this.#stageSmall(body, target, at);
     await this.#enter(signal);
     try {
-      await this.#stageLarge(body, target, at, signal);
+      if (body.receiveInto !== undefined) await receive(body.receiveInto, body, target, at, signal);
+      else await this.#stageLarge(body, target, at, signal);
       return undefined;
     } finally {
       this.#leave();
@@ -113,6 +126,19 @@ export class BodyStager {
     if (next === undefined) this.#bodies -= 1;
     else next();
   }
+}
+
+/** The bytes go to the file without passing here. */
+async function receive(
+  receiveInto: NonNullable<WriteBody['receiveInto']>,
+  { lengthBytes }: WriteBody,
+  target: StageTarget,
+  at: number,
+  signal: AbortSignal,
+): Promise<void> {
+  await target.receiveRange({ start: at, end: at + lengthBytes }, (file, onSlice) =>
+    receiveInto({ file, position: at, sliceBytes: BLOCK_SIZE_BYTES, onSlice, signal }),
+  );
 }
 
 /** Blocks of one body on their way to the disk. */

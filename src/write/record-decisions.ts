@@ -10,7 +10,7 @@
 import { ForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { baseOwnMax } from '../core/limits.ts';
-import { contentDoorEtag } from '../store/fact-record.ts';
+import { contentDoorEtag } from '../core/object.ts';
 import type { Base, DirtyRecord, ObjectContent, ObjectRecord, Stub, Tombstone } from './object-record.ts';
 import type { Recorded } from './records.ts';
 import { succeeding } from './version-order.ts';

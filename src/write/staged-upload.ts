@@ -6,7 +6,7 @@ import { MiB, partMinBytes } from '../core/limits.ts';
 import type { Range } from '../core/range.ts';
 import { DiskError, type File } from '../io/io.ts';
 import type { Reservation } from '../store/space.ts';
-import type { BodyStager } from './body-stager.ts';
+import { type BodyStager, fileTarget } from './body-stager.ts';
 import type { StagedParts, StagedVolume } from './staged-parts.ts';
 import type { CommitUpload } from './staged-uploads.ts';
 import { StagedVersion } from './staged-version.ts';
@@ -192,7 +192,7 @@ export class StagedUpload {
     const file = `${name}.${this.#files++}`;
     try {
       await withFile(await parts.store.disk.open(log.path(file), { write: true, create: true }), async (opened) => {
-        await stager.stage(body, opened, 0, signal);
+        await stager.stage(body, fileTarget(opened), 0, signal);
       });
     } catch (error) {
       reservation.release();

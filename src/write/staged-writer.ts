@@ -8,8 +8,8 @@
  */
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { commitTriesMax, putMaxBytes, stageInlineMaxBytes } from '../core/limits.ts';
+import { contentDoorEtag } from '../core/object.ts';
 import type { Level } from '../core/volume.ts';
-import { contentDoorEtag } from '../store/fact-record.ts';
 import { piecesOf, readWhole } from './adopted-file.ts';
 import { BodyStager } from './body-stager.ts';
 import type { AttemptName } from './checkpoint-decisions.ts';

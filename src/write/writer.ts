@@ -5,6 +5,7 @@
 import type { ObjectHeaders } from '../core/object.ts';
 import type { Range } from '../core/range.ts';
 import type { Level } from '../core/volume.ts';
+import type { ReceiveInto } from '../io/io.ts';
 import type { AttemptName } from './checkpoint-decisions.ts';
 
 export interface Target {
@@ -18,11 +19,16 @@ export interface WriteCondition {
   readonly ifNoneMatch?: '*';
 }
 
+/** Where a body goes that does not pass through Node: a file, from a position on, reported in slices up to multiples of `sliceBytes`. */
+export type BodyPlace = Pick<ReceiveInto, 'file' | 'position' | 'sliceBytes' | 'onSlice' | 'signal'>;
+
 export interface WriteBody {
   /** Decoded length in bytes. */
   readonly lengthBytes: number;
   /** Yields exactly `lengthBytes`, then ends; throws (incompleteBody, badDigest, contentMismatch…) before it ends when the body is not what was declared, so that nothing is committed. */
   stream(): AsyncIterable<Uint8Array>;
+  /** In place of `stream`, where it can be: resolves once all of it is in the file and is what was declared; rejects as `stream` throws, or with what the disk or `onSlice` says. */
+  readonly receiveInto?: ((place: BodyPlace) => Promise<void>) | undefined;
 }
 
 export interface WriteAttributes {

@@ -8,6 +8,7 @@
 
 import type { Network } from '../../io/io.ts';
 import type { Piece } from '../../read/reader.ts';
+import type { BodyPlace } from './raw-body.ts';
 
 export interface Exchange {
   readonly method: string;
@@ -26,6 +27,11 @@ export interface Exchange {
    * it ends early.
    */
   body(): AsyncIterable<Uint8Array>;
+  /**
+   * In place of `body`: all of the body into a file, as `Network.receiveInto`. Absent where the body comes through Node only: then it is
+   * gone round by `body`.
+   */
+  readonly receiveBody?: ((network: Network, place: BodyPlace) => Promise<readonly Uint8Array[]>) | undefined;
   /** Whether the head of the answer has left, so that the status cannot change any more. */
   readonly begun: boolean;
   /** Status and bytes of the body that were sent. */

@@ -1,7 +1,7 @@
 /** The fast path's parser against node:http: whatever it takes, both read in the same way. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { test } from 'node:test';
@@ -28,8 +28,37 @@ test('a plain head is taken, with its names in lower case and its values trimmed
     target: '/a/b?c=d',
     headers: ['host', 'door:1', 'x-amz-date', '2026', 'connection', 'Keep-Alive', 'empty', ''],
     keepAlive: true,
+    bodyLengthBytes: 0,
+    expectsContinue: false,
     end: text.length,
   });
+});
+
+test('a head with a declared body is taken, with its length and whether the client waits', () => {
+  const of = (lines: readonly string[]) => {
+    const taken = parse(head(lines));
+    return typeof taken === 'string' ? taken : [taken.method, taken.bodyLengthBytes, taken.expectsContinue];
+  };
+  const host = 'Host: door';
+  assert.deepEqual(of(['PUT /a HTTP/1.1', host, 'Content-Length: 5']), ['PUT', 5, false]);
+  assert.deepEqual(of(['PUT /a HTTP/1.1', host, 'Expect: 100-Continue', 'Content-Length: 0']), ['PUT', 0, true]);
+  assert.deepEqual(of(['POST /a HTTP/1.1', host, 'Content-Length: 007']), ['POST', 7, false]);
+  assert.deepEqual(of(['DELETE /a HTTP/1.1', host]), ['DELETE', 0, false]);
+  assert.deepEqual(of(['DELETE /a HTTP/1.1', host, 'Content-Length: 3']), ['DELETE', 3, false]);
+  for (const lines of [
+    ['Content-Length: 5', 'Content-Length: 5'],
+    ['Content-Length: 5, 5'],
+    ['Content-Length: 5', 'Transfer-Encoding: chunked'],
+    ['Content-Length: 5 5'],
+    ['Content-Length: +5'],
+    ['Content-Length: 0x5'],
+    ['Content-Length: 5', 'Expect: 200-ok'],
+    ['Content-Length: 1234567890123456'],
+    ['Content-Length:'],
+    ['X: none'],
+  ])
+    for (const method of ['PUT', 'POST'])
+      assert.equal(of([`${method} /a HTTP/1.1`, host, ...lines]), 'odd', lines.join());
 });
 
 test('a head is incomplete until its last byte, and never past the bound', () => {
@@ -84,7 +113,7 @@ test('what follows a head does not change how it is read', () => {
     const taken = parse(first + rest);
     assert.ok(typeof taken === 'object' && taken.target === '/a' && taken.end === first.length);
   }
-  assert.equal(parse(`${first}PUT / HTTP/1.1\r\n`, first.length), 'odd');
+  assert.equal(parse(`${first}PATCH / HTTP/1.1\r\n`, first.length), 'odd');
 });
 
 /** Lines as they come, and as nobody should send them. */
@@ -94,7 +123,7 @@ const name = fc.oneof(
   fc.stringMatching(/^[!#$%&'*+.^_`|~0-9a-zA-Z-]{1,12}$/),
 );
 const value = fc.oneof(
-  fc.constantFrom('door', 'close', 'keep-alive', '0', '5', 'chunked', '', 'a  b', 'x\ty'),
+  fc.constantFrom('100-continue', 'door', 'close', 'keep-alive', '0', '5', 'chunked', '', 'a  b', 'x\ty'),
   fc.stringMatching(/^[\x20-\x7e]{0,20}$/),
 );
 const line = fc
@@ -107,9 +136,12 @@ const heads = fc
       { weight: 8, arbitrary: target.map((path) => `GET ${path} HTTP/1.1`) },
       target.map((path) => `HEAD ${path} HTTP/1.1`),
       target.map((path) => `GET ${path} HTTP/1.0`),
+      target.map((path) => `PUT ${path} HTTP/1.1`),
+      target.map((path) => `POST ${path} HTTP/1.1`),
+      target.map((path) => `DELETE ${path} HTTP/1.1`),
     ),
     lines: fc.array(line, { maxLength: 5 }),
-    host: fc.constantFrom(['Host: door'], ['Host: door'], ['HOST:door'], []),
+    host: fc.constantFrom(['Host: door'], ['Host: door', 'Content-Length: 3'], ['HOST:door'], []),
     damage: fc.oneof({ weight: 2, arbitrary: fc.constant(null) }, fc.tuple(fc.nat(), odd)),
   })
   .map(({ start, lines, host, damage }) => {
@@ -120,10 +152,18 @@ const heads = fc
   });
 
 test('node:http reads every head that is taken, and reads it in the same way', async () => {
-  const seen: { method: string; url: string; headers: string[] }[] = [];
-  const server = createServer({ requireHostHeader: false }, (request, response) => {
+  const seen: { method: string; url: string; headers: string[]; lengthBytes: number; expectsContinue: boolean }[] = [];
+  const see = (request: IncomingMessage, expectsContinue: boolean) => {
     const headers = request.rawHeaders.map((text, index) => (index % 2 === 0 ? text.toLowerCase() : text));
-    seen.push({ method: request.method ?? '', url: request.url ?? '', headers });
+    const lengthBytes = Number(request.headers['content-length'] ?? 0);
+    seen.push({ method: request.method ?? '', url: request.url ?? '', headers, lengthBytes, expectsContinue });
+  };
+  const server = createServer({ requireHostHeader: false }, (request, response) => {
+    see(request, false);
+    response.end();
+  });
+  server.on('checkContinue', (request, response) => {
+    see(request, true);
     response.end();
   });
   server.listen(0, '127.0.0.1');
@@ -144,7 +184,8 @@ test('node:http reads every head that is taken, and reads it in the same way', a
       socket.resume();
       await once(socket, 'close');
       assert.equal(seen.length, 1, JSON.stringify(text));
-      assert.deepEqual(seen[0], { method: fast.method, url: fast.target, headers: fast.headers });
+      const { method, target: url, headers, bodyLengthBytes: lengthBytes, expectsContinue } = fast;
+      assert.deepEqual(seen[0], { method, url, headers, lengthBytes, expectsContinue });
     }),
     { numRuns: 3000 },
   );

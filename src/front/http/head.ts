@@ -1,23 +1,43 @@
 /**
- * The strict parser of the fast path: takes the heads of plain GET and HEAD requests, and nothing else.
+ * The strict parser of the fast path: takes the heads of plain GET and HEAD requests, and of PUT, POST and DELETE whose body has a
+ * declared length.
  *
- * Whatever is unusual, incomplete beyond the bound, or could be read in two ways (a body, folded lines, bare line feeds,
+ * Whatever is unusual, incomplete beyond the bound, or could be read in two ways (any coding of the body, folded lines, bare line feeds,
  * odd characters, several Host lines) is `odd`, and the connection goes to node:http for good. So this parser never has
  * to refuse anything, and what it takes node:http reads in the same way (the tests compare them).
  */
 import { requestHeadMaxBytes } from '../../core/limits.ts';
 
 export interface Head {
-  readonly method: 'GET' | 'HEAD';
+  readonly method: Method['name'];
   readonly target: string;
   /** Name, value … with lower-case names. */
   readonly headers: readonly string[];
   readonly keepAlive: boolean;
+  readonly bodyLengthBytes: number;
+  readonly expectsContinue: boolean;
   /** Position after the head. */
   readonly end: number;
 }
 
-type Role = 'plain' | 'odd' | 'host' | 'connection';
+type Role = 'plain' | 'odd' | 'host' | 'connection' | 'content-length' | 'expect';
+
+interface Method {
+  readonly name: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
+  /** How its heads begin. */
+  readonly start: string;
+  readonly body: 'none' | 'maybe' | 'declared';
+}
+/** The most frequent first. */
+const METHODS: readonly Method[] = [
+  { name: 'GET', start: 'GET /', body: 'none' },
+  { name: 'PUT', start: 'PUT /', body: 'declared' },
+  { name: 'HEAD', start: 'HEAD /', body: 'none' },
+  { name: 'POST', start: 'POST /', body: 'declared' },
+  { name: 'DELETE', start: 'DELETE /', body: 'maybe' },
+];
+const START_MAX = 8;
+const LENGTH = /^[0-9]{1,15}$/;
 
 interface Name {
   /** As spelled, with the colon. */
@@ -45,11 +65,9 @@ function runEnd(text: string, at: number, kind: number): number {
   return index;
 }
 
-/** Headers that announce a body, another protocol or hop-by-hop business. */
+/** Headers that announce a body of unknown length, another protocol or hop-by-hop business. */
 const ODD_NAMES: ReadonlySet<string> = new Set([
-  'content-length',
   'transfer-encoding',
-  'expect',
   'upgrade',
   'trailer',
   'te',
@@ -59,6 +77,7 @@ const ODD_NAMES: ReadonlySet<string> = new Set([
 ]);
 /** Spellings remembered, so that a header's name costs one look-up; strangers' spellings are not, past this. */
 const NAMES_MAX = 512;
+const ROLES: ReadonlySet<string> = new Set(['host', 'connection', 'content-length', 'expect'] satisfies Role[]);
 const names = new Map<string, Name>();
 /** The names of the last head, line by line: the next one's are mostly the same. */
 const previous: Name[] = [];
@@ -70,7 +89,7 @@ function nameOf(spelling: string): Name | undefined {
   if (known !== undefined) return known;
   if (spelling === '' || runEnd(spelling, 0, TOKEN) !== spelling.length) return undefined;
   const lower = spelling.toLowerCase();
-  const role: Role = ODD_NAMES.has(lower) ? 'odd' : lower === 'host' || lower === 'connection' ? lower : 'plain';
+  const role: Role = ODD_NAMES.has(lower) ? 'odd' : ROLES.has(lower) ? (lower as Role) : 'plain';
   const name = { start: `${spelling}:`, lower, role };
   if (names.size < NAMES_MAX && spelling.length <= 64) names.set(spelling, name);
   return name;
@@ -101,17 +120,19 @@ export function isClean(bytes: Uint8Array): boolean {
  * `incomplete` asks for more bytes; that never happens past `requestHeadMaxBytes`.
  */
 export function parseHead(text: string, at: number, clean: boolean): Head | 'incomplete' | 'odd' {
-  const isGet = text.startsWith('GET /', at);
-  if (!isGet && !text.startsWith('HEAD /', at)) return mayBecomeHead(text, at) ? 'incomplete' : 'odd';
+  const method = METHODS.find(({ start }) => text.startsWith(start, at));
+  if (method === undefined) return mayBecomeHead(text, at) ? 'incomplete' : 'odd';
   const close = text.indexOf('\r\n\r\n', at);
   if (close < 0) return text.length - at > requestHeadMaxBytes || hasBareLineFeed(text, at) ? 'odd' : 'incomplete';
   if (close + 4 - at > requestHeadMaxBytes) return 'odd';
-  const targetAt = at + (isGet ? 4 : 5);
+  const targetAt = at + method.start.length - 1;
   const targetEnd = runEnd(text, targetAt, TARGET);
   if (!text.startsWith(' HTTP/1.1\r\n', targetEnd)) return 'odd';
   const headers: string[] = [];
   let hosts = 0;
   let keepAlive = true;
+  let bodyLengthBytes: number | undefined;
+  let expectsContinue = false;
   for (let line = targetEnd + 11; line < close + 2; ) {
     const lineEnd = text.indexOf('\r\n', line);
     let name = previous[headers.length >> 1];
@@ -135,19 +156,36 @@ export function parseHead(text: string, at: number, clean: boolean): Head | 'inc
       const connection = value.toLowerCase();
       if (connection === 'close') keepAlive = false;
       else if (connection !== 'keep-alive') return 'odd';
+    } else if (name.role === 'content-length') {
+      if (bodyLengthBytes !== undefined || !LENGTH.test(value)) return 'odd';
+      bodyLengthBytes = Number(value);
+    } else if (name.role === 'expect') {
+      if (value.toLowerCase() !== '100-continue') return 'odd';
+      expectsContinue = true;
     }
     headers.push(name.lower, value);
     line = lineEnd + 2;
   }
   if (hosts !== 1) return 'odd';
-  const method = isGet ? 'GET' : 'HEAD';
-  return { method, target: text.slice(targetAt, targetEnd), headers, keepAlive, end: close + 4 };
+  const { body } = method;
+  if (body === 'none' ? bodyLengthBytes !== undefined : body === 'declared' && bodyLengthBytes === undefined)
+    return 'odd';
+  if (expectsContinue && bodyLengthBytes === undefined) return 'odd';
+  return {
+    method: method.name,
+    target: text.slice(targetAt, targetEnd),
+    headers,
+    keepAlive,
+    bodyLengthBytes: bodyLengthBytes ?? 0,
+    expectsContinue,
+    end: close + 4,
+  };
 }
 
 /** Whether the few characters from `at` are the beginning of a method and target that the parser takes. */
 function mayBecomeHead(text: string, at: number): boolean {
-  const rest = text.slice(at, at + 6);
-  return 'GET /'.startsWith(rest) || 'HEAD /'.startsWith(rest);
+  const rest = text.slice(at, at + START_MAX);
+  return METHODS.some(({ start }) => start.startsWith(rest));
 }
 
 function hasBareLineFeed(text: string, at: number): boolean {

@@ -6,9 +6,10 @@
  * is begun while the client does not take the answers it has.
  */
 import type { Socket } from 'node:net';
-import { clientIdleMs, keepAliveIdleMs, requestHeadMaxBytes } from '../../core/limits.ts';
+import { clientIdleMs, keepAliveIdleMs, lingerMs, requestHeadMaxBytes } from '../../core/limits.ts';
 import type { Handler } from './exchange.ts';
-import { isClean, parseHead } from './head.ts';
+import { type Head, isClean, parseHead } from './head.ts';
+import { cutShort, RawBody } from './raw-body.ts';
 import type { RawHost } from './raw-exchange.ts';
 import { RawExchange } from './raw-exchange.ts';
 import type { WriteBatch } from './write-batch.ts';
@@ -31,11 +32,12 @@ export class RawConnection implements RawHost {
   #at = 0;
   #isClean = true;
   #exchange: RawExchange | undefined = undefined;
+  #body: RawBody | undefined = undefined;
   #working = false;
   #closing = false;
   /** When the connection last became idle, began a head, or made progress, on the door's coarse clock. */
   #sinceMs: number;
-  #written = 0;
+  #moved = 0;
 
   constructor(options: RawConnectionOptions) {
     this.#options = options;
@@ -65,26 +67,34 @@ export class RawConnection implements RawHost {
 
   /** Whether the client has done nothing for too long: an idle connection, a head that does not end, an answer not read. */
   isExpired(nowMs: number): boolean {
-    if (this.socket.bytesWritten !== this.#written) {
-      this.#written = this.socket.bytesWritten;
-      this.#sinceMs = nowMs;
+    const { socket } = this;
+    const exchange = this.#exchange;
+    // Between requests only whole heads count as a sign of life: one that trickles in is as good as none.
+    const moved = socket.bytesWritten + (exchange === undefined ? 0 : socket.bytesRead);
+    if (moved !== this.#moved) {
+      if (moved > this.#moved) this.#sinceMs = nowMs;
+      this.#moved = moved;
     }
-    if (this.#exchange !== undefined && this.socket.writableLength === 0) {
+    if (exchange?.isDiscarding === true) return nowMs - this.#sinceMs > lingerMs;
+    if (exchange !== undefined && socket.writableLength === 0 && !exchange.isAwaitingClient) {
       this.#sinceMs = nowMs;
       return false;
     }
-    const isIdle = this.#exchange === undefined && this.#input === '';
+    const isIdle = exchange === undefined && this.#input === '';
     return nowMs - this.#sinceMs > (isIdle ? keepAliveIdleMs : clientIdleMs);
   }
 
   done(keepAlive: boolean): void {
     this.#exchange = undefined;
+    this.#body = undefined;
     this.#sinceMs = this.#options.nowMs();
     if (!keepAlive || this.#closing) {
       this.#closing = true;
       this.#input = '';
       this.batch.flush();
       this.socket.end();
+      // What still comes is nobody's; its end is looked for.
+      this.socket.resume();
     } else if (!this.#working) this.#work();
   }
 
@@ -96,8 +106,10 @@ export class RawConnection implements RawHost {
     exchange?.gone();
   }
 
-  readonly #onData = (data: Buffer): void => {
-    if (this.#closing) return;
+  readonly #onData = (bytes: Buffer): void => {
+    const ofBody = this.#body?.add(bytes) ?? 0;
+    if (this.#closing || ofBody === bytes.length) return;
+    const data = bytes.subarray(ofBody);
     if (this.#input === '') this.#sinceMs = this.#options.nowMs();
     const text = data.toString('latin1');
     this.#isClean = (this.#input === '' || this.#isClean) && isClean(data);
@@ -113,7 +125,8 @@ export class RawConnection implements RawHost {
 
   /** A client that half-closes with a request under way counts as gone, as node:http has it. */
   readonly #onEnd = (): void => {
-    if (this.#exchange !== undefined && !this.#closing) this.socket.destroy();
+    if (this.#body?.isWhole === false) this.#body.fail(cutShort());
+    else if (this.#exchange !== undefined && !this.#closing) this.socket.destroy();
     else {
       this.batch.flush();
       this.socket.end();
@@ -130,12 +143,9 @@ export class RawConnection implements RawHost {
         this.#handOver();
         return;
       }
-      this.#at = head.end;
-      if (this.#at === this.#input.length) {
-        this.#input = '';
-        this.#at = 0;
-      }
-      const exchange = new RawExchange(this, head);
+      this.#take(head.end);
+      this.#body = head.bodyLengthBytes > 0 ? this.#bodyOf(head) : undefined;
+      const exchange = new RawExchange(this, head, this.#body);
       this.#exchange = exchange;
       this.#options.handler(exchange);
     }
@@ -144,7 +154,39 @@ export class RawConnection implements RawHost {
       this.#input = this.#input.slice(this.#at);
       this.#at = 0;
     }
-    if (this.#input.length <= requestHeadMaxBytes && this.socket.isPaused()) this.socket.resume();
+    const holdsBody = this.#body?.isWhole === false;
+    if (!holdsBody && this.#input.length <= requestHeadMaxBytes && this.socket.isPaused()) this.socket.resume();
+  }
+
+  /** Of the input all up to `end` is used. */
+  #take(end: number): void {
+    this.#at = end;
+    if (this.#at < this.#input.length) return;
+    this.#input = '';
+    this.#at = 0;
+  }
+
+  /** The body begins with what came with its head. */
+  #bodyOf({ bodyLengthBytes, expectsContinue }: Head): RawBody {
+    const { socket, batch } = this;
+    const host = {
+      socket,
+      sayContinue: () => {
+        batch.flush();
+        socket.write('HTTP/1.1 100 Continue\r\n\r\n');
+      },
+      leave: () => socket.off('data', this.#onData),
+      listen: () => {
+        socket.on('data', this.#onData);
+        socket.resume();
+      },
+    };
+    const body = new RawBody(host, bodyLengthBytes, expectsContinue);
+    const first = Buffer.from(this.#input.slice(this.#at, this.#at + bodyLengthBytes), 'latin1');
+    if (first.length < bodyLengthBytes) socket.pause();
+    body.add(first);
+    this.#take(this.#at + first.length);
+    return body;
   }
 
   #handOver(): void {

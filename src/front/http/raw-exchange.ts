@@ -1,12 +1,14 @@
-/** An exchange on a connection that the fast path holds: a GET or HEAD without a body. */
+/** An exchange on a connection that the fast path holds. */
 import type { Socket } from 'node:net';
 import { assert } from '../../core/assert.ts';
+import { discardMaxBytes } from '../../core/limits.ts';
 import type { Network } from '../../io/io.ts';
 import type { Piece } from '../../read/reader.ts';
 import { clientGone } from './client-gone.ts';
 import type { Exchange } from './exchange.ts';
 import { headerOf } from './exchange.ts';
 import type { Head } from './head.ts';
+import type { BodyPlace, RawBody } from './raw-body.ts';
 import { isBodiless, responseHead } from './response-head.ts';
 import { EMPTY, WRITE_MAX_BYTES, written } from './socket-write.ts';
 import type { WriteBatch } from './write-batch.ts';
@@ -24,19 +26,25 @@ export class RawExchange implements Exchange {
   readonly method: string;
   readonly target: string;
   readonly headers: readonly string[];
-  readonly bodyLengthBytes = 0;
+  readonly bodyLengthBytes: number;
+  /** The answer is out; what still comes of the body is thrown away. */
+  isDiscarding = false;
   onDone: (() => void) | undefined = undefined;
   status = 0;
   sentBytes = 0;
   readonly #host: RawHost;
+  readonly #body: RawBody | undefined;
   #keepAlive: boolean;
-  #declaredBytes = 0;
+  /** `undefined`: the length is not known before, and the body goes out in chunks. */
+  #declaredBytes: number | undefined = 0;
   #over = false;
   #gone = false;
   #abort: AbortController | undefined = undefined;
 
-  constructor(host: RawHost, head: Head) {
+  constructor(host: RawHost, head: Head, body: RawBody | undefined) {
     this.#host = host;
+    this.#body = body;
+    this.bodyLengthBytes = head.bodyLengthBytes;
     this.method = head.method;
     this.target = head.target;
     this.headers = head.headers;
@@ -59,7 +67,19 @@ export class RawExchange implements Exchange {
     return this.status !== 0;
   }
 
-  async *body(): AsyncIterable<Uint8Array> {}
+  async *body(): AsyncIterable<Uint8Array> {
+    if (this.#body !== undefined) yield* this.#body.stream();
+  }
+
+  get receiveBody(): Exchange['receiveBody'] {
+    const body = this.#body;
+    return body && ((network: Network, place: BodyPlace) => body.receiveInto(network, place));
+  }
+
+  /** Bytes of the body are waited for: if they do not come, it is the client who is idle. */
+  get isAwaitingClient(): boolean {
+    return this.#body?.isAwaitingClient ?? false;
+  }
 
   answer(status: number, headers: readonly string[], body?: Uint8Array): void {
     const length = body === undefined ? 0 : body.length;
@@ -76,9 +96,10 @@ export class RawExchange implements Exchange {
   }
 
   begin(status: number, headers: readonly string[], lengthBytes: number | undefined): void {
-    assert(lengthBytes !== undefined, 'answers on the fast path have a known length');
+    assert(lengthBytes !== undefined || this.method !== 'HEAD', 'an answer to HEAD has a known length');
     this.#setHead(status, lengthBytes);
-    this.#host.batch.add(this.#host.socket, this.#head(headers, lengthBytes));
+    const coding = lengthBytes === undefined ? ['Transfer-Encoding', 'chunked'] : [];
+    this.#host.batch.add(this.#host.socket, this.#head([...headers, ...coding], lengthBytes));
   }
 
   async sendBytes(bytes: Uint8Array): Promise<void> {
@@ -86,13 +107,14 @@ export class RawExchange implements Exchange {
     for (let at = 0; at < bytes.length; at += WRITE_MAX_BYTES) {
       if (this.#gone) throw clientGone();
       const slice = bytes.subarray(at, at + WRITE_MAX_BYTES);
-      await written(this.#host.socket, slice);
+      await written(this.#host.socket, this.#declaredBytes === undefined ? chunkOf(slice) : slice);
       this.sentBytes += slice.length;
     }
   }
 
   async sendPiece(network: Network, piece: Piece): Promise<void> {
     if (piece.kind === 'bytes') return this.sendBytes(piece.bytes);
+    assert(this.#declaredBytes !== undefined, 'pieces of files have a known length');
     if (this.#gone) throw clientGone();
     const { socket, batch } = this.#host;
     batch.flush();
@@ -103,10 +125,21 @@ export class RawExchange implements Exchange {
 
   end(): void {
     if (this.#over) return;
-    assert(this.method === 'HEAD' || this.sentBytes === this.#declaredBytes, 'the answer has its declared length');
+    const isWhole = this.#declaredBytes === undefined || this.sentBytes === this.#declaredBytes;
+    assert(this.method === 'HEAD' || isWhole, 'the answer has its declared length');
     this.#over = true;
-    this.#host.done(this.#keepAlive);
+    if (this.#declaredBytes === undefined) this.#host.batch.add(this.#host.socket, LAST_CHUNK);
+    if (this.#body === undefined || this.#body.unreadBytes === 0 || this.#body.continueOwed)
+      this.#host.done(this.#keepAlive);
+    else void this.#discardThenDone(this.#body);
     this.onDone?.();
+  }
+
+  /** Closing a socket with unread bytes resets it, and the reset can overtake the answer. */
+  async #discardThenDone(body: RawBody): Promise<void> {
+    this.isDiscarding = true;
+    await body.discard(discardMaxBytes);
+    this.#host.done(this.#keepAlive && body.unreadBytes === 0);
   }
 
   abort(): void {
@@ -119,14 +152,22 @@ export class RawExchange implements Exchange {
     if (this.#over) return;
     this.#over = true;
     this.#gone = true;
+    this.#body?.fail(clientGone());
     this.#abort?.abort(clientGone());
     this.onDone?.();
   }
 
-  #setHead(status: number, declaredBytes: number): void {
+  #setHead(status: number, declaredBytes: number | undefined): void {
     assert(this.status === 0, 'an exchange is answered once');
     this.status = status;
     this.#declaredBytes = declaredBytes;
+    if (this.#leavesMuchUnread()) this.#keepAlive = false;
+  }
+
+  /** The body is not worth reading to its end for the sake of the connection: the answer closes it. */
+  #leavesMuchUnread(): boolean {
+    if (this.#body === undefined || this.#body.unreadBytes === 0) return false;
+    return this.#body.continueOwed || this.#body.unreadBytes > discardMaxBytes;
   }
 
   #head(headers: readonly string[], lengthBytes: number | undefined): string {
@@ -138,4 +179,10 @@ export class RawExchange implements Exchange {
       keepAlive: this.#keepAlive,
     });
   }
+}
+
+const LAST_CHUNK = '0\r\n\r\n';
+
+function chunkOf(bytes: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')]);
 }

@@ -1,5 +1,5 @@
 /**
- * The body of a request, verified while it streams: length, signed SHA-256, signatures of chunks, checksums.
+ * The body of a request, verified while it streams, or goes to its file without passing here: length, signed SHA-256, signatures of chunks, checksums.
  *
  * The last buffer is held back until all of it is verified, so a consumer that counts bytes instead of waiting for the
  * end still cannot commit a body that is not what was declared.
@@ -8,7 +8,9 @@ import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
 import { assert } from '../../core/assert.ts';
 import { ForebayError } from '../../core/errors.ts';
-import type { WriteBody } from '../../write/writer.ts';
+import { receiveIntoMinBytes } from '../../core/limits.ts';
+import type { BodyPlace, WriteBody } from '../../write/writer.ts';
+import type { Exchange } from '../http/exchange.ts';
 import { decodeChunked } from './aws-chunked.ts';
 import type { ExpectedChecksum } from './checksums.ts';
 import { expectedChecksums } from './checksums.ts';
@@ -60,10 +62,33 @@ export class RequestBody implements WriteBody {
     }
     if (count !== this.lengthBytes)
       throw new ForebayError('incompleteBody', `${count} of the declared ${this.lengthBytes} bytes came`);
-    if (payload.kind === 'sha256' && digest?.digest('hex') !== payload.hex)
-      throw new ForebayError('contentMismatch', 'the body does not have the SHA-256 that x-amz-content-sha256 signs');
+    if (payload.kind === 'sha256' && digest?.digest('hex') !== payload.hex) throw notAsSigned();
     for (const checksum of this.#checksums) checksum.verify();
     if (held !== undefined) yield held;
+  }
+
+  /** Absent for small bodies, and for those that are cut into signed chunks. */
+  get receiveInto(): WriteBody['receiveInto'] {
+    const { exchange, auth } = this.#request;
+    const { receiveBody } = exchange;
+    if (receiveBody === undefined || auth.payload.kind === 'chunked' || this.lengthBytes < receiveIntoMinBytes)
+      return undefined;
+    return (place) => this.#receive(place, receiveBody);
+  }
+
+  async #receive(place: BodyPlace, receiveBody: NonNullable<Exchange['receiveBody']>): Promise<void> {
+    assert(!this.#isRead, 'a body is read once');
+    this.#isRead = true;
+    const { payload } = this.#request.auth;
+    const isSigned = payload.kind === 'sha256';
+    const digests = this.#checksums.map(({ algorithm }) => algorithm);
+    const all = await receiveBody(this.#request.parts.network, {
+      ...place,
+      digests: isSigned ? [...digests, 'sha256'] : digests,
+    });
+    const signed = all[digests.length];
+    if (isSigned && (signed === undefined || Buffer.from(signed).toString('hex') !== payload.hex)) throw notAsSigned();
+    for (const [index, checksum] of this.#checksums.entries()) checksum.verify(Buffer.from(all[index] as Uint8Array));
   }
 
   /** All of it; for requests whose body is XML. */
@@ -84,6 +109,10 @@ export class RequestBody implements WriteBody {
       },
     });
   }
+}
+
+function notAsSigned(): ForebayError {
+  return new ForebayError('contentMismatch', 'the body does not have the SHA-256 that x-amz-content-sha256 signs');
 }
 
 function declaredLength(request: S3Request): number {

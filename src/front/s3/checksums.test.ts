@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
-import { createDigest, expectedChecksums } from './checksums.ts';
+import { createDigest } from '../../core/digest.ts';
+import { expectedChecksums } from './checksums.ts';
 
 const CHECK = Buffer.from('123456789');
 

@@ -110,6 +110,7 @@ const network: Network = {
       });
     }
   },
+  receiveInto: () => Promise.reject(new Error('the writer here reads streams')),
 };
 
 const random: Random = {

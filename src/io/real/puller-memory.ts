@@ -1,4 +1,5 @@
 /** What the control thread and a puller share, and say to each other. */
+import type { DigestName } from '../../core/digest.ts';
 import { pullsActiveMax } from '../../core/limits.ts';
 import type { AnswerFailure } from './peer-answer.ts';
 
@@ -29,26 +30,45 @@ export interface PullerWorkerData {
   readonly ring: SharedArrayBuffer;
 }
 
-/** A pull for a puller. It uses the descriptors until it says `over`. */
-export interface PullStart {
+/** A job for a puller. It uses the descriptors until it says `over`. */
+interface Start {
   readonly slot: number;
   readonly socketFd: number;
   /** -1: the blocks go to the control thread. */
   readonly fileFd: number;
-  readonly head: Uint8Array;
-  readonly key: { readonly key: Uint8Array; readonly request: Uint8Array };
-  readonly first: number;
-  readonly count: number;
-  readonly sizeBytes: number;
   readonly idleMs: number;
   /** Blocks that may be reported and not settled. */
   readonly aheadMax: number;
 }
 
-export type PullEnd =
+export interface PullStart extends Start {
+  readonly kind: 'pull';
+  readonly head: Uint8Array;
+  readonly key: { readonly key: Uint8Array; readonly request: Uint8Array };
+  readonly first: number;
+  readonly count: number;
+  readonly sizeBytes: number;
+}
+
+/** So many bytes of a client, cut into blocks at multiples of `sliceBytes` (at most BLOCK_SIZE_BYTES) in the file; reported as 0, 1, … */
+export interface BodyStart extends Start {
+  readonly kind: 'body';
+  /** The first of them. */
+  readonly first: Uint8Array;
+  readonly lengthBytes: number;
+  readonly position: number;
+  readonly sliceBytes: number;
+  readonly digests: readonly DigestName[];
+}
+
+export type JobStart = PullStart | BodyStart;
+
+export type JobEnd =
   /** The answer was read to its end; `reusable`: the connection may take the next request. */
   | { readonly kind: 'answered'; readonly reusable: boolean; readonly failed: AnswerFailure | undefined }
-  /** `errno` 0: the holder closed the connection. `received`: something came before. */
+  /** All of a body is here. */
+  | { readonly kind: 'received'; readonly digests: readonly Uint8Array[] }
+  /** `errno` 0: the other side closed the connection. `received`: something came before. */
   | { readonly kind: 'closed'; readonly errno: number; readonly received: boolean }
   | { readonly kind: 'idle' }
   | { readonly kind: 'disk'; readonly errno: number }
@@ -60,11 +80,11 @@ export interface PulledBlock {
   readonly bytes: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/** From a puller: blocks that came, and that a pull is over. */
+/** From a puller: blocks that came, and that a job is over. */
 export interface PullNews {
   readonly slot: number;
   readonly blocks: readonly PulledBlock[];
-  readonly over: PullEnd | undefined;
+  readonly over: JobEnd | undefined;
 }
 
 export class PullerMemory {

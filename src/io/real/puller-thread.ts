@@ -6,12 +6,12 @@ import {
   CANCELLED,
   CURRENT,
   GIVEN,
+  type JobStart,
   PAUSED,
   POLLING,
   PullerMemory,
   type PullerWorkerData,
   type PullNews,
-  type PullStart,
   SETTLED,
   STOPPING,
   WRITES,
@@ -20,6 +20,11 @@ import { WriteRing } from './write-ring.ts';
 
 /** Stopping waits this long: a puller that hangs in the kernel can only be left behind. */
 const STOP_WAIT_MS = 1000;
+
+/** A job that has no place yet. */
+export type Unslotted =
+  | Omit<Extract<JobStart, { kind: 'pull' }>, 'slot'>
+  | Omit<Extract<JobStart, { kind: 'body' }>, 'slot'>;
 
 export interface PullerThreadOptions {
   readonly libc: LibcCalls;
@@ -71,12 +76,12 @@ export class PullerThread {
   }
 
   /** Gives it a pull; the slot, or `undefined` when it has as many as it takes. */
-  give(start: Omit<PullStart, 'slot'>): number | undefined {
+  give(start: Unslotted): number | undefined {
     const slot = this.#freeSlots.pop();
     if (slot === undefined) return undefined;
     if (this.load === 1) this.#worker.ref();
     for (const word of [SETTLED, CANCELLED, PAUSED]) this.#memory.set(slot, word, 0);
-    this.#worker.postMessage({ ...start, slot } satisfies PullStart);
+    this.#worker.postMessage({ ...start, slot } satisfies JobStart);
     this.#wake();
     return slot;
   }

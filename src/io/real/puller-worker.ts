@@ -5,21 +5,23 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { BLOCK_SIZE_BYTES } from '../../core/chunk.ts';
 import { peerHeadMaxBytes } from '../../core/limits.ts';
+import { BodyJob } from './body-job.ts';
 import { type LibcCalls, loadLibc } from './libc.ts';
 import { loadSockets, type SocketCalls } from './libc-sockets.ts';
-import { BlockBuffers, type JobNext, PullerJob, type PullerTools } from './puller-job.ts';
+import { PullerJob } from './puller-job.ts';
 import {
   GIVEN,
+  type JobStart,
   PAUSED,
   POLLING,
   type PulledBlock,
   PullerMemory,
   type PullerWorkerData,
   type PullNews,
-  type PullStart,
   STOPPING,
 } from './puller-memory.ts';
 import { BlockWrites } from './puller-writes.ts';
+import { BlockBuffers, type JobNext, type PullerTools, type ThreadJob } from './thread-job.ts';
 import { WriteRing } from './write-ring.ts';
 
 /** Blocks in one turn of a pull that is alone, and of one among others. */
@@ -43,16 +45,16 @@ class Puller {
   readonly #libc: LibcCalls;
   readonly #tools: PullerTools;
   readonly #pollFd: number;
-  readonly #jobs = new Map<number, PullerJob>();
+  readonly #jobs = new Map<number, ThreadJob>();
   /** Pulls that wait for their reports to settle, and for the writer. */
-  readonly #waitForRoom = new Set<PullerJob>();
-  readonly #waitForDisk = new Set<PullerJob>();
+  readonly #waitForRoom = new Set<ThreadJob>();
+  readonly #waitForDisk = new Set<ThreadJob>();
   readonly #writes = new BlockWrites(new WriteRing(data.ring));
   /** Slots whose sockets are watched, and for what. */
   readonly #watched = new Map<number, 'read' | 'write'>();
-  #ready = new Set<PullerJob>();
+  #ready = new Set<ThreadJob>();
   /** Blocks that came and were not told, by their pulls, and since when. */
-  readonly #untold = new Map<PullerJob, PulledBlock[]>();
+  readonly #untold = new Map<ThreadJob, PulledBlock[]>();
   #untoldMs = 0;
   #heard = 0;
   #lookedMs = 0;
@@ -101,7 +103,7 @@ class Puller {
     for (;;) {
       const received = receiveMessageOnPort(parentPort as NonNullable<typeof parentPort>);
       if (received === undefined) break;
-      this.#begin(received.message as PullStart);
+      this.#begin(received.message as JobStart);
     }
     for (const job of this.#waitForRoom) {
       if (!job.hasRoom && !job.isCancelled) continue;
@@ -123,28 +125,30 @@ class Puller {
     this.#waitForDisk.clear();
   }
 
-  #begin(start: PullStart): void {
-    const job = new PullerJob(start, this.#tools, this.#libc.boottimeMs());
+  #begin(start: JobStart): void {
+    const nowMs = this.#libc.boottimeMs();
+    const job =
+      start.kind === 'pull' ? new PullerJob(start, this.#tools, nowMs) : new BodyJob(start, this.#tools, nowMs);
     this.#jobs.set(start.slot, job);
     this.#ready.add(job);
     this.#lookEveryMs = Math.max(LOOK_MIN_MS, Math.min(this.#lookEveryMs, start.idleMs / 4));
   }
 
-  #step(job: PullerJob, nowMs: number, blocksMax: number): void {
+  #step(job: ThreadJob, nowMs: number, blocksMax: number): void {
     const next = job.step(nowMs, blocksMax);
     this.#goOn(job, next);
     // Who waits for room waits for what these reports set off.
     if (job.isOver || next === 'room') this.#tell(job);
   }
 
-  #gather(job: PullerJob, block: PulledBlock): void {
+  #gather(job: ThreadJob, block: PulledBlock): void {
     if (this.#untold.size === 0) this.#untoldMs = this.#libc.boottimeMs();
     const untold = this.#untold.get(job);
     if (untold) untold.push(block);
     else this.#untold.set(job, [block]);
   }
 
-  #goOn(job: PullerJob, next: JobNext): void {
+  #goOn(job: ThreadJob, next: JobNext): void {
     if (next === 'turn') this.#ready.add(job);
     else if (next === 'room') {
       if (job.pause()) this.#waitForRoom.add(job);
@@ -154,7 +158,7 @@ class Puller {
     else this.#watch(job, next === 'send' ? 'write' : 'read');
   }
 
-  #watch(job: PullerJob, what: 'read' | 'write'): void {
+  #watch(job: ThreadJob, what: 'read' | 'write'): void {
     const { slot, socketFd } = job.start;
     if (this.#watched.get(slot) === what) return;
     const added = this.#libc.pollAdd(this.#pollFd, socketFd, { token: slot, for: what });
@@ -165,7 +169,7 @@ class Puller {
     this.#goOn(job, job.close(-added));
   }
 
-  #forget(job: PullerJob): void {
+  #forget(job: ThreadJob): void {
     const { slot, socketFd } = job.start;
     if (this.#watched.delete(slot)) this.#libc.pollRemove(this.#pollFd, socketFd);
     this.#jobs.delete(slot);
@@ -175,7 +179,7 @@ class Puller {
     if (this.#jobs.size === 0) this.#lookEveryMs = LOOK_MS;
   }
 
-  #tell(job: PullerJob): void {
+  #tell(job: ThreadJob): void {
     const blocks = this.#untold.get(job) ?? [];
     this.#untold.delete(job);
     // Once it is forgotten, and only then, its slot may be another's.
@@ -208,7 +212,7 @@ class Puller {
   }
 
   /** Whether it waits for something else than its socket. */
-  #isParked(job: PullerJob): boolean {
+  #isParked(job: ThreadJob): boolean {
     return this.#waitForRoom.has(job) || this.#waitForDisk.has(job);
   }
 

@@ -1,6 +1,6 @@
 /** Blocks that a puller has given to its writer. */
 import type { NativeBuffer } from './libc-sockets.ts';
-import type { PullerJob } from './puller-job.ts';
+import type { ThreadJob } from './thread-job.ts';
 import { WRITES_MAX, type WriteRing } from './write-ring.ts';
 
 export interface BlockWrite {
@@ -14,7 +14,7 @@ export interface BlockWrite {
 export class BlockWrites {
   readonly #ring: WriteRing;
   /** In the order given. */
-  readonly #given: { readonly job: PullerJob; readonly write: BlockWrite }[] = [];
+  readonly #given: { readonly job: ThreadJob; readonly write: BlockWrite }[] = [];
 
   constructor(ring: WriteRing) {
     this.#ring = ring;
@@ -29,7 +29,7 @@ export class BlockWrites {
     return this.#given.length < WRITES_MAX;
   }
 
-  give(job: PullerJob, write: BlockWrite): void {
+  give(job: ThreadJob, write: BlockWrite): void {
     const { slot, fileFd } = job.start;
     const { from, length, position } = write;
     this.#given.push({ job, write });

@@ -19,6 +19,10 @@ export class ConnectionError extends Error {
 interface Handle {
   readonly fd?: number;
   readonly writeQueueSize?: number;
+  /** What Node believes. */
+  reading?: boolean;
+  readStart?(): number;
+  readStop?(): number;
 }
 
 function handleOf(connection: Connection): Handle | undefined {
@@ -30,6 +34,39 @@ export function socketFd(connection: Connection): number | undefined {
   if ('encrypted' in connection) return undefined;
   const fd = handleOf(connection)?.fd;
   return fd !== undefined && fd >= 0 ? fd : undefined;
+}
+
+export interface HeldReading {
+  /** What Node has read already, at most `lengthBytes` of it. */
+  take(lengthBytes: number): Buffer;
+  /** Node goes on. */
+  release(): void;
+}
+
+/**
+ * Has Node leave the bytes of a paused socket to others. Node goes on believing that it reads, or its stream would soon begin to read
+ * ahead by itself.
+ */
+export function holdReading(connection: Connection): HeldReading {
+  const handle = handleOf(connection);
+  handle?.readStop?.();
+  if (handle) handle.reading = true;
+  return {
+    take(lengthBytes) {
+      const pieces: Buffer[] = [];
+      let left = lengthBytes;
+      while (left > 0 && connection.readableLength > 0) {
+        const piece = connection.read(Math.min(left, connection.readableLength)) as Buffer | null;
+        if (piece === null) break;
+        pieces.push(piece);
+        left -= piece.length;
+      }
+      return pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces);
+    },
+    release() {
+      if (handleOf(connection) === handle) handle?.readStart?.();
+    },
+  };
 }
 
 /** The descriptor of a listening socket; `undefined` where the platform has none. */
@@ -100,4 +137,8 @@ async function idle(connection: Connection, wait: SocketWait, settled: AbortSign
 
 export function clientIdle(clientIdleMs: number): ConnectionError {
   return new ConnectionError('ETIMEDOUT', `the client read nothing for ${clientIdleMs} ms`);
+}
+
+export function clientSendsNothing(clientIdleMs: number): ConnectionError {
+  return new ConnectionError('ETIMEDOUT', `the client sent nothing for ${clientIdleMs} ms`);
 }
