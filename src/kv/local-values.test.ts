@@ -66,7 +66,10 @@ class Bench {
     return this.clock.settle(work, this.clock.nowMs + 600_000);
   }
 
-  async open(kv: Partial<KvPolicy> = {}, more: { hotBytes?: number; snapshotAfterBytes?: number } = {}): Promise<void> {
+  async open(
+    kv: Partial<KvPolicy> = {},
+    more: { hotBytes?: number; snapshotAfterBytes?: number; keysMax?: number } = {},
+  ): Promise<void> {
     const clock = this.machine.attach(this.#life);
     this.store = await this.run(
       openStore({
@@ -87,6 +90,7 @@ class Bench {
       store: this.store,
       volume: volumeOf(kv),
       capacityBytes: this.capacityBytes,
+      ...(more.keysMax === undefined ? {} : { keysMax: more.keysMax }),
       clock,
       random: this.#random,
     });
@@ -589,4 +593,42 @@ test('a body that is received into the file by its door is a value like others; 
   assert.equal((await bench.run(bench.values.put('k', body(bytes.length), { signal: NEVER }))).outcome, 'stored');
   same(await bench.get('k'), bytes);
   assert.equal((await bench.run(bench.values.put('k', body(bytes.length), { signal: NEVER }))).outcome, 'same');
+});
+
+test('keys have a bound: at it the entry used longest ago goes', async () => {
+  const bench = new Bench();
+  await bench.open({}, { keysMax: 3 });
+  for (const key of ['a', 'b', 'c']) await bench.put(key, bytesOf(1, 100));
+  await bench.get('a');
+  await bench.put('d', bytesOf(1, 100));
+  await bench.put('e', bytesOf(1, 2 * MiB));
+  assert.deepEqual(bench.gone, ['b', 'c']);
+  for (const key of ['a', 'd', 'e']) bench.values.lease(key, 60_000);
+  await assert.rejects(bench.put('f', bytesOf(1, 100)), (error) => isForebayError(error, 'diskFull'));
+});
+
+test('after a store was closed in order every value is there, and the order of use is as it was', async () => {
+  const bench = new Bench({ capacityBytes: 64 * MiB });
+  await bench.open({ share: 0.25 });
+  for (let n = 0; n < 300; n += 1)
+    bench.values.putNow(`small${n}`, bytesOf(n, 300), {}) ?? (await bench.put(`small${n}`, bytesOf(n, 300)));
+  for (let n = 0; n < 6; n += 1) await bench.put(`large${n}`, bytesOf(n, 2 * MiB));
+  await bench.run(bench.store.close());
+  bench.crash('process');
+  await bench.open({ share: 0.25 });
+  assert.equal(bench.values.status.values, 306);
+  for (let n = 0; n < 300; n += 1) same(await bench.get(`small${n}`), bytesOf(n, 300));
+  for (let n = 6; n < 9; n += 1) await bench.put(`large${n}`, bytesOf(n, 2 * MiB));
+  assert.deepEqual(bench.gone, ['large0', 'large1']);
+});
+
+test('a pack that somebody removed costs its values, and no put', async () => {
+  const bench = new Bench({ capacityBytes: 64 * MiB });
+  await bench.open({ share: 0.0625 }, { hotBytes: 0 });
+  for (let n = 0; n < 200; n += 1) await bench.put(`k${n}`, bytesOf(n, 4000));
+  await bench.run(bench.values.written());
+  const packs = await bench.run(bench.io.list(`${DIRECTORY}/small`));
+  for (const { name } of packs.slice(0, 3)) await bench.run(bench.io.unlink(`${DIRECTORY}/small/${name}`));
+  for (let n = 200; n < 1500; n += 1) await bench.put(`k${n}`, bytesOf(n, 4000));
+  for (let n = 1400; n < 1500; n += 1) same(await bench.get(`k${n}`), bytesOf(n, 4000));
 });
