@@ -201,7 +201,7 @@ export class KeyTeller {
     this.#scanning = slots;
     let left = kvScanKeys;
     for (const { key } of slots.size === 0 || others.length === 0 ? [] : local.all()) {
-      if (slots.has(this.#scope.slotOf(key))) this.mark(key, { fresh: false });
+      if (slots.has(this.#scope.slotOf(key))) void this.mark(key, { fresh: false });
       if (--left > 0) continue;
       left = kvScanKeys;
       await cluster.clock.sleep(0, cluster.closing).catch(() => undefined);

@@ -112,18 +112,18 @@ export class RemoteKeys {
 
   /** A key went by itself. */
   gone(key: string): void {
-    this.#teller.mark(key, { fresh: false });
+    void this.#teller.mark(key, { fresh: false });
   }
 
   /** A client deleted a key that was here, or put another over it elsewhere. */
   removed(key: string): void {
     this.#dropped.add(this.#scope.nowMs, key);
-    this.#teller.mark(key, { fresh: false });
+    void this.#teller.mark(key, { fresh: false });
   }
 
   expireHere(key: string, ttlMs: number): boolean {
     if (!this.#scope.local.expire(key, ttlMs)) return false;
-    this.#teller.mark(key, { fresh: false });
+    void this.#teller.mark(key, { fresh: false });
     return true;
   }
 
