@@ -60,6 +60,8 @@ class VolumeLocalValues implements LocalValues {
   readonly #suffixes: readonly string[];
   readonly #ttlMs: number;
   readonly #stop = new AbortController();
+  /** Small values that are being read into memory, by content. */
+  readonly #loads = new Map<number, Promise<void>>();
   #random: Uint8Array = new Uint8Array(0);
   #hits = 0;
   #misses = 0;
@@ -263,7 +265,18 @@ class VolumeLocalValues implements LocalValues {
     return this.#values.isUnverified(row) ? this.#values.verify(row) : undefined;
   }
 
-  async #load(row: ValueRow): Promise<void> {
+  /** Those who want the same bytes share one read. */
+  #load(row: ValueRow): Promise<void> {
+    const content = this.#table.content(row);
+    let load = this.#loads.get(content);
+    if (load === undefined) {
+      load = this.#read(row).finally(() => this.#loads.delete(content));
+      this.#loads.set(content, load);
+    }
+    return load;
+  }
+
+  async #read(row: ValueRow): Promise<void> {
     const content = this.#values.hold(row);
     try {
       const range = { start: 0, end: this.#values.sizeBytes(row) };
