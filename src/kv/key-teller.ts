@@ -186,9 +186,11 @@ export class KeyTeller {
       for (const { told } of untold.values()) told?.resolve();
     }
     const slots = new Set(moves.map(({ slot }) => slot));
+    // who comes back after its session ended was forgotten by all owners
+    const isAnew = !this.#hasJoined || anew.has(self);
     if (anew.size > 0)
       for (let slot = 0; slot < SLOTS; slot++)
-        if (!this.#hasJoined || anew.has(placement.owner(slot as Slot)?.node ?? '')) slots.add(slot as Slot);
+        if (isAnew || anew.has(placement.owner(slot as Slot)?.node ?? '')) slots.add(slot as Slot);
     this.#hasJoined = true;
     const others = members.map(({ node }) => node).filter((node) => node !== self);
     void this.#scan(slots, epoch, others);
