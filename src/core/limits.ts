@@ -145,6 +145,8 @@ export const stagedOldestShare = 1 / 16;
 export const stagedContentsMax = 16_384;
 /** Bytes written before the kernel is asked to begin writing them to the disk: the final sync then has little to wait for. */
 export const writebackBytes = 8 * MiB;
+/** A copy of another node's write waits for so long for this node's own syncs. */
+export const copySyncWaitMs = 500;
 /** Files of one adopted directory taken over at once, and directories adopted at once. */
 export const adoptsInFlightMax = 8;
 export const adoptionsMax = 16;
@@ -297,7 +299,7 @@ export const watchSilentMs = 15_000;
 export const coordinatorHistoryMax = 8192;
 export const coordinatorHistoryMaxBytes = 32 * MiB;
 /** How often the embedded coordinator looks for changes by other processes. */
-export const coordinatorPollMs = 20;
+export const coordinatorPollMs = 25;
 /** Another process may hold the embedded coordinator's file for this long. */
 export const coordinatorBusyMs = 2000;
 
@@ -320,6 +322,8 @@ export const copyMemoryMs = 20_000;
 export const drainYieldKeptShareMax = 0.8;
 /** Contents up to this travel inside the message that seals them. */
 export const stageInlineMaxBytes = 64 * KiB;
+/** How long the commit of such a content waits for its copies, which are made by one message: then one record says all, instead of two. */
+export const copyGraceMs = 4;
 /** Copies that a replica takes in at once; more are refused, for other nodes take them. */
 export const replicasStagedMax = 1024;
 /** How often copies that failed are tried again, and how many versions at once. */

@@ -28,7 +28,6 @@ interface Untold {
 interface Line {
   readonly owner: string;
   readonly untold: Map<string, Untold>;
-  seq: number;
   isSending: boolean;
   /** To be said once what was marked before `version` was told. */
   last: { readonly epoch: number; readonly version: number } | undefined;
@@ -48,6 +47,8 @@ export class KeyTeller {
   readonly #onSibling: (sibling: Sibling) => void;
   readonly #lines = new Map<string, Line>();
   #version = 0;
+  /** Of messages to all owners: one that leaves and comes back knows the earlier ones. */
+  #seq = 0;
   /** Sessions of the members as of the last change. */
   #sessions = new Map<string, string>();
   /** Slots to be told anew; a scan is under way while it is there. */
@@ -87,7 +88,7 @@ export class KeyTeller {
   #lineOf(owner: string): Line {
     let line = this.#lines.get(owner);
     if (line === undefined) {
-      line = { owner, untold: new Map(), seq: 0, isSending: false, last: undefined };
+      line = { owner, untold: new Map(), isSending: false, last: undefined };
       this.#lines.set(owner, line);
     }
     return line;
@@ -146,7 +147,7 @@ export class KeyTeller {
       type: 'kv.tell',
       volume,
       life: this.#life,
-      seq: ++line.seq,
+      seq: ++this.#seq,
       items,
       ...(last !== undefined && { last: last.epoch }),
     };

@@ -192,6 +192,7 @@ export class KvVolume implements KvVolumeSeam {
 
   async #putHere(key: string, body: ValueBody, options: PutOptions): Promise<PutOutcome> {
     const { onlyIfAbsent: _, onKept, ...rest } = options;
+    if (this.#remote !== undefined && this.#local.find(key) !== undefined) this.#remote.replaces(key);
     const { outcome, fact } =
       (body.whole && this.#local.putNow(key, body.whole, rest)) ?? (await this.#local.put(key, body, rest));
     if (this.#remote !== undefined) await this.#remote.stored(key, fact);

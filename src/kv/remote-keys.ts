@@ -91,6 +91,11 @@ export class RemoteKeys {
     this.#owner.tick();
   }
 
+  /** A client is about to put another version of a key that is here. */
+  replaces(key: string): void {
+    this.#dropped.add(this.#scope.nowMs, key);
+  }
+
   /** A client put a key here. Resolves when its owner knows, or after `kvTellMs`. */
   async stored(key: string, fact: ValueFact): Promise<void> {
     this.#memory.delete(key);
@@ -134,7 +139,7 @@ export class RemoteKeys {
     if (typeof first !== 'string') return first;
     const value = first === 'lost' ? await this.#openFound(key, { forgets: true }, signal) : first;
     if (typeof value !== 'string') return value;
-    if (remembered !== undefined && value !== 'dropped') this.#missedPromise(key, remembered.node);
+    if (remembered !== undefined && value !== 'dropped') await this.#missedPromise(key, remembered.node, signal);
     return undefined;
   }
 
@@ -323,10 +328,11 @@ export class RemoteKeys {
     return undefined;
   }
 
-  /** A promise was not kept, and nobody asked for that: counted, unless its holder is not there any more. */
-  #missedPromise(key: string, node: string): void {
-    const { cluster, volume } = this.#scope;
-    if (cluster.member(node) === undefined || cluster.hellos.isSilent(node)) return;
+  /** A promise was not kept: counted, unless a client wanted it so, or its holder is not there any more. */
+  async #missedPromise(key: string, node: string, signal: AbortSignal): Promise<void> {
+    const { volume } = this.#scope;
+    const answer = await this.#askFor(node, { type: 'kv.lease', keys: [key], ms: 0 }, signal);
+    if (!Array.isArray(answer) || answer[0] !== null) return;
     this.#emit({ kind: 'kv.missed', volume, key, holder: node });
   }
 

@@ -58,12 +58,12 @@ export class ContentTable {
   }
 
   find(id: ContentId): ContentRow | undefined {
-    const word0 = wordOf(id, 0);
+    const home = wordOf(id, HOME);
     const mask = this.#hash.length - 1;
-    for (let at = word0 & mask; ; at = (at + 1) & mask) {
+    for (let at = home & mask; ; at = (at + 1) & mask) {
       const row = this.#hash[at] as number;
       if (row === NONE) return undefined;
-      if (this.#ids[4 * row] === word0 && this.#matches(row, id)) return row as ContentRow;
+      if (this.#ids[4 * row + HOME] === home && this.#matches(row, id)) return row as ContentRow;
     }
   }
 
@@ -86,14 +86,14 @@ export class ContentTable {
 
   remove(row: ContentRow): void {
     const mask = this.#hash.length - 1;
-    let hole = (this.#ids[4 * row] as number) & mask;
+    let hole = (this.#ids[4 * row + HOME] as number) & mask;
     while (this.#hash[hole] !== row) {
       assert(this.#hash[hole] !== NONE, 'a removed content is in the table');
       hole = (hole + 1) & mask;
     }
     // Backward-shift deletion keeps every probe sequence free of holes without tombstones.
     for (let at = (hole + 1) & mask; this.#hash[at] !== NONE; at = (at + 1) & mask) {
-      const home = (this.#ids[4 * (this.#hash[at] as number)] as number) & mask;
+      const home = (this.#ids[4 * (this.#hash[at] as number) + HOME] as number) & mask;
       if (((at - home) & mask) >= ((at - hole) & mask)) {
         this.#hash[hole] = this.#hash[at] as number;
         hole = at;
@@ -189,13 +189,13 @@ export class ContentTable {
   }
 
   #matches(row: number, id: ContentId): boolean {
-    for (let word = 1; word < 4; word += 1) if (this.#ids[4 * row + word] !== wordOf(id, word)) return false;
+    for (let word = 0; word < HOME; word += 1) if (this.#ids[4 * row + word] !== wordOf(id, word)) return false;
     return true;
   }
 
   #insert(row: number): void {
     const mask = this.#hash.length - 1;
-    let at = (this.#ids[4 * row] as number) & mask;
+    let at = (this.#ids[4 * row + HOME] as number) & mask;
     while (this.#hash[at] !== NONE) at = (at + 1) & mask;
     this.#hash[at] = row;
   }
@@ -216,6 +216,9 @@ export class ContentTable {
     this.#leases = grown(this.#leases, rows);
   }
 }
+
+/** The word of an id that is its place in the hash table: the last, for the first of what was written here is the time, the same for a minute. */
+const HOME = 3;
 
 function wordOf(id: ContentId, word: number): number {
   return Number.parseInt(id.slice(8 * word, 8 * word + 8), 16);

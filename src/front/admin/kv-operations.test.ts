@@ -28,8 +28,8 @@ interface Answer {
 }
 
 interface At extends Doors {
-  ask(method: string, path: string, asked?: Asked): Promise<Answer>;
-  put(key: string, bytes: Uint8Array | string): Promise<void>;
+  readonly ask: (method: string, path: string, asked?: Asked) => Promise<Answer>;
+  readonly put: (key: string, bytes: Uint8Array | string) => Promise<void>;
 }
 
 async function open(t: TestContext): Promise<At> {
