@@ -98,6 +98,7 @@ export class StagedVersion {
     const { records, base, cluster, clock, random, store, slots, traffic, groupFor } = parts;
     const { policy, origin, chunkSizeBytes } = volume;
     const { lengthBytes, signal, patient } = options;
+    parts.keeping.checkTakesMore();
     const begun = (options.after ?? Promise.resolve()).then(() => records.read(target.volume, target.key, signal));
     const asked = begun.then((read) => askBase(read, () => base.ask(origin, target, { patient, signal })));
     asked.catch(() => undefined);
