@@ -43,6 +43,7 @@ function configurationOf(options: DaemonOptions): string {
     table('node', { cacheDir: options.cacheDirectory ?? join(options.directory, 'cache'), ...options.node }),
     table('doors', {
       s3: '127.0.0.1:0',
+      resp: '127.0.0.1:0',
       admin: '127.0.0.1:0',
       ...(key === undefined ? { anonymous: true } : {}),
       ...options.doors,
@@ -63,7 +64,7 @@ export function ownEnvironment(): NodeJS.ProcessEnv {
 interface Ready {
   readonly ready: true;
   readonly pid: number;
-  readonly doors: { readonly s3: string; readonly admin: string };
+  readonly doors: { readonly s3: string; readonly admin: string; readonly resp?: string };
 }
 
 /** The daemon ended before it was ready: `code` and what it said. */
@@ -82,6 +83,8 @@ export class Daemon {
   /** `address:port` of the doors. */
   readonly s3: string;
   readonly admin: string;
+  /** Where a kv volume is configured. */
+  readonly resp: string | undefined;
   readonly key: SigningKey | undefined;
   /** From the start of the command until it served. */
   readonly startSeconds: number;
@@ -92,6 +95,7 @@ export class Daemon {
     this.pid = ready.pid;
     this.s3 = ready.doors.s3;
     this.admin = ready.doors.admin;
+    this.resp = ready.doors.resp;
     this.key = key;
     this.startSeconds = startSeconds;
   }

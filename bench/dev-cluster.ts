@@ -39,7 +39,9 @@ export class DevCluster {
   static async start(options: DevClusterOptions): Promise<DevCluster> {
     const { nodes, directory, settings, volume, environment } = options;
     mkdirSync(directory, { recursive: true });
-    const set = ['doors.s3=127.0.0.1:0', 'doors.admin=127.0.0.1:0', ...settings].flatMap((text) => ['--set', text]);
+    const set = ['doors.s3=127.0.0.1:0', 'doors.resp=127.0.0.1:0', 'doors.admin=127.0.0.1:0', ...settings].flatMap(
+      (text) => ['--set', text],
+    );
     const args = ['dev', '--json', '--nodes', String(nodes), '--dir', directory, '--volume', volume, ...set];
     const child = await Child.start(COMMAND, args, {
       cwd: directory,

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, parse } from 'node:path';
 import { parseArgs } from 'node:util';
+import { fanInReadScenario } from './fan-in-read/fan-in-read-scenario.ts';
 import { fanOutReadScenario } from './fan-out-read/fan-out-read-scenario.ts';
 import { fanOutWriteScenario } from './fan-out-write/fan-out-write-scenario.ts';
 import { isInterrupted } from './interrupt.ts';
@@ -10,7 +11,7 @@ import { Progress } from './progress.ts';
 import { appendHistory, resultTable, writeResult } from './result.ts';
 import { type OptionValues, type Scenario, WrongUse } from './scenario.ts';
 
-const SCENARIOS: readonly Scenario[] = [localScenario, fanOutReadScenario, fanOutWriteScenario];
+const SCENARIOS: readonly Scenario[] = [localScenario, fanOutReadScenario, fanOutWriteScenario, fanInReadScenario];
 
 const COMMON = {
   json: { type: 'string' },

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CALM_CLUSTER } from './regressions/cluster.ts';
 import { CALM_CLUSTER_WRITE } from './regressions/cluster-write.ts';
+import { CALM_KV } from './regressions/kv.ts';
 import { CALM } from './regressions/read-cache.ts';
 import { runSeed, type SeedResult } from './run.ts';
 import { SABOTAGES, type Sabotage, type ScenarioOptions } from './scenarios/scenario.ts';
@@ -55,6 +56,7 @@ const DAMAGES: Readonly<Record<Sabotage, Damage>> = {
     breaks: /^S-(2|4|7|8|16)$/,
   },
   'forget-records': { scenario: 'cluster-write', overrides: CALM_CLUSTER_WRITE, breaks: /^S-(2|3|5)$/ },
+  'forget-leases': { scenario: 'kv', overrides: { ...CALM_KV, operations: 300 }, breaks: /^S-10$/ },
 };
 const SEEDS_MAX = 20;
 

@@ -166,17 +166,17 @@ async function runOne(args: Work, seed: number): Promise<number> {
   return result.findings.length === 0 ? 0 : 1;
 }
 
-/** After this many a child process is replaced: what crashed lives hold is given back late, and adds up to gigabytes. */
+/**
+ * After this many a child process is replaced. Node.js keeps signals made by `AbortSignal.any` alive while somebody listens to
+ * them, with all that the listener can reach; lives that crash never stop listening, and what they hold, some 20 MiB
+ * a seed, adds up to gigabytes.
+ */
 const SEEDS_PER_PROCESS = 25;
 
-/** Runs seeds in `jobs` child processes, or in this one where that is 1; each takes the next seed when it is done with one. */
+/** Runs seeds in `jobs` child processes; each takes the next seed when it is done with one. */
 async function runMany(args: Work, each: (result: SeedResult) => void): Promise<void> {
   let next = args.from;
   const end = args.from + args.seeds;
-  if (args.jobs === 1) {
-    while (next < end) each(await runSeed(requestOf(args, next++)));
-    return;
-  }
   const oneProcess = (): Promise<void> =>
     new Promise((resolve, reject) => {
       let given = 0;

@@ -90,7 +90,7 @@ test('a node that never answers is a finding of liveness', async () => {
     const node = await startNode(start);
     const reader = new Proxy(node.reader, {
       get: (target, name: keyof typeof node.reader) =>
-        name === 'open' ? () => new Promise<never>(() => {}) : target[name].bind(target),
+        name === 'open' ? () => new Promise<never>(() => {}) : target[name]?.bind(target),
     });
     return { ...node, reader };
   };

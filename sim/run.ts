@@ -5,6 +5,7 @@
 import { type Finding, Findings } from './checkers/checker.ts';
 import { cluster } from './scenarios/cluster.ts';
 import { clusterWrite } from './scenarios/cluster-write.ts';
+import { kv } from './scenarios/kv.ts';
 import { readCache } from './scenarios/read-cache.ts';
 import type { Sabotage, Scenario, ScenarioOptions, ScenarioRun } from './scenarios/scenario.ts';
 import { SimClock, StuckError } from './sim-clock.ts';
@@ -14,7 +15,7 @@ import { startNode } from './start-node.ts';
 import { Trace } from './trace.ts';
 
 export const SCENARIOS: ReadonlyMap<string, Scenario> = new Map(
-  [readCache, cluster, clusterWrite].map((scenario) => [scenario.name, scenario as unknown as Scenario]),
+  [readCache, cluster, clusterWrite, kv].map((scenario) => [scenario.name, scenario as unknown as Scenario]),
 );
 
 /** No scenario goes on for longer than this of virtual time. */

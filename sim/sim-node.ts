@@ -7,6 +7,7 @@ import type { Volume } from '../src/core/volume.ts';
 import type { Coordinator } from '../src/io/coordinator.ts';
 import type { Clock, Disk, Random } from '../src/io/io.ts';
 import type { ListenPeers } from '../src/io/peers.ts';
+import type { Kv } from '../src/kv/kv.ts';
 import type { Emit } from '../src/observe/events.ts';
 import type { Origin } from '../src/origin/origin.ts';
 import type { Reader } from '../src/read/reader.ts';
@@ -48,6 +49,8 @@ export interface SimNode {
   readonly writer: Writer | undefined;
   /** Absent where no volume is staged. */
   readonly checkpoints?: Checkpoints | undefined;
+  /** Absent where no kv volume is configured. */
+  readonly kv?: Kv | undefined;
   /** A write to the key was acknowledged by the origin. */
   written(volume: string, key: string): Promise<void>;
   status(): StoreStatus;

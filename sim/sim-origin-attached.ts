@@ -70,6 +70,7 @@ export class AttachedOrigin implements Origin {
         await clock.sleep(0, { signal, life });
       }
       await clock.sleep(lengthBytes / uploadBytesPerMs, { signal, life });
+      if (lengthBytes > 0) await this.#origin.carry?.(life, lengthBytes);
       const arrived = Promise.withResolvers<T | ForebayError | 'silent'>();
       clock.schedule(half, () => {
         const failure = this.#origin.drawFailure(life);

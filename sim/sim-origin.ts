@@ -102,6 +102,8 @@ export class SimOrigin {
   readonly uploads = new Map<string, SimUpload>();
   /** Bytes per millisecond of one request that writes. */
   uploadBytesPerMs = Number.POSITIVE_INFINITY;
+  /** Brings the bytes of a request to the origin, where its link matters. */
+  carry: ((life: Life, bytes: number) => Promise<void>) | undefined;
   /** Told of every change, at its instant. */
   onChange: ((change: OriginChange) => void) | undefined;
   /** As S3: an object made of parts has the headers and metadata of its beginning, not of its end. */

@@ -90,6 +90,11 @@ export class WriteHistory {
     return [...this.#keys.values()];
   }
 
+  /** Writes that nobody has been told the outcome of yet. */
+  open(): WriteOperation[] {
+    return this.keys().flatMap(({ writes }) => writes.filter(({ outcome }) => outcome === 'open'));
+  }
+
   of(volume: string, key: string): KeyHistory {
     const name = `${volume}/${key}`;
     const known = this.#keys.get(name);

@@ -32,6 +32,19 @@ test('a simulated checkpoint has its figures, its trial and its plot', (t) => {
   assert.match(readFileSync(plot, 'utf8'), /^<svg /);
 });
 
+test('a simulated gather has its figures, its trial and its plot', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'forebay-simulate-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const [json, plot] = [join(directory, 'result.json'), join(directory, 'plot.svg')];
+  assert.equal(simulateMain(['fan-in-read', '--readers', '4', '--values', '16', '--json', json, '--plot', plot]), 0);
+  const { scenario, parameters, figures, trials } = JSON.parse(readFileSync(json, 'utf8'));
+  assert.equal(scenario, 'simulate fan-in-read');
+  assert.equal(parameters.readers, 4);
+  assert.ok(figures.gatherEfficiency.median > 0.5 && figures.gatherSpeedup.median > 2);
+  assert.equal(trials.run.length, 1);
+  assert.match(readFileSync(plot, 'utf8'), /^<svg /);
+});
+
 test('wrong use ends with 2 and simulates nothing', () => {
   for (const argv of [
     [],
@@ -40,6 +53,8 @@ test('wrong use ends with 2 and simulates nothing', () => {
     ['fan-out-write', '--nodes', '1'],
     ['fan-out-write', '--chunks', '8'],
     ['fan-out-read', '--nodes', '1'],
+    ['fan-in-read', '--readers', '10'],
+    ['fan-in-read', '--chunks', '8'],
     ['fan-out-read', '--policy', 'torrent'],
     ['fan-out-read', '--policy', 'ring', '--kill', '0.1'],
     ['fan-out-read', '--kill', 'some'],

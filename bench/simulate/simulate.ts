@@ -1,5 +1,5 @@
 /**
- * `forebay simulate fan-out-read | fan-out-write`: the shipped policies on simulated links, with sizes instead of bytes, from one
+ * `forebay simulate fan-out-read | fan-out-write | fan-in-read`: the shipped policies on simulated links, with sizes instead of bytes, from one
  * seed. Exit code 0: simulated, and nothing was missed; 1: a target was missed, or it failed; 2: wrong use.
  */
 import { parseArgs } from 'node:util';
@@ -8,6 +8,7 @@ import type { FanOutParameters } from '../../sim/fan-out/world.ts';
 import type { Progress } from '../progress.ts';
 import { numberOf, type OptionValues, WrongUse } from '../scenario.ts';
 import { reportSimulation, type Simulated } from './report.ts';
+import { simulateGatherMain } from './simulate-gather.ts';
 import { simulateWriteMain } from './simulate-write.ts';
 import { runCase } from './simulated-case.ts';
 import { runSweep } from './sweep.ts';
@@ -66,7 +67,7 @@ function parse(argv: readonly string[]): OptionValues {
     if (scenario !== 'fan-out-read' || more.length > 0)
       throw new WrongUse(
         scenario === undefined
-          ? 'name a scenario: fan-out-read or fan-out-write'
+          ? 'name a scenario: fan-out-read, fan-out-write or fan-in-read'
           : `unknown scenario: ${positionals.join(' ')}`,
       );
     return values;
@@ -117,10 +118,11 @@ function simulate(values: OptionValues, progress: Progress): Simulated {
   return { figures, plot, trials: { run: [run] } };
 }
 
-const isWrite = (argv: readonly string[]) => argv.find((argument) => !argument.startsWith('-')) === 'fan-out-write';
+const scenarioOf = (argv: readonly string[]) => argv.find((argument) => !argument.startsWith('-'));
 
 export function simulateMain(argv: readonly string[]): number {
-  if (isWrite(argv)) return simulateWriteMain(argv);
+  if (scenarioOf(argv) === 'fan-out-write') return simulateWriteMain(argv);
+  if (scenarioOf(argv) === 'fan-in-read') return simulateGatherMain(argv);
   return reportSimulation('fan-out-read', USAGE, () => {
     const values = parse(argv);
     if (values['help'] === true) return 'help';

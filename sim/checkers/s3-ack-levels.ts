@@ -31,8 +31,9 @@ export class AckLevels {
     const { writes } = volumeOf(write.volume);
     if (!writes) return;
     const asked = write.level ?? writes.ack;
-    // conditional writes wait for the origin; what was degraded is said
-    const level = written?.level ?? asked;
+    // conditional writes wait for the origin; what was degraded is said, of a checkpoint when its objects were put
+    const isDegradable = write.group !== undefined && writes.onDegraded === 'local';
+    const level = written?.level ?? (isDegradable ? 'local' : write.group ? 'replicated' : asked);
     if (written && writes.replicas > 1 && RANKS[level] < RANKS[asked] && writes.onDegraded !== 'local') {
       findings.add('S-3', `${textOf(write)} of ${write.key} was acknowledged at ${level}, below ${asked}`);
     }

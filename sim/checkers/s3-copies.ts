@@ -58,16 +58,19 @@ export class Copies {
     const named = new Map((before ? dirtyIn(before) : []).map((each) => [each.content, each.replicas]));
     for (const dirty of now ? dirtyIn(now) : []) {
       const known = this.#of(dirty);
+      let goneSince = 0;
       for (const node of dirty.replicas) {
         if (named.get(dirty.content)?.includes(node)) continue;
         if (this.#isGone(node, known.number, dirty)) {
           this.#lostOnOf(node).add(dirty.content);
+          // it is one of the losses that the level allows for
+          goneSince++;
           continue;
         }
         known.nodes.add(node);
         this.#lostOn.get(node)?.delete(dirty.content);
       }
-      known.most = Math.max(known.most, known.nodes.size);
+      known.most = Math.max(known.most, known.nodes.size + goneSince);
       if (dirty.base.origin === 'unknown') this.#baseless.add(known.number);
       if (dirty === now?.current) this.#audit(key, dirty);
     }

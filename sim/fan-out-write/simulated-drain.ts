@@ -6,9 +6,9 @@
 import {
   drainFinalisesMax,
   drainPartsPerHolderMax,
+  drainPutMaxBytes,
   drainSettleMs,
   drainUploadsMax,
-  putSingleMaxBytes,
 } from '../../src/core/limits.ts';
 import { DrainOrder, type PendingVersion } from '../../src/drain/drain-order.ts';
 import { unitsOf } from '../../src/drain/drain-units.ts';
@@ -65,7 +65,7 @@ export class SimulatedDrain {
   /** A record was committed; the checkpoint's commit makes all of them urgent. */
   committed(file: SavedFile, revision: number, urgent: boolean): void {
     const known = this.#files.get(file.key);
-    if (known === undefined && file.sizeBytes > putSingleMaxBytes) this.#toUpload.add(file);
+    if (known === undefined && file.sizeBytes > drainPutMaxBytes) this.#toUpload.add(file);
     const { committedRevision } = known ?? { committedRevision: revision };
     this.#files.set(file.key, { file, committedRevision });
     this.#apply(file.key, { current: dirtyOf(file, { committedRevision, urgent }) }, revision);
@@ -80,7 +80,7 @@ export class SimulatedDrain {
     for (const entry of this.#order.finalisable(this.#loop.nowMs)) {
       if (this.#finalises >= drainFinalisesMax) break;
       const { file } = this.#files.get(entry.key) as { file: SavedFile };
-      const isHere = file.sizeBytes <= putSingleMaxBytes || this.#uploaded.has(file.key);
+      const isHere = file.sizeBytes <= drainPutMaxBytes || this.#uploaded.has(file.key);
       if (isHere && !this.#busy.has(file.key)) this.#finalise(file, entry);
     }
     for (const file of this.#toUpload) {
@@ -157,7 +157,7 @@ export class SimulatedDrain {
     };
     const { originMs, latencyMs } = this.#parameters;
     const [source] = file.holders as [number];
-    if (file.sizeBytes > putSingleMaxBytes) this.#loop.after(originMs, done);
+    if (file.sizeBytes > drainPutMaxBytes) this.#loop.after(originMs, done);
     else
       this.#loop.after(latencyMs + originMs, () =>
         this.#loop.transfer({ source, reader: this.#origin, bytes: file.sizeBytes }, done),

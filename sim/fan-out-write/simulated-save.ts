@@ -3,10 +3,10 @@
  * (`write/replica-group.ts`), pulled while it is still written, a bounded number of messages at once; two commits for each file,
  * one when it is synced here and one when its replicas are.
  */
-import { Placement } from '../../src/cluster/placement.ts';
 import type { ContentId } from '../../src/core/ids.ts';
 import { stagePullsInFlightMax } from '../../src/core/limits.ts';
-import { replicaGroup } from '../../src/write/replica-group.ts';
+import { CopyTraffic } from '../../src/write/copy-traffic.ts';
+import { ReplicaRing } from '../../src/write/replica-group.ts';
 import type { FlowCoordinator } from './flow-coordinator.ts';
 import type { FlowDisk, FlowLoop } from './flow-loop.ts';
 import { type FanOutWriteParameters, pieceBytes, piecesOf } from './parameters.ts';
@@ -33,18 +33,13 @@ export interface SaveEvents {
 const MARKER_BYTES = 4096;
 const CAPACITY_BYTES = 2 ** 40;
 
-function placementOf({ nodes, zones }: FanOutWriteParameters): Placement {
-  const placement = new Placement();
+function ringsOf({ nodes, zones }: FanOutWriteParameters): readonly ReplicaRing[] {
   const members = nodes.map((_, index) => ({
     node: `node-${index}`,
-    session: `session-${index}`,
     zone: `zone-${index % zones}`,
     capacityBytes: CAPACITY_BYTES,
-    address: { host: '127.0.0.1', port: 1 + index },
-    protocol: 1,
   }));
-  placement.update({ epoch: 1, members } as Parameters<Placement['update']>[0]);
-  return placement;
+  return members.map((self) => new ReplicaRing(members, self));
 }
 
 export class SimulatedSave {
@@ -52,7 +47,9 @@ export class SimulatedSave {
   readonly #loop: FlowLoop;
   readonly #disks: readonly FlowDisk[];
   readonly #coordinator: FlowCoordinator;
-  readonly #placement: Placement;
+  readonly #rings: readonly ReplicaRing[];
+  /** What each node gave to others. */
+  readonly #given: readonly CopyTraffic[];
   readonly #events: SaveEvents;
   readonly #piece: number;
   #files = 0;
@@ -66,7 +63,9 @@ export class SimulatedSave {
     this.#disks = parts.disks;
     this.#coordinator = parts.coordinator;
     this.#events = parts.events;
-    this.#placement = placementOf(parameters);
+    this.#rings = ringsOf(parameters);
+    const clock = { boottimeMs: () => parts.loop.nowMs, sleep: () => Promise.resolve() };
+    this.#given = parameters.nodes.map(() => new CopyTraffic({ clock, isShortOfRoom: () => false }));
     this.#piece = pieceBytes(parameters);
   }
 
@@ -94,18 +93,21 @@ export class SimulatedSave {
     const begunRevision = this.#coordinator.revision;
     const file: SavedFile = { key, content, sizeBytes, writer, holders: [writer], begunRevision };
     const pieces = piecesOf(sizeBytes, this.#piece);
-    const self = { node: `node-${writer}`, zone: `zone-${writer % this.#parameters.zones}` };
     const wanted = this.#parameters.replicas - 1;
-    const group = replicaGroup(this.#placement, self, content).slice(0, wanted);
+    const given = this.#given[writer] as CopyTraffic;
+    const ring = this.#rings[writer] as ReplicaRing;
+    const group = ring.group(sizeBytes, (node) => given.loadOf(node)).slice(0, wanted);
     let isLocal = false;
     let sealed = 0;
     const look = (): void => {
       if (!isLocal || sealed < group.length) return;
       this.#coordinator.commit(writer, (revision) => this.#events.onReplicated(file, revision));
     };
-    const feeds = group.map(({ node }) => {
+    const feeds = group.map((node) => {
       const replica = Number(node.slice('node-'.length));
+      const paid = given.owed(node, sizeBytes);
       return this.#feed({ writer, replica, pieces: pieces.length }, () => {
+        paid();
         file.holders.push(replica);
         sealed += 1;
         look();

@@ -48,6 +48,9 @@ export interface ClusterPlaces {
   start(machine: ClusterMachine): Promise<void>;
 }
 
+/** What a fault is. */
+export type FaultKind = Kind;
+
 export class ClusterFaults {
   readonly #places: ClusterPlaces;
   readonly #kinds: readonly Kind[];
@@ -63,6 +66,8 @@ export class ClusterFaults {
   wasSetBack = false;
   /** Told when a machine has lost its disk. */
   onDiskLost: ((machine: ClusterMachine) => void) | undefined;
+  /** Told of each fault and for how long it lasts, where it is one that ends by itself. */
+  onStrike: ((kind: Kind, machine: ClusterMachine, ms: number) => void) | undefined;
 
   constructor(places: ClusterPlaces) {
     this.#places = places;
@@ -142,6 +147,7 @@ export class ClusterFaults {
     const ms = random.exponential(random.pick([300, 4000, 20_000]));
     world.trace.note(`fault ${kind} ${machine.name}`, ms);
     this.#touch();
+    this.onStrike?.(kind, machine, ms);
     this.#strikes[kind](machine, ms);
   }
 

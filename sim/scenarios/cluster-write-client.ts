@@ -161,6 +161,8 @@ export class WriteClient {
     const sizeBytes = partBytes.reduce((sum, bytes) => sum + bytes, 0);
     const number = history.number(sizeBytes, this.place.clock.nowMs);
     const { signal } = new AbortController();
+    // a client that is gone before the end leaves it
+    history.leftUploads++;
     try {
       const { uploadId } = await this.#writer.beginUpload(target, attributesOf(number));
       const starts = partBytes.map((_, index) => partBytes.slice(0, index).reduce((sum, bytes) => sum + bytes, 0));
@@ -174,15 +176,16 @@ export class WriteClient {
         }),
       );
       if (how.gaveUp) {
-        if (random.chance(0.5)) await this.#writer.abortUpload(target, uploadId);
-        else history.leftUploads++;
+        if (random.chance(0.5)) return;
+        await this.#writer.abortUpload(target, uploadId);
+        history.leftUploads--;
         return;
       }
       parts.sort((a, b) => a.number - b.number);
       const write = this.#operation(target, { how: 'multipart', number, sizeBytes, ...how });
       await this.#write([write], () => this.#writer.completeUpload(target, uploadId, parts, optionsOf(how)));
+      history.leftUploads--;
     } catch (error) {
-      history.leftUploads++;
       this.#explain({ how: 'multipart', key: target.key }, error);
     }
   }
@@ -199,6 +202,7 @@ export class WriteClient {
   ): Promise<void> {
     const { history, clock } = this.place;
     const checkpoints = this.place.node.checkpoints as Checkpoints;
+    history.leftUploads++;
     try {
       const { attempt } = await checkpoints.begin(volume, name);
       const checkpoint = { checkpoint: name, attempt };
@@ -212,6 +216,7 @@ export class WriteClient {
       );
       if (isGivenUp) {
         await checkpoints.abort(volume, checkpoint);
+        history.leftUploads--;
         return;
       }
       const group = puts.map(({ key, sizeBytes }, index) =>
@@ -225,8 +230,8 @@ export class WriteClient {
           findings.add('S-6', `${name} was committed with ${objects} of ${puts.length} objects`);
         return undefined;
       });
+      history.leftUploads--;
     } catch (error) {
-      history.leftUploads++;
       this.#explain({ how: 'checkpoint', key: name }, error);
     }
   }

@@ -126,7 +126,7 @@ export class WriteWork {
       return { key: `${name}/${shard}`, sizeBytes: this.#size(), by: this.#anyone() };
     });
     await this.#unlessGone(
-      (puts.find(({ by }) => by !== client) ?? { by: client }).by,
+      puts.map(({ by }) => by),
       client.checkpoint(random.pick(volumes), name, puts, random.chance(0.15)),
     );
   }
@@ -138,11 +138,11 @@ export class WriteWork {
   }
 
   /** What a node that was killed was asked for is never answered. */
-  async #unlessGone<T>(client: WriteClient, work: Promise<T>): Promise<T | undefined> {
-    const { clock, life } = client.place;
+  async #unlessGone<T>(clients: readonly WriteClient[], work: Promise<T>): Promise<T | undefined> {
+    const { clock } = this.#place.client.place;
     let isOver = false;
     const gone = async (): Promise<undefined> => {
-      while (life.alive && !isOver) await clock.sleep(500);
+      while (clients.every(({ place }) => place.life.alive) && !isOver) await clock.sleep(500);
       return undefined;
     };
     const result = await Promise.race([work, gone()]);
@@ -153,7 +153,7 @@ export class WriteWork {
   async #tried(work: (client: WriteClient) => Promise<number | undefined>): Promise<number | undefined> {
     for (let tries = 0; tries < TRIES; tries++) {
       const client = this.#anyone();
-      const number = await this.#unlessGone(client, work(client));
+      const number = await this.#unlessGone([client], work(client));
       if (number !== undefined) return number;
     }
     return undefined;
@@ -179,7 +179,7 @@ export class WriteWork {
     const metadata = target('.metadata');
     const temporary = target(`.metadata${TEMPORARY} ${client.place.life.name} ${++this.#temporaries}`);
     const writer = this.#anyone();
-    const number = await this.#unlessGone(writer, writer.put(temporary, 1000, { level }));
+    const number = await this.#unlessGone([writer], writer.put(temporary, 1000, { level }));
     if (number === undefined) return;
     if (step === 0 && !(await client.delete(metadata, { level }))) return;
     if (!(await this.#move(temporary, metadata, number, level))) return;

@@ -12,7 +12,7 @@ import type { Volume } from '../../src/core/volume.ts';
 import { Checkers } from '../checkers/checker.ts';
 import { checkClosed, checkIdle } from '../checkers/leaks.ts';
 import { Membership } from '../checkers/membership.ts';
-import { Linearizable } from '../checkers/s2-linearizable.ts';
+import { Linearizable, textOf } from '../checkers/s2-linearizable.ts';
 import { AckLevels } from '../checkers/s3-ack-levels.ts';
 import { Copies } from '../checkers/s3-copies.ts';
 import { numberOf, OriginWatch } from '../checkers/s7-origin-watch.ts';
@@ -339,7 +339,9 @@ export class ClusterWriteRun {
     const left = () => this.machines.reduce((sum, { life }) => sum + (this.#underWay.get(life) ?? 0), 0);
     while (left() > 0 && findings.isEmpty) {
       if (clock.nowMs > deadlineMs) {
-        findings.add('liveness', `${left()} operations have not ended ${RECOVERY_MAX_MS} ms after the faults`);
+        const open = this.history.open().map(textOf);
+        const text = `${left()} operations have not ended ${RECOVERY_MAX_MS} ms after the faults`;
+        findings.add('liveness', `${text}: ${open.join(', ')}`);
         return;
       }
       await clock.sleep(100);

@@ -17,7 +17,7 @@ export type ScenarioOptions = Readonly<Record<string, number | boolean | string>
  * they remember was true just now. Of writes: `blind-origin`: the origin looks at no conditions. `cut-objects`: it makes
  * objects without their last byte. `late-origin`: it acknowledges writes that it applies later. `lose-disk`: disks are lost
  * and nobody is told. `blind-compares`: the coordinator looks at no compares. `forget-records`: it hides the records of
- * written objects from those who read them.
+ * written objects from those who read them. Of values: `forget-leases`: they end long before they were to.
  */
 export const SABOTAGES = [
   'drop-write',
@@ -31,6 +31,7 @@ export const SABOTAGES = [
   'lose-disk',
   'blind-compares',
   'forget-records',
+  'forget-leases',
 ] as const;
 export type Sabotage = (typeof SABOTAGES)[number];
 

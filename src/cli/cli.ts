@@ -168,10 +168,11 @@ function addClientCommands(add: Add): void {
 
 function addOutside(program: Command, outside: Outside, done: (exitCode: number) => void): void {
   const descriptions = {
-    bench: 'measure: local, fan-out-read, fan-out-write',
+    bench: 'measure: local, fan-out-read, fan-out-write, fan-in-read',
     demo: 'show before and after on a real file to a cluster, in about a minute',
     sim: 'run seeded simulations of the store and its faults',
-    simulate: 'simulate fan-out reads of up to 10,000 nodes and checkpoints of real size by the shipped policies',
+    simulate:
+      'simulate fan-out reads of up to 10,000 nodes, checkpoints of real size and gathers by the shipped policies',
   };
   for (const name of ['bench', 'demo', 'sim', 'simulate'] as const) {
     program

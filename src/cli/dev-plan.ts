@@ -108,5 +108,5 @@ function sharedArgs({
 function ownDoors({ doors }: Config): string[] {
   const beside = (name: string, door: Address | false) =>
     `doors.${name}=${door === false ? 'false' : formatAddress({ ...door, port: 0 })}`;
-  return [beside('s3', doors.s3), beside('admin', doors.admin)];
+  return [beside('s3', doors.s3), beside('resp', doors.resp), beside('admin', doors.admin)];
 }

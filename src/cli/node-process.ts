@@ -74,7 +74,8 @@ export class Home {
 
   /** Starts a node with free ports and waits until it serves. */
   async up(...args: readonly string[]): Promise<RunningNode> {
-    return this.start('up', '--json', '--set', 'doors.s3=127.0.0.1:0', '--set', 'doors.admin=127.0.0.1:0', ...args);
+    const doors = ['s3', 'resp', 'admin'].flatMap((door) => ['--set', `doors.${door}=127.0.0.1:0`]);
+    return this.start('up', '--json', ...doors, ...args);
   }
 
   async start(...args: readonly string[]): Promise<RunningNode> {

@@ -32,6 +32,7 @@ export async function status(_: readonly string[], options: ClientOptions, outpu
   output.line('');
   printVolumes(found.volumes, output);
   for (const volume of found.volumes) printWrites(volume, output);
+  for (const volume of found.volumes) printKv(volume, output);
   if (found.membership !== null) printMembers(found.membership, found.name, output);
   return DONE;
 }
@@ -66,13 +67,26 @@ function printWrites({ name, writes }: VolumeStatus, output: Output): void {
   );
 }
 
+function printKv({ name, kv }: VolumeStatus, output: Output): void {
+  if (kv === null) return;
+  const share = kv.shareBytes > 0 ? Math.round((100 * kv.bytes) / kv.shareBytes) : 0;
+  const ends = kv.ttlMs === null ? 'kept until evicted' : `forgotten after ${formatDuration(kv.ttlMs)}`;
+  output.line('');
+  output.line(
+    `values of ${name}: ${kv.values} here, ${formatSize(kv.bytes)} of this node's ${formatSize(kv.shareBytes)} (${share} %), ${formatSize(kv.leasedBytes)} of them promised; ${ends}`,
+  );
+  output.line(
+    `  ${kv.evicted} evicted, ${kv.expired} expired${kv.respDb === null ? '' : `; SELECT ${kv.respDb} at the RESP door`}`,
+  );
+}
+
 export function printVolumes(volumes: readonly VolumeStatus[], output: Output): void {
   const rows = volumes.map((volume) => [
     volume.name,
     volume.origin,
     volume.write ? 'read, write' : 'read',
-    revalidation(volume.revalidateMs),
-    `${volume.reach}${volume.message === undefined ? '' : `: ${printable(volume.message)}`}`,
+    volume.kv === null ? revalidation(volume.revalidateMs) : '-',
+    volume.kv !== null ? '-' : `${volume.reach}${volume.message === undefined ? '' : `: ${printable(volume.message)}`}`,
   ]);
   output.table(['VOLUME', 'ORIGIN', 'MAY', 'REVALIDATE', 'ORIGIN IS'], rows);
 }

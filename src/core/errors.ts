@@ -69,7 +69,7 @@ export const ERRORS = {
     false,
     'Name a volume that the configuration has; `forebay status` lists them.',
   ),
-  noSuchKey: row('NoSuchKey', 404, 'ENOENT', false, 'The origin has no object of this key.'),
+  noSuchKey: row('NoSuchKey', 404, 'ENOENT', false, 'Nothing of this key is there.'),
   invalidRange: row('InvalidRange', 416, 'EINVAL', false, 'Ask for bytes that lie in the object.'),
   preconditionFailed: row(
     'PreconditionFailed',
@@ -291,6 +291,7 @@ export const ERRORS = {
     'ENOSPC',
     true,
     'The cache disk is full of bytes that cannot be evicted; see `forebay status`.',
+    'OOM',
   ),
   diskUnavailable: row('ServiceUnavailable', 503, 'EIO', true, 'The cache disk does not answer; see `forebay status`.'),
   overloaded: row('SlowDown', 503, 'EAGAIN', true, 'A bound of this node is reached; try again later.'),

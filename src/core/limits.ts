@@ -299,7 +299,7 @@ export const watchSilentMs = 15_000;
 export const coordinatorHistoryMax = 8192;
 export const coordinatorHistoryMaxBytes = 32 * MiB;
 /** How often the embedded coordinator looks for changes by other processes. */
-export const coordinatorPollMs = 50;
+export const coordinatorPollMs = 20;
 /** Another process may hold the embedded coordinator's file for this long. */
 export const coordinatorBusyMs = 2000;
 
@@ -311,6 +311,15 @@ export const stagePullsInFlightMax = 2;
 export const stageCallsPerPeerMax = 16;
 /** How long a replica may take for one such message, or to sync what it pulled, before the next node takes its place. */
 export const stageCallMs = 60_000;
+/** Bytes that are safe wait so long, at most, until those that are not have left the node; and how often room is looked at meanwhile. */
+export const drainYieldMs = 60_000;
+export const drainYieldLookMs = 1000;
+/** A pause of copying up to this is none: between two messages of one version, or two files of one rank. */
+export const copyLingerMs = 20;
+/** Half of what a node was given is forgotten after this. */
+export const copyMemoryMs = 20_000;
+/** Once so much of the disk is taken by what cannot be evicted, draining makes way for nothing. */
+export const drainYieldKeptShareMax = 0.8;
 /** Contents up to this travel inside the message that seals them. */
 export const stageInlineMaxBytes = 64 * KiB;
 /** Copies that a replica takes in at once; more are refused, for other nodes take them. */
@@ -435,6 +444,8 @@ export const drainSettleMs = 2000;
 /** Bodies that one node sends to origins for keepers at once, and that wait for that. */
 export const drainSendsMax = 8;
 export const drainSendsWaitingMax = 256;
+/** Objects up to this are drained in one request. The bytes of larger ones go ahead in parts, whatever has to be at the origin before them. */
+export const drainPutMaxBytes = 4 * MiB;
 /** Parts that one keeper has under way at one holder. */
 export const drainPartsPerHolderMax = 4;
 /** A holder answers within this and what its bytes take at the slowest that is worth waiting for, its turn included. */
@@ -466,3 +477,73 @@ export const recoverPageMax = 256;
 export const drainDenialsMax = 3;
 /** A version whose bytes no node of the cluster has for so long is shown as lost, until one has them. */
 export const lostAfterMs = 60_000;
+
+/** A value of a kv volume: the bound of a bulk string in RESP. */
+export const valueMaxBytes = 512 * MiB;
+/** How long a lookup promises what it found, where it names no time, and the most that it may name. */
+export const kvLeaseMs = 10_000;
+export const kvLeaseMaxMs = 600_000;
+/** Keys of one lookup, gather or page over HTTP, and the JSON that names them, percent-encoded. */
+export const kvKeysMax = 4096;
+export const kvBodyMaxBytes = 16 * MiB;
+
+/** How long a put waits for its key's owner to hear of it; then it is acknowledged, and a lookup elsewhere may miss it. */
+export const kvTellMs = 50;
+/** An answer of a peer about keys: one that takes longer counts as "not there". */
+export const kvPeerMs = 250;
+/** Keys, and bytes of them, in one message between nodes. */
+export const kvMessageKeysMax = 512;
+export const kvMessageKeyBytes = 256 * KiB;
+/** A value up to this travels inside a message, all of one answer up to that. */
+export const kvInlineMaxBytes = 64 * KiB;
+export const kvInlineAnswerMaxBytes = 1 * MiB;
+/** Keys of one volume whose holders an owner remembers (about 60 bytes each); more are misses elsewhere than at their holder. */
+export const kvDirectoryKeysMax = 1 << 22;
+/** Puts of "only where nothing is" that an owner lets run at once, and how long one may take. */
+export const kvClaimsMax = 65_536;
+export const kvClaimMs = 60_000;
+/** Versions that holders are still to be told to drop; more are forgotten, and stay where they are until evicted. */
+export const kvDropsMax = 65_536;
+/** Leases of other nodes that an asker remembers, and what went by itself that its owner was not yet told. */
+export const kvLeasesKeptMax = 65_536;
+export const kvUntoldMax = 262_144;
+/** Between two attempts to tell an owner, and to get a promised value of a holder that is busy. */
+export const kvRetryMs = 200;
+/** The first wait for a holder whose uploads are all taken; doubled each time, up to `kvRetryMs`. */
+export const kvBusyMs = 10;
+/** Blocks of one remote value on their way or waiting for their reader. */
+export const kvPullBlocksMax = 8;
+/** Blocks of values that are brought before their turn comes, of all gathers of this node. */
+export const kvPrefetchBlocksMax = 128;
+/** Keys that are looked at in one turn when owners are told anew. */
+export const kvScanKeys = 2048;
+/** Values that clients dropped are remembered so, while somebody may hold a lease of them. */
+export const kvDroppedKeptMax = 16_384;
+/** RESP door: values above this are stored as they arrive; smaller ones are collected first. */
+export const respWholeMaxBytes = 64 * KiB;
+/** RESP door: an argument that is no value, and a request on one line: Redis's own bound on such lines. */
+export const respArgumentMaxBytes = 64 * KiB;
+/** RESP door: the arguments of one request, and their bytes; values beyond these bytes are stored as they arrive. */
+export const respArgumentsMax = 131_072;
+export const respRequestMaxBytes = 8 * MiB;
+/** RESP door: bytes of requests that are not complete, of all connections; the connection that goes beyond is cut off. */
+export const respInputMaxBytes = 128 * MiB;
+/** RESP door: requests of one connection under way at once; their answers leave in order. */
+export const respPipelineMax = 32;
+/** RESP door: values that arrive piece by piece at once, and bytes of each that wait for the disk. */
+export const respBodiesMax = 64;
+export const respBodyAheadBytes = 1 * MiB;
+/** RESP door: places that scans have stopped at and that a client may go on from; the longest unused goes first. */
+export const respScansMax = 10_000;
+/** A key of a value, in bytes. */
+export const valueKeyMaxBytes = 1024;
+/** Bytes of small values that wait to be written before puts wait for the disk. */
+export const valueBacklogMaxBytes = 8 * MiB;
+/** Blocks of one large value on their way to the disk, and of all. */
+export const valueBlocksInFlightMax = 4;
+export const valueBlocksMax = 64;
+/** A volume whose values are all leased or open is not looked through again for so long. */
+export const valueFullMemoryMs = 50;
+/** How often values past their time are looked for, and rows looked at in one go. */
+export const valueSweepMs = 1000;
+export const valueSweepRowsMax = 65_536;

@@ -50,3 +50,8 @@ export interface ObjectFact extends ObjectVersion {
  * looking. A C# identifier, as Azure wants; doors do not show it.
  */
 export const OWN_ID = 'forebayid';
+
+/** The ETag that doors show for contents whose origin is not S3 (DESIGN.md section 8). */
+export function contentDoorEtag(content: ContentId): string {
+  return `"${content}-1"`;
+}

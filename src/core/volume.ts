@@ -20,10 +20,22 @@ export interface WritePolicy {
   readonly drainOrder: 'directory' | 'none';
 }
 
+/** How values of a kv volume are kept (DESIGN.md section 9). */
+export interface KvPolicy {
+  /** Of values whose put names none; Infinity: until evicted. */
+  readonly ttlMs: number;
+  /** Of each node's cache, 0 to 1. */
+  readonly share: number;
+  /** The endings of keys that are parts of one entry: LMCache's `metadata` and `kv_bytes`. Empty: every key is one. */
+  readonly suffixes: readonly string[];
+  /** Its number for SELECT at the RESP door. */
+  readonly respDb?: number;
+}
+
 /** A volume: a named mapping to an origin with its policies. Parsed from configuration in `node/config.ts`. */
 export interface Volume {
   readonly name: string;
-  /** The origin's URL as configured, without secrets: `az://`, `s3://`, `file:///`, `memory:`. */
+  /** The origin's URL as configured, without secrets: `az://`, `s3://`, `file:///`, `memory:`, `none` (kv). */
   readonly origin: string;
   readonly write: boolean;
   /** How old a remembered fact may be, in milliseconds: 0 = always ask, Infinity = never. */
@@ -37,7 +49,9 @@ export interface Volume {
   readonly onPartition?: 'stale' | 'refuse';
   /** Absent: every write waits for the origin, and nothing of it is staged here. */
   readonly writes?: WritePolicy;
+  /** Values without an origin; absent: objects. */
+  readonly kv?: KvPolicy;
 }
 
-/** Bucket-like names: 3–63 of a–z, 0–9, `-`, `.`; begins and ends with a letter or digit. */
-export const VOLUME_NAME = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+/** Bucket-like names: 2–63 (tools of S3 may insist on 3) of a–z, 0–9, `-`, `.`; begins and ends with a letter or digit. */
+export const VOLUME_NAME = /^[a-z0-9][a-z0-9.-]{0,61}[a-z0-9]$/;

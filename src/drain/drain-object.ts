@@ -10,7 +10,7 @@
  *          was applied and not answered, or not recorded, shows by the content id that the object carries.
  */
 import { ForebayError, isForebayError } from '../core/errors.ts';
-import { putSingleMaxBytes } from '../core/limits.ts';
+import { drainPutMaxBytes } from '../core/limits.ts';
 import { OWN_ID } from '../core/object.ts';
 import type { Condition, Origin, PutOptions, TakenPart } from '../origin/origin.ts';
 import type { DirtyRecord } from '../write/object-record.ts';
@@ -24,6 +24,8 @@ export interface DrainedObject {
   /** The key at the origin, where that is another: of what is parked. */
   readonly at?: string;
   readonly version: DirtyRecord;
+  /** Somebody waits for it. */
+  readonly isUrgent: boolean;
 }
 
 export interface DrainObjectParts {
@@ -54,7 +56,7 @@ export interface UploadState {
 }
 
 export function needsUpload(version: DirtyRecord): boolean {
-  return version.sizeBytes > putSingleMaxBytes;
+  return version.sizeBytes > drainPutMaxBytes;
 }
 
 /** Begins an upload; its id goes into the record before anything is sent. */
@@ -64,19 +66,19 @@ export async function beginUpload({ key, at = key, version }: DrainedObject, par
 
 /**
  * Sends what the origin does not have of the upload yet. Throws noSuchUpload where the origin has forgotten it, replicasUnavailable where
- * nobody who holds it is there, the origin's errors.
+ * nobody who holds it is there, the origin's errors. `isNew`: it was begun just now, so that the origin has nothing of it.
  */
 export async function uploadParts(
   object: DrainedObject,
-  id: string,
+  { id, isNew }: { readonly id: string; readonly isNew: boolean },
   { origin, uploads, signal, onSent }: DrainObjectParts,
 ): Promise<UploadState> {
-  const { volume, key, at = key, version } = object;
+  const { volume, key, at = key, version, isUrgent } = object;
   const { content, sizeBytes, chunkSizeBytes, replicas } = version;
   const units = unitsOf(sizeBytes);
-  const taken = matching(units, await origin.parts({ key: at, id }));
+  const taken = matching(units, isNew ? [] : await origin.parts({ key: at, id }));
   const missing = units.filter(({ number }) => !taken.has(number));
-  const part = { volume, key: at, content, sizeBytes, chunkSizeBytes, upload: id };
+  const part = { volume, key: at, content, sizeBytes, chunkSizeBytes, isUrgent, upload: id };
   const onTaken = (sent: TakenPart) => {
     taken.set(sent.number, sent);
     onSent(sent.sizeBytes);
@@ -137,7 +139,7 @@ export async function firstLook(
 }
 
 async function send(
-  { volume, key, at = key, version }: DrainedObject,
+  { volume, key, at = key, version, isUrgent }: DrainedObject,
   upload: UploadState | undefined,
   condition: Condition,
   parts: DrainObjectParts,
@@ -149,7 +151,8 @@ async function send(
     return (await origin.finalise({ key: at, id: upload.id }, upload.parts, { ...options, ...kept })).etag;
   const { content, sizeBytes, chunkSizeBytes, replicas } = version;
   const { headers, metadata } = options;
-  const put = { volume, key: at, content, sizeBytes, chunkSizeBytes, headers, metadata, condition: kept.condition };
+  const held = { volume, key: at, content, sizeBytes, chunkSizeBytes, isUrgent };
+  const put = { ...held, headers, metadata, condition: kept.condition };
   const { etag } = await uploads.put(put, replicas, lost);
   onSent(sizeBytes);
   return etag;

@@ -24,6 +24,8 @@ export interface PendingVersion extends OrderEntry {
   readonly revision: number;
   /** When this node heard of it. */
   readonly knownMs: number;
+  /** Somebody waits for it, or for something that it must go before. */
+  readonly isUrgent: boolean;
 }
 
 export interface DrainOrderOptions {
@@ -36,6 +38,7 @@ interface Entry extends PendingVersion {
   version: DirtyRecord | Tombstone;
   record: ObjectRecord;
   revision: number;
+  /** The origin lacks it, as far as is known. */
   isLive: boolean;
   /** Holds others back. */
   blocks: boolean;
@@ -79,6 +82,12 @@ export class DrainOrder {
     for (const key of Array.from(this.#entries.keys()))
       if (!named.has(key)) this.#set(key, { record: undefined, revision: change.revision }, nowMs);
     for (const recorded of change.records) this.#set(recorded.key, recorded, nowMs);
+  }
+
+  /** The origin has the version, whatever its record says yet: it holds nobody back. */
+  arrived(pending: PendingVersion): void {
+    const entry = this.#entries.get(pending.key);
+    if (entry === pending) this.#holdNobody(entry);
   }
 
   /** What may be finalised now, in the order in which it was freed. */
@@ -159,9 +168,14 @@ export class DrainOrder {
   }
 
   #leave(entry: Entry): void {
-    entry.isLive = false;
     this.#free.delete(entry);
     entry.blocker?.waiters.delete(entry);
+    this.#holdNobody(entry);
+  }
+
+  #holdNobody(entry: Entry): void {
+    if (!entry.isLive) return;
+    entry.isLive = false;
     if (entry.blocks) {
       const [own, ...above] = directoriesOf(entry.key);
       this.#directory(own as string).ownDied(entry);

@@ -13,6 +13,8 @@ interface HeldContent {
   readonly chunkSizeBytes: number;
   /** The key at the origin. */
   readonly key: string;
+  /** Somebody waits for it: it makes way for nothing. */
+  readonly isUrgent: boolean;
 }
 
 /** "Send this range of what you hold as part `number` of the upload." Answered with the part as the origin took it. */
@@ -38,6 +40,7 @@ function heldFromWire(message: PeerMessage): HeldContent {
     content,
     sizeBytes: countOf(message['sizeBytes']),
     chunkSizeBytes: countOf(message['chunkSizeBytes']),
+    isUrgent: message['isUrgent'] === true,
   };
 }
 

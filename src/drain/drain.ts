@@ -14,6 +14,7 @@ import type { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Origin } from '../origin/origin.ts';
 import type { Store } from '../store/store.ts';
+import type { CopyTraffic } from '../write/copy-traffic.ts';
 import type { Records } from '../write/records.ts';
 import { type Conflict, Conflicts, type Resolution } from './conflicts.ts';
 import { type KeeperLease, keeperOf, runKeeper } from './keeper.ts';
@@ -38,6 +39,8 @@ export interface DrainOptions {
   readonly keeping: KeptContents;
   /** What may be sent to origins. */
   readonly budget: Budget;
+  /** What leaves from here before what only drains. */
+  readonly traffic: Pick<CopyTraffic, 'turn'>;
   readonly clock: Clock;
   readonly random: Random;
   readonly emit: Emit;
@@ -62,10 +65,10 @@ export class Drain {
   /** Before the cluster is joined: it registers what peers may ask. */
   constructor(options: DrainOptions) {
     this.#options = options;
-    const { cluster, store, volumes, budget } = options;
+    const { cluster, store, volumes, budget, traffic } = options;
     this.#uploads = new PartUploads(cluster);
     this.#conflicts = new Conflicts(options);
-    new PartSender({ cluster, store, budget, originOf: (volume) => volumes.get(volume)?.origin });
+    new PartSender({ cluster, store, budget, traffic, originOf: (volume) => volumes.get(volume)?.origin });
     serveRecovery(options);
     cluster.handle('drain.progress', (_from, message) => {
       const kept = this.#kept.get(textOf(message['volume']));
@@ -168,7 +171,9 @@ export class Drain {
     lease: KeeperLease,
     what: { readonly volume: Volume; readonly policy: WritePolicy; readonly origin: Origin },
   ): Promise<void> {
-    const drain = new VolumeDrain({ ...this.#options, ...what, lease, uploads: this.#uploads });
+    const { cluster } = this.#options;
+    const copiesToBeHad = () => Math.min(what.policy.replicas, cluster.members.members.length);
+    const drain = new VolumeDrain({ ...this.#options, ...what, lease, uploads: this.#uploads, copiesToBeHad });
     this.#kept.set(lease.volume, drain);
     await drain.run().finally(() => this.#kept.delete(lease.volume));
   }

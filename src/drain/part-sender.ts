@@ -2,7 +2,8 @@
  * This node as one of those that hold what drains: reads its own blocks, checks them (S-9) and sends them to the origin when a
  * keeper asks. What it sends has no effect before the keeper finalises, or is conditional, so that a late request does no harm.
  *
- * Bounds:  `drainSendsMax` at once, each a part in memory where it is small; `bandwidth.origin`.
+ * Bounds:  `drainSendsMax` at once, each a part in memory where it is small; `bandwidth.origin`. Bytes that only one node has leave
+ *          first (`write/copy-traffic.ts`), unless somebody waits for what drains.
  * Errors:  notHeld where bytes are missing or wrong here, else the origin's.
  */
 import type { Cluster } from '../cluster/cluster.ts';
@@ -14,6 +15,7 @@ import type { Json } from '../io/peers.ts';
 import type { Budget } from '../mover/budget.ts';
 import type { Body, Origin } from '../origin/origin.ts';
 import type { ContentShape, Store } from '../store/store.ts';
+import type { CopyTraffic } from '../write/copy-traffic.ts';
 import { type DrainPart, type DrainPut, partFromWire, putFromWire } from './drain-wire.ts';
 
 export interface PartSenderOptions {
@@ -21,6 +23,7 @@ export interface PartSenderOptions {
   readonly store: Pick<Store, 'holdKnown' | 'acquire'>;
   readonly originOf: (volume: string) => Origin | undefined;
   readonly budget: Budget;
+  readonly traffic: Pick<CopyTraffic, 'turn'>;
 }
 
 export class PartSender {
@@ -59,12 +62,13 @@ export class PartSender {
   }
 
   async #sending<T>(
-    content: Omit<ContentShape, 'id'> & { content: ContentShape['id'] },
+    content: Pick<DrainPart, 'content' | 'sizeBytes' | 'isUrgent'>,
     range: Range,
     signal: AbortSignal,
     send: (body: Body) => Promise<T>,
   ): Promise<T> {
-    const { store, budget } = this.#options;
+    const { store, budget, traffic } = this.#options;
+    if (!content.isUrgent) await traffic.turn(signal);
     await this.#slot(signal);
     try {
       const hold = store.holdKnown(content.content, content.sizeBytes);

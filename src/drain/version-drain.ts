@@ -39,6 +39,10 @@ export interface VersionDrainOptions {
   /** Whether the version is still what its key has, as far as this node knows. */
   readonly isCurrent: (entry: PendingVersion) => boolean;
   readonly onSent: (bytes: number) => void;
+  /** The origin has it; its record does not say so yet. */
+  readonly onArrived: (entry: PendingVersion) => void;
+  /** Everything is urgent now. */
+  readonly isHurried: () => boolean;
 }
 
 export interface AttemptSignals {
@@ -136,8 +140,9 @@ export class VersionDrain {
 
   // ---- objects -----------------------------------------------------------------------------------------------------
 
-  #object({ key }: PendingVersion, version: DirtyRecord): DrainedObject {
-    return { volume: this.#options.volume.name, key, version };
+  #object({ key, isUrgent }: PendingVersion, version: DirtyRecord): DrainedObject {
+    const { volume, isHurried } = this.#options;
+    return { volume: volume.name, key, version, isUrgent: isUrgent || isHurried() };
   }
 
   #parts(attempt: { keepsConditions: boolean } & AttemptSignals): DrainObjectParts {
@@ -167,7 +172,8 @@ export class VersionDrain {
       if (now?.metadata[OWN_ID] === content) return { etag: now.etag };
     }
     try {
-      const whole = await uploadParts(object, upload ?? (await this.#begin(entry, object, parts)), parts);
+      const id = upload ?? (await this.#begin(entry, object, parts));
+      const whole = await uploadParts(object, { id, isNew: upload === undefined }, parts);
       this.#whole.set(entry, whole);
       return whole;
     } catch (error) {
@@ -209,7 +215,8 @@ export class VersionDrain {
   }
 
   async #stub(entry: PendingVersion, etag: string): Promise<VersionOutcome> {
-    const { commits, onWritten, volume } = this.#options;
+    const { commits, onWritten, onArrived, volume } = this.#options;
+    onArrived(entry);
     await onWritten(volume.name, entry.key);
     const isSame = sameVersion(entry.version as DirtyRecord);
     const revision = await commits.replace(entry.key, entry, isSame, (record, current) =>
@@ -228,7 +235,8 @@ export class VersionDrain {
     const at = parkedKey(object.key, version);
     const parked: DrainedObject = { ...object, at, version };
     let upload: UploadState | undefined;
-    if (needsUpload(version)) upload = await uploadParts(parked, await beginUpload(parked, parts), parts);
+    if (needsUpload(version))
+      upload = await uploadParts(parked, { id: await beginUpload(parked, parts), isNew: true }, parts);
     const outcome = await finalise(parked, upload, parts);
     if (object.version.upload !== undefined)
       await parts.origin.abort({ key: object.key, id: object.version.upload }).catch(() => undefined);

@@ -13,8 +13,10 @@ import {
   drainSettleMs,
   drainSweepMs,
   drainUploadsMax,
+  drainYieldMs,
   keeperLookMs,
   lostAfterMs,
+  stageInlineMaxBytes,
 } from '../core/limits.ts';
 import type { Volume, WritePolicy } from '../core/volume.ts';
 import type { Coordinator } from '../io/coordinator.ts';
@@ -47,6 +49,8 @@ export interface VolumeDrainOptions {
   readonly emit: Emit;
   /** Tells the owner of the key's metadata; settles when no node takes the old version for current. */
   readonly onWritten: (volume: string, key: string) => Promise<void>;
+  /** How many copies a version can have, all told: as many as it shall, or as there are nodes. */
+  readonly copiesToBeHad: () => number;
 }
 
 export interface DrainProgress {
@@ -75,7 +79,7 @@ export class VolumeDrain {
   /** Attempts under way, by key; those of them that only upload. */
   readonly #busy = new Map<string, { readonly entry: PendingVersion; readonly over: AbortController }>();
   #uploading = 0;
-  /** Large versions that are not at the origin whole. */
+  /** Large versions of which the origin lacks parts. */
   readonly #large = new Map<string, PendingVersion>();
   /** Versions that are through, before the watch says so. */
   readonly #done = new WeakSet<PendingVersion>();
@@ -104,6 +108,11 @@ export class VolumeDrain {
       ...options,
       commits: this.#commits,
       isCurrent: (entry) => this.#order.get(entry.key) === entry,
+      isHurried: () => this.#isUrgent,
+      onArrived: (entry) => {
+        this.#order.arrived(entry);
+        this.#wake();
+      },
       onSent: (bytes) => {
         this.#sentBytes += bytes;
       },
@@ -204,7 +213,8 @@ export class VolumeDrain {
 
   #changed(key: string): void {
     const entry = this.#order.get(key);
-    if (entry?.version.kind === 'dirty' && needsUpload(entry.version)) this.#large.set(key, entry);
+    const isLarge = entry?.version.kind === 'dirty' && needsUpload(entry.version) && !this.#versions.isUploaded(entry);
+    if (isLarge) this.#large.set(key, entry);
     else this.#large.delete(key);
     const busy = this.#busy.get(key);
     if (busy === undefined || busy.entry === entry) return;
@@ -235,13 +245,15 @@ export class VolumeDrain {
     const finalisesMax = this.#backoff.concurrency(drainFinalisesMax, nowMs);
     for (const entry of this.#order.finalisable(nowMs, { urgent: this.#isUrgent })) {
       if (this.#busy.size - this.#uploading >= finalisesMax) break;
-      if (this.#isDue(entry, nowMs) && !this.#isHeldBack(entry)) this.#attempt(entry, 'finalise');
+      if (this.#isDue(entry, nowMs) && !this.#isHeldBack(entry) && !this.#isBeingCopied(entry, nowMs))
+        this.#attempt(entry, 'finalise');
     }
     const uploadsMax = this.#backoff.concurrency(drainUploadsMax, nowMs);
     for (const entry of this.#large.values()) {
       if (this.#uploading >= uploadsMax) break;
-      if (!entry.version.trouble && !this.#versions.isUploaded(entry) && this.#isDue(entry, nowMs))
-        this.#attempt(entry, 'upload');
+      const isWanted =
+        !entry.version.trouble && !this.#versions.isUploaded(entry) && !this.#isBeingCopied(entry, nowMs);
+      if (isWanted && this.#isDue(entry, nowMs)) this.#attempt(entry, 'upload');
     }
     // Whoever ends wakes the loop.
     const isFull = this.#busy.size - this.#uploading >= drainFinalisesMax;
@@ -250,6 +262,16 @@ export class VolumeDrain {
 
   #isHeldBack(entry: PendingVersion): boolean {
     return this.#options.policy.drainOrder === 'directory' && this.#checkpoints.holdsBack(entry);
+  }
+
+  /**
+   * Its copies are on their way: they come first, and then all who have it send parts. Not for ever, for some may never
+   * come.
+   */
+  #isBeingCopied({ version, isUrgent, knownMs }: PendingVersion, nowMs: number): boolean {
+    if (version.kind !== 'dirty' || version.level === 'replicated' || isUrgent || this.#isUrgent) return false;
+    if (version.sizeBytes <= stageInlineMaxBytes || nowMs >= knownMs + drainYieldMs) return false;
+    return version.replicas.length < this.#options.copiesToBeHad();
   }
 
   #isDue(entry: PendingVersion, nowMs: number): boolean {
@@ -276,6 +298,7 @@ export class VolumeDrain {
     try {
       if (what === 'upload') {
         await this.#versions.upload(entry, { signal: either, lost });
+        if (this.#large.get(key) === entry) this.#large.delete(key);
         return;
       }
       const kept = this.#kept as KeptConditions;

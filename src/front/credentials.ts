@@ -17,4 +17,6 @@ export function mayAccess(key: AccessKey, volume: string, right: Right): boolean
 export interface Credentials {
   find(id: string): AccessKey | undefined;
   readonly anonymous: AccessKey | undefined;
+  /** Whom a secret without an id means (RESP `AUTH secret`): the only key of the configuration, or the node's own where that has none. */
+  readonly only?: AccessKey | undefined;
 }

@@ -162,11 +162,11 @@ export function list(key: string, example: string, entry: { pattern: RegExp; say
       const right = Array.isArray(value) && value.every((item) => typeof item === 'string' && entry.pattern.test(item));
       return right ? (value as string[]) : undefined;
     },
-    fromText: (given) =>
-      given
-        .replace(/^\[|\]$/g, '')
-        .split(',')
-        .map((item) => unquoted(item.trim())),
+    fromText: (given) => {
+      if (given.trim() === '[]') return [];
+      const entries = given.replace(/^\[|\]$/g, '').split(',');
+      return entries.map((item) => unquoted(item.trim()));
+    },
   });
 }
 

@@ -2,13 +2,13 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { type Address, formatAddress, isLoopback } from '../core/address.ts';
-import { BLOCK_SIZE_BYTES, CHUNK_SIZE_DEFAULT_BYTES } from '../core/chunk.ts';
 import { GiB, MiB } from '../core/limits.ts';
-import { LEVELS, VOLUME_NAME, type WritePolicy } from '../core/volume.ts';
+import { VOLUME_NAME } from '../core/volume.ts';
 import type { Right } from '../front/credentials.ts';
-import type { Config, VolumeConfig } from './config.ts';
-import { advertised, boolean, choice, door, duration, field, later, list, size, text } from './config-field.ts';
-import { endpointField, filePath, originField } from './origin-url.ts';
+import type { Config } from './config.ts';
+import { advertised, boolean, choice, door, field, later, list, size, text } from './config-field.ts';
+import { isKv } from './config-kv.ts';
+import { refineVolumes, volumeConfigs, volumeTable } from './config-volume.ts';
 
 /** What defaults depend on. */
 export interface Surroundings {
@@ -18,8 +18,6 @@ export interface Surroundings {
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
-/** A chunk's map of blocks is one 32-bit word in the store's index. */
-const CHUNK_SIZE_MAX_BYTES = 32 * BLOCK_SIZE_BYTES;
 const RIGHTS = ['read', 'write', 'admin'] as const satisfies readonly Right[];
 const KEY_ID = /^[A-Za-z0-9_-]{3,128}$/;
 const SECRET_MIN = 16;
@@ -52,7 +50,7 @@ const nodeTable = z.strictObject({
 
 const doorsTable = z.strictObject({
   s3: door('s3', '127.0.0.1:7070').optional(),
-  resp: later('the RESP door', [false]).optional(),
+  resp: door('resp', '127.0.0.1:7072').optional(),
   azblob: later('the Azure Blob door', [false]).optional(),
   admin: door('admin', '127.0.0.1:7073').optional(),
   peer: door('peer', '0.0.0.0:7074').optional(),
@@ -108,43 +106,13 @@ const keyTable = z.strictObject({
     read: (value) => (typeof value === 'string' && SECRET.test(value) ? value : undefined),
   }),
   volumes: list('volumes', '["models"]', {
-    pattern: /^(\*|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])$/,
+    pattern: /^(\*|[a-z0-9][a-z0-9.-]{0,61}[a-z0-9])$/,
     says: 'volume names, or "*"',
   }),
   rights: list('rights', '["read"]', {
     pattern: new RegExp(`^(${RIGHTS.join('|')})$`),
     says: `rights (${RIGHTS.join(', ')})`,
   }),
-});
-
-const KV = 'kv volumes';
-const KV_KEY = 'this key (kv volumes)';
-const volumeTable = z.strictObject({
-  origin: originField,
-  kind: choice('kind', ['objects'], { kv: KV }).optional(),
-  endpoint: endpointField.optional(),
-  region: text('region', 'eu-west-1', /^[a-z0-9-]{1,63}$/, 'a region name').optional(),
-  write: boolean('write').optional(),
-  ack: choice('ack', LEVELS).optional(),
-  replicas: replicasField().optional(),
-  revalidate: duration('revalidate', '60s', { never: Infinity, always: 0 }).optional(),
-  staleIfError: duration('staleIfError', '24h', { unlimited: Infinity, never: 0 }).optional(),
-  onFull: choice('onFull', ['block', 'write-through', 'fail']).optional(),
-  onPartition: choice('onPartition', ['stale', 'refuse']).optional(),
-  onDegraded: choice('onDegraded', ['wait', 'origin', 'local']).optional(),
-  onConflict: choice('onConflict', ['hold', 'skip']).optional(),
-  conflicts: choice('conflicts', ['unchecked']).optional(),
-  drainOrder: choice('drainOrder', ['directory', 'none']).optional(),
-  verify: choice('verify', ['arrival', 'always']).optional(),
-  chunkSize: size('chunkSize', '16MiB', {
-    min: BLOCK_SIZE_BYTES,
-    max: CHUNK_SIZE_MAX_BYTES,
-    multipleOf: BLOCK_SIZE_BYTES,
-    says: 'in whole MiB from 1 MiB to 32 MiB',
-  }).optional(),
-  ttl: later(KV_KEY).optional(),
-  share: later(KV_KEY).optional(),
-  respDb: later(KV_KEY).optional(),
 });
 
 /** Tables and their keys, for complaints about names; `*` stands for a name of the user's own. */
@@ -159,17 +127,6 @@ export const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   'volumes.*': Object.keys(volumeTable.shape),
 };
 
-function replicasField() {
-  return field<number>({
-    expected: 'a whole number from 1 to 5',
-    example: 'replicas = 1',
-    read(value) {
-      const count = typeof value === 'string' && /^\d$/.test(value) ? Number(value) : value;
-      return typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= 5 ? count : undefined;
-    },
-  });
-}
-
 function namedTables<T extends z.ZodType>(table: T, name: { pattern: RegExp; says: string }) {
   return z.record(z.string(), table).superRefine((tables, context) => {
     for (const key of Object.keys(tables)) {
@@ -179,7 +136,7 @@ function namedTables<T extends z.ZodType>(table: T, name: { pattern: RegExp; say
   });
 }
 
-const VOLUME_NAME_SAYS = 'a volume name of 3 to 63 of a–z, 0–9, "-" and ".", with a letter or digit at both ends';
+const VOLUME_NAME_SAYS = 'a volume name of 2 to 63 of a–z, 0–9, "-" and ".", with a letter or digit at both ends';
 
 /** The whole schema; its output is a `Config` without `file`. */
 export function schemaFor(surroundings: Surroundings) {
@@ -198,17 +155,9 @@ export function schemaFor(surroundings: Surroundings) {
     })
     .superRefine((tables, context) => {
       const complain = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
-      refineDoors(tables.doors, complain);
+      refineDoors(tables.doors, hasKv(tables.volumes), complain);
       refineCluster(tables, complain);
-      const cacheDir = cacheDirOf(tables.node.cacheDir, surroundings);
-      for (const [name, volume] of Object.entries(tables.volumes)) {
-        refineVolume(name, volume, complain);
-        if (overlaps(volume.origin, cacheDir))
-          complain(
-            ['volumes', name, 'origin'],
-            `the cache directory ${cacheDir} and the origin ${volume.origin} lie in one another; keep them apart (node.cacheDir)`,
-          );
-      }
+      refineVolumes(tables.volumes, { cacheDir: cacheDirOf(tables.node.cacheDir, surroundings) }, complain);
       for (const [id, key] of Object.entries(tables.keys))
         for (const volume of key.volumes)
           if (volume !== '*' && !Object.hasOwn(tables.volumes, volume))
@@ -230,6 +179,7 @@ export function schemaFor(surroundings: Surroundings) {
         },
         doors: {
           s3: tables.doors.s3 ?? S3_DEFAULT,
+          resp: hasKv(tables.volumes) ? (tables.doors.resp ?? RESP_DEFAULT) : false,
           admin: tables.doors.admin ?? ADMIN_DEFAULT,
           anonymous: tables.doors.anonymous ?? false,
           peer: isClustered(tables.cluster.coordinator) ? (tables.doors.peer ?? PEER_DEFAULT) : false,
@@ -244,36 +194,45 @@ export function schemaFor(surroundings: Surroundings) {
         },
         log: { level: tables.log.level ?? 'info', format: tables.log.format ?? 'auto' },
         keys: Object.entries(tables.keys).map(([id, key]) => ({ id, ...key, rights: key.rights as readonly Right[] })),
-        volumes: Object.entries(tables.volumes).map(([name, volume]) => volumeConfig(name, volume)),
+        volumes: volumeConfigs(tables.volumes),
       }),
     );
 }
 
 const S3_DEFAULT: Address = { host: '127.0.0.1', port: 7070 };
+const RESP_DEFAULT: Address = { host: '127.0.0.1', port: 7072 };
 const PEER_DEFAULT: Address = { host: '127.0.0.1', port: 7074 };
 const ADMIN_DEFAULT: Address = { host: '127.0.0.1', port: 7073 };
 
 type Complain = (path: string[], message: string) => void;
 
-function refineDoors(doors: z.output<typeof doorsTable>, complain: Complain): void {
-  const s3 = doors.s3 ?? S3_DEFAULT;
-  const admin = doors.admin ?? ADMIN_DEFAULT;
+function refineDoors(doors: z.output<typeof doorsTable>, resp: boolean, complain: Complain): void {
+  const addresses: readonly (readonly ['s3' | 'resp' | 'admin', Address | false])[] = [
+    ['s3', doors.s3 ?? S3_DEFAULT],
+    ['resp', resp ? (doors.resp ?? RESP_DEFAULT) : false],
+    ['admin', doors.admin ?? ADMIN_DEFAULT],
+  ];
   if (doors.anonymous) {
-    for (const [name, address] of [
-      ['s3', s3],
-      ['admin', admin],
-    ] as const)
+    for (const [name, address] of addresses)
       if (address && !isLoopback(address.host))
         complain(
           ['doors', 'anonymous'],
           `anonymous = true is for loopback only, but doors.${name} listens on ${formatAddress(address)}; use 127.0.0.1, or remove anonymous and use keys`,
         );
   }
-  if (s3 && admin && s3.port !== 0 && s3.port === admin.port && s3.host === admin.host)
-    complain(
-      ['doors', doors.admin === undefined ? 's3' : 'admin'],
-      `doors.s3 and doors.admin both want ${formatAddress(s3)}; give each its own port`,
-    );
+  for (const [index, [name, address]] of addresses.entries())
+    for (const [other, taken] of addresses.slice(0, index)) {
+      if (!address || !taken || address.port === 0 || formatAddress(address) !== formatAddress(taken)) continue;
+      complain(
+        ['doors', doors[name] === undefined ? other : name],
+        `doors.${other} and doors.${name} both want ${formatAddress(address)}; give each its own port`,
+      );
+    }
+}
+
+/** The RESP door serves kv volumes, and is there where there is one. */
+function hasKv(volumes: Readonly<Record<string, Parameters<typeof isKv>[0]>>): boolean {
+  return Object.values(volumes).some(isKv);
 }
 
 /** A node alone needs no coordinator. */
@@ -338,103 +297,8 @@ function refineCluster(
     );
 }
 
-function refineVolume(name: string, volume: z.output<typeof volumeTable>, complain: Complain): void {
-  const scheme = volume.origin.split(':')[0] as string;
-  if (volume.endpoint !== undefined && scheme !== 'az' && scheme !== 's3')
-    complain(
-      ['volumes', name, 'endpoint'],
-      `an endpoint is for az:// and s3:// origins, not for ${scheme}:; remove it`,
-    );
-  if (volume.region !== undefined && scheme !== 's3')
-    complain(['volumes', name, 'region'], `a region is for s3:// origins, not for ${scheme}:; remove it`);
-  refineWrites(name, volume, complain);
-}
-
-/** Keys that say how writes are taken before the origin has them. */
-const WRITE_KEYS = ['onFull', 'onDegraded', 'onConflict', 'conflicts', 'drainOrder', 'onPartition'] as const;
-
-/** Nothing is staged in such a volume, so what would be done with it is said of nothing: only the value that changes nothing passes. */
-const IDLE_VALUES: Readonly<Record<(typeof WRITE_KEYS)[number], readonly string[]>> = {
-  onFull: ['block', 'write-through'],
-  onDegraded: ['wait'],
-  onConflict: ['hold'],
-  conflicts: [],
-  drainOrder: ['directory'],
-  onPartition: ['stale'],
-};
-
-function refineWrites(name: string, volume: z.output<typeof volumeTable>, complain: Complain): void {
-  const { write = false, ack, replicas } = volume;
-  if (!write && ((ack !== undefined && ack !== 'origin') || (replicas ?? 1) > 1)) {
-    const [key, value] = ack !== undefined && ack !== 'origin' ? ['ack', `"${ack}"`] : ['replicas', replicas];
-    complain(
-      ['volumes', name, key as string],
-      `${key} = ${value} is for volumes that are written to, but volumes.${name} is read-only; set write = true, or remove it`,
-    );
-    return;
-  }
-  if (ack === 'replicated' && replicas === 1)
-    complain(
-      ['volumes', name, 'replicas'],
-      'ack = "replicated" with one copy, the writer\'s own, is ack = "local"; set replicas to 2 or more, or ack = "local"',
-    );
-  if (isStaged(volume)) return;
-  for (const key of WRITE_KEYS)
-    if (volume[key] !== undefined && !IDLE_VALUES[key].includes(volume[key]))
-      complain(
-        ['volumes', name, key],
-        `${key} = "${volume[key]}" is for volumes whose writes are held by nodes first; set write = true and ack = "local" or "replicated", or remove it`,
-      );
-}
-
-/** Writes are held by nodes before the origin has them. */
-function isStaged({ write = false, ack = 'origin', replicas = 1 }: z.output<typeof volumeTable>): boolean {
-  return write && (ack !== 'origin' || replicas > 1);
-}
-
-const REPLICAS_DEFAULT = 2;
-
-function writePolicy(table: z.output<typeof volumeTable>): WritePolicy {
-  return {
-    ack: table.ack ?? 'origin',
-    replicas: table.replicas ?? REPLICAS_DEFAULT,
-    onDegraded: table.onDegraded ?? 'wait',
-    onFull: table.onFull ?? 'block',
-    onConflict: table.onConflict ?? 'hold',
-    ...(table.conflicts && { conflicts: table.conflicts }),
-    drainOrder: table.drainOrder ?? 'directory',
-  };
-}
-
-function volumeConfig(name: string, table: z.output<typeof volumeTable>): VolumeConfig {
-  const revalidateMs = table.revalidate ?? 60_000;
-  return {
-    endpoint: table.endpoint,
-    region: table.region,
-    volume: {
-      name,
-      origin: table.origin,
-      write: table.write ?? false,
-      revalidateMs,
-      staleIfErrorMs: table.staleIfError ?? (revalidateMs === 0 ? 0 : Infinity),
-      chunkSizeBytes: table.chunkSize ?? CHUNK_SIZE_DEFAULT_BYTES,
-      verify: table.verify ?? 'arrival',
-      ...(table.onPartition === 'refuse' && { onPartition: 'refuse' }),
-      ...(isStaged(table) && { writes: writePolicy(table) }),
-    },
-  };
-}
-
 function cacheDirOf(given: string | undefined, { workingDirectory, homeDirectory, environment }: Surroundings): string {
   const path = given ?? `${environment['XDG_CACHE_HOME'] || '~/.cache'}/forebay/data`;
   const expanded = path === '~' || path.startsWith('~/') ? homeDirectory + path.slice(1) : path;
   return resolve(workingDirectory, expanded);
-}
-
-/** A cache within its own origin would cache itself. */
-function overlaps(origin: string, cacheDir: string): boolean {
-  if (!origin.startsWith('file://')) return false;
-  const root = filePath(origin).replace(/\/*$/, '/');
-  const cache = `${cacheDir}/`;
-  return cache.startsWith(root) || root.startsWith(cache);
 }

@@ -36,6 +36,8 @@ export interface Config {
   };
   readonly doors: {
     readonly s3: Address | false;
+    /** False without a kv volume. */
+    readonly resp: Address | false;
     readonly admin: Address | false;
     /** False for a node alone. */
     readonly peer: Address | false;

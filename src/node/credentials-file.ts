@@ -105,10 +105,11 @@ function parseCredentials(text: string): AccessKey | undefined {
 
 const ANONYMOUS: AccessKey = { id: 'anonymous', secret: '', volumes: ['*'], rights: ['read', 'write', 'admin'] };
 
-/** What doors ask. The configuration's own keys come beside the node's. */
+/** What doors ask. The configuration's own keys come behind the node's. */
 export function credentialsOf(keys: readonly AccessKey[], options: { anonymous: boolean }): Credentials {
   const byId = new Map(keys.map((key) => [key.id, key]));
   return {
+    only: keys.length <= 2 ? keys.at(-1) : undefined,
     find: (id) => byId.get(id),
     anonymous: options.anonymous ? ANONYMOUS : undefined,
   };

@@ -18,6 +18,7 @@ const SKEW_WARN_MS = 60_000;
 export async function diagnosePorts(config: Config): Promise<Finding[]> {
   const doors = Object.entries({
     s3: config.doors.s3,
+    ...(config.volumes.some(({ volume }) => volume.kv) && { resp: config.doors.resp }),
     admin: config.doors.admin,
     ...(config.doors.peer && { peer: config.doors.peer }),
   });
@@ -72,7 +73,9 @@ export async function diagnoseOrigins(config: Config, here: Surroundings): Promi
     ffi: config.node.ffi,
   });
   const findings = await Promise.all(
-    config.volumes.map(async (volume) => [...(await origin(volume, open)), ...(await clockSkew(volume))]),
+    config.volumes
+      .filter(({ volume }) => volume.kv === undefined)
+      .map(async (volume) => [...(await origin(volume, open)), ...(await clockSkew(volume))]),
   );
   return findings.flat();
 }

@@ -7,12 +7,15 @@ import type { Drain } from '../drain/drain.ts';
 import { createAdminDoor } from '../front/admin/admin-door.ts';
 import type { DrainAdmin } from '../front/admin/drain-operations.ts';
 import type { Credentials } from '../front/credentials.ts';
+import { createRespDoor } from '../front/resp/resp-door.ts';
 import { createS3Door } from '../front/s3/s3-door.ts';
 import type { Io, Network } from '../io/io.ts';
+import type { Kv } from '../kv/kv.ts';
 import { listWrites } from '../write/writes-listing.ts';
 import type { Config } from './config.ts';
 import type { Node } from './node.ts';
 import { readinessOf, statusOf } from './node-report.ts';
+import { type ObjectPaths, objectPaths } from './object-paths.ts';
 import type { Sinks } from './sinks.ts';
 
 interface Door {
@@ -37,7 +40,8 @@ export interface Doors {
 
 /** Throws doorTaken; doors that were open by then are closed. */
 export async function openDoors(options: DoorOptions): Promise<Doors> {
-  const { config, io } = options;
+  const { config, io, node } = options;
+  const paths = objectPaths(options);
   const addresses: Record<string, string> = {};
   const opened: Door[] = [];
   const close = async (): Promise<void> => {
@@ -50,8 +54,10 @@ export async function openDoors(options: DoorOptions): Promise<Doors> {
     addresses[name] = await listen(io.network, door.server, name, address);
   };
   try {
-    await open('s3', config.doors.s3, () => s3Door(options));
-    await open('admin', config.doors.admin, () => adminDoor(options, addresses));
+    await open('s3', config.doors.s3, () => s3Door(options, paths));
+    const { kv } = node;
+    if (kv) await open('resp', config.doors.resp, () => respDoor(options, kv));
+    await open('admin', config.doors.admin, () => adminDoor(options, paths, addresses));
   } catch (error) {
     await close();
     throw error;
@@ -59,14 +65,11 @@ export async function openDoors(options: DoorOptions): Promise<Doors> {
   return { addresses, close };
 }
 
-function s3Door({ config, io, node, credentials, sinks }: DoorOptions): Door {
+function s3Door({ config, io, credentials, sinks }: DoorOptions, paths: ObjectPaths): Door {
   const { clock, random, network } = io;
-  const { reader, writer, volumes } = node;
   const { domain } = config.doors;
   return createS3Door({
-    reader,
-    writer,
-    volumes,
+    ...paths,
     credentials,
     network,
     clock,
@@ -76,8 +79,23 @@ function s3Door({ config, io, node, credentials, sinks }: DoorOptions): Door {
   });
 }
 
+function respDoor({ config, io, credentials, sinks }: DoorOptions, kv: Kv): Door {
+  const { clock, network } = io;
+  const writable = new Map(config.volumes.map(({ volume }) => [volume.name, volume.write]));
+  return createRespDoor({
+    kv,
+    isWritable: (volume) => writable.get(volume) === true,
+    credentials,
+    network,
+    clock,
+    version: VERSION,
+    emit: sinks.emit,
+  });
+}
+
 function adminDoor(
   { config, io, node, credentials, sinks }: DoorOptions,
+  paths: ObjectPaths,
   addresses: Readonly<Record<string, string>>,
 ): Door {
   const { clock, network } = io;
@@ -86,7 +104,7 @@ function adminDoor(
   const fromMs = clock.boottimeMs();
   const bound = config.doors.admin ? [config.doors.admin.host] : [];
   return createAdminDoor({
-    reader: node.reader,
+    reader: paths.reader,
     credentials,
     clock,
     emit,
@@ -95,6 +113,7 @@ function adminDoor(
     readiness: () => readinessOf(node, health),
     metrics: () => metrics.text(),
     ...(checkpoints && { checkpoints: { checkpoints, writer } }),
+    ...(node.kv && { kv: { kv: node.kv, volumes: paths.volumes, network } }),
     ...(node.drain && { drain: leaving(node.drain) }),
     ...(adoptions && { adopt: (request, signal) => adoptions.adopt(request, signal) }),
     ...(records && { writes: (request, signal) => listWrites(records, request, signal) }),

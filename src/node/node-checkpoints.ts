@@ -68,7 +68,7 @@ export function createNodeCheckpoints(options: NodeCheckpointsOptions): NodeChec
         isMine: (volume, name) =>
           cluster.placement.owner(slotOfDirectory(volume, `${name}/`))?.node === cluster.self && cluster.mayAct(),
         keysBelow,
-        isOrdered: (volume) => volumes.get(volume)?.policy.drainOrder !== 'none',
+        isOrdered: (volume) => isOrdered(volumes.get(volume)?.policy),
         clock: io.clock,
         emit,
       });
@@ -76,6 +76,11 @@ export function createNodeCheckpoints(options: NodeCheckpointsOptions): NodeChec
     },
     close: () => work?.close(),
   };
+}
+
+/** Where followers of what cannot be drained go on, the marker of a checkpoint must not: it says that all is there. */
+function isOrdered(policy: StagedVolume['policy'] | undefined): boolean {
+  return policy?.drainOrder !== 'none' && policy?.onConflict !== 'skip';
 }
 
 function copiesOf(volumes: ReadonlyMap<string, StagedVolume>, name: string): number {

@@ -60,5 +60,6 @@ export function createPeers(
 }
 
 function identityOf({ volume }: VolumeConfig) {
-  return { name: volume.name, origin: volume.origin, kind: 'objects', chunkSizeBytes: volume.chunkSizeBytes };
+  const { name, origin, kv, chunkSizeBytes } = volume;
+  return { name, origin, kind: kv === undefined ? 'objects' : 'kv', chunkSizeBytes };
 }

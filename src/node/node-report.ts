@@ -6,6 +6,7 @@ import type { NodeStatus, Readiness, VolumeStatus } from '../front/admin/node-st
 import type { Gauge } from '../observe/metrics.ts';
 import { type WritesStatus, writesStatus } from '../write/writes-status.ts';
 import type { Config } from './config.ts';
+import { kvGauges, kvStatuses } from './kv-report.ts';
 import type { Node } from './node.ts';
 import type { NodeHealth } from './node-health.ts';
 
@@ -20,6 +21,7 @@ export function volumeStatuses(node: Node, health: NodeHealth): VolumeStatus[] {
     chunkSizeBytes: volume.chunkSizeBytes,
     verify: volume.verify,
     writes: writes.get(volume.name) ?? null,
+    kv: null,
     ...health.of(volume.name),
   }));
 }
@@ -84,7 +86,7 @@ export function statusOf(parts: ReportParts): NodeStatus {
     network: parts.network,
     memory: { rssBytes: rss, heapBytes: heapUsed, budgetBytes: config.node.memoryBytes },
     store: storeSummary(node, health),
-    volumes: volumeStatuses(node, health),
+    volumes: [...volumeStatuses(node, health), ...kvStatuses(config, node)],
     membership: membershipOf(node),
   };
 }
@@ -172,6 +174,7 @@ export function gaugesOf(node: Node, health: NodeHealth, version: string): Gauge
         })),
     },
     ...drainGauges(node),
+    ...kvGauges(node),
     { name: 'forebay_build_info', help: 'The version that runs', read: () => [{ labels: { version }, value: 1 }] },
   ];
 }

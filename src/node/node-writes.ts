@@ -2,7 +2,7 @@
 import type { ChunkRef } from '../cluster/chunk-ref.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import type { Locator } from '../cluster/locator.ts';
-import { stageCallsPerPeerMax } from '../core/limits.ts';
+import { drainYieldKeptShareMax, stageCallsPerPeerMax } from '../core/limits.ts';
 import type { WritePolicy } from '../core/volume.ts';
 import { Drain } from '../drain/drain.ts';
 import type { Coordinator } from '../io/coordinator.ts';
@@ -14,12 +14,14 @@ import type { VolumeSource } from '../read/volume-source.ts';
 import type { Store } from '../store/store.ts';
 import type { Checkpoints } from '../write/checkpoints.ts';
 import { createRecords } from '../write/coordinator-records.ts';
+import { CopyTraffic } from '../write/copy-traffic.ts';
 import { DirtyKeeping } from '../write/dirty-keeping.ts';
 import { DrainWaits } from '../write/drain-waits.ts';
 import { OriginBase } from '../write/origin-base.ts';
 import { PeerSlots } from '../write/peer-slots.ts';
 import { RecordFeed } from '../write/record-feed.ts';
 import type { Records } from '../write/records.ts';
+import { ReplicaRing } from '../write/replica-group.ts';
 import { ReplicaPursuit } from '../write/replica-pursuit.ts';
 import { ReplicaServer } from '../write/replica-server.ts';
 import type { StagedParts, StagedVolume } from '../write/staged-parts.ts';
@@ -80,7 +82,10 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
   });
   const server = new ReplicaServer({ cluster, store, keeping });
   const slots = new PeerSlots(stageCallsPerPeerMax);
-  const pursuit = new ReplicaPursuit({ cluster, keeping, slots, policyOf, repairBudget: options.repairBudget });
+  const traffic = new CopyTraffic({ clock, isShortOfRoom: () => store.keptShare > drainYieldKeptShareMax });
+  const groupFor = replicaGroups(cluster, traffic);
+  const { repairBudget } = options;
+  const pursuit = new ReplicaPursuit({ cluster, keeping, slots, traffic, groupFor, policyOf, repairBudget });
   const base = new OriginBase(clock);
   const parts: StagedParts = {
     cluster,
@@ -89,6 +94,8 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
     keeping,
     base,
     slots,
+    traffic,
+    groupFor,
     clock,
     random,
     emit,
@@ -109,7 +116,8 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
     },
     writer({ reader, writeThrough, directory }) {
       const onWritten = (volume: string, key: string) => reader.written(volume, key);
-      drain = new Drain({ ...options, records, keeping, budget: options.originBudget, clock, random, onWritten });
+      const { originBudget: budget } = options;
+      drain = new Drain({ ...options, records, keeping, budget, traffic, clock, random, onWritten });
       uploads = new StagedUploads({ ...parts, volumes, directory });
       checkpoints = createNodeCheckpoints({ ...parts, coordinator, volumes, reader, io });
       const writer = new StagedWriter({
@@ -143,6 +151,17 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
       await server.close();
     },
   };
+}
+
+/** The members as this node speaks with them, in its own order for copies. */
+function replicaGroups(cluster: Cluster, traffic: CopyTraffic): (sizeBytes: number) => readonly string[] {
+  const { self: node, zone } = cluster;
+  let ring = new ReplicaRing([], { node, zone });
+  cluster.onMembers(({ members }) => {
+    ring = new ReplicaRing(members, { node, zone });
+    traffic.keepOnly((name) => cluster.member(name) !== undefined);
+  });
+  return (sizeBytes) => ring.group(sizeBytes, (name) => traffic.loadOf(name));
 }
 
 function stagedVolumes(sources: ReadonlyMap<string, VolumeSource>): Map<string, StagedVolume> {

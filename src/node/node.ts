@@ -14,6 +14,9 @@ import type { Drain } from '../drain/drain.ts';
 import type { Coordinator } from '../io/coordinator.ts';
 import type { Disk, Io } from '../io/io.ts';
 import type { ListenPeers } from '../io/peers.ts';
+import type { Kv } from '../kv/kv.ts';
+import { openLocalValues } from '../kv/local-values.ts';
+import { createKv } from '../kv/open-kv.ts';
 import { Budget } from '../mover/budget.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Origin } from '../origin/origin.ts';
@@ -21,6 +24,7 @@ import { createReader } from '../read/read.ts';
 import type { Reader } from '../read/reader.ts';
 import type { VolumeSource } from '../read/volume-source.ts';
 import { openStore } from '../store/open-store.ts';
+import type { Store } from '../store/store.ts';
 import type { Checkpoints } from '../write/checkpoints.ts';
 import type { DirtyKeeping } from '../write/dirty-keeping.ts';
 import { createRecordView } from '../write/record-view.ts';
@@ -56,7 +60,10 @@ export interface NodeCluster {
 export interface Node {
   readonly reader: Reader;
   readonly writer: Writer;
+  /** Those with an origin. */
   readonly volumes: ReadonlyMap<string, VolumeSource>;
+  /** Values without one. Absent where no kv volume is configured. */
+  readonly kv: Kv | undefined;
   readonly storeStatus: StoreStatus;
   /** Whether a block of a content is here. */
   holds(content: ContentId, block: number): boolean;
@@ -87,7 +94,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
     random,
     directory: cacheDir,
     capacityBytes,
-    hotBytes: Math.floor(memoryBytes * hotShare),
+    ...hotMemory(config),
     factBytes: Math.floor(memoryBytes * factShare),
     scrubBytesPerS: options.scrubBytesPerS ?? scrubBytesPerS,
     emit,
@@ -95,15 +102,19 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   const peers = options.cluster && createPeers({ ...options, cluster: options.cluster, store, capacityBytes });
   const volumes = new Map<string, VolumeSource>();
   let writes: NodeWrites | undefined;
+  let kv: Kv | undefined;
   const closeAll = async (): Promise<void> => {
     await writes?.close();
+    await kv?.close();
     await peers?.cluster.close();
     await store.close();
     await Promise.all(Array.from(volumes.values(), ({ origin }) => origin.close()));
   };
   try {
     for (const entry of config.volumes)
-      volumes.set(entry.volume.name, { volume: entry.volume, origin: openOrigin(entry) });
+      if (entry.volume.kv === undefined)
+        volumes.set(entry.volume.name, { volume: entry.volume, origin: openOrigin(entry) });
+    kv = openValues(options, { store, capacityBytes, cluster: peers?.cluster });
     const originBudget = new Budget(clock, config.bandwidth.originBytesPerS);
     const repairBudget = new Budget(clock, config.bandwidth.repairBytesPerS);
     if (peers !== undefined && options.cluster !== undefined && config.volumes.some(({ volume }) => volume.writes))
@@ -163,6 +174,7 @@ export async function createNode(options: NodeOptions): Promise<Node> {
       reader,
       writer,
       volumes,
+      kv,
       cluster: peers?.cluster,
       records: writes?.records,
       keeping: writes?.keeping,
@@ -184,6 +196,36 @@ export async function createNode(options: NodeOptions): Promise<Node> {
     await closeAll();
     throw error;
   }
+}
+
+/** What is kept in memory of small things: of values too, where there are any. */
+function hotMemory({ node, volumes }: NodeOptions['config']): { hotBytes: number; valueHotBytes: number } {
+  const bytes = Math.floor(node.memoryBytes * hotShare);
+  const valueHotBytes = volumes.some(({ volume }) => volume.kv) ? Math.floor(bytes / 2) : 0;
+  return { hotBytes: bytes - valueHotBytes, valueHotBytes };
+}
+
+/** The kv volumes; `undefined` where none is configured. To be called before the cluster is joined. */
+function openValues(
+  { config, io, emit }: NodeOptions,
+  { store, capacityBytes, cluster }: { store: Store; capacityBytes: number; cluster: Cluster | undefined },
+): Kv | undefined {
+  const { clock, random } = io;
+  const volumes = config.volumes.flatMap(({ volume }) => (volume.kv ? [{ volume, kv: volume.kv }] : []));
+  store.values.keepOnly(new Set(volumes.map(({ volume }) => volume.name)));
+  if (volumes.length === 0) return undefined;
+  return createKv({
+    volumes: volumes.map(({ volume, kv }, index) => ({
+      name: volume.name,
+      suffixes: kv.suffixes,
+      number: kv.respDb ?? index,
+      local: openLocalValues({ store, volume, capacityBytes, clock, random }),
+    })),
+    clock,
+    random,
+    emit,
+    cluster,
+  });
 }
 
 async function versionOf(

@@ -1,4 +1,4 @@
-/** Opens the origins of volumes, with the credentials that the environment holds. */
+/** Opens the origins of volumes that have one, with the credentials that the environment holds. */
 import type { Io } from '../io/io.ts';
 import { createRealDisk } from '../io/real/disk.ts';
 import type { Emit } from '../observe/events.ts';

@@ -1,7 +1,12 @@
-/** Origins as they are written in the configuration: `az://`, `s3://`, `file:///`, `memory:`. They never carry secrets. */
+/**
+ * Origins as they are written in the configuration: `az://`, `s3://`, `file:///`, `memory:`, and `none` of kv
+ * volumes. They never carry secrets.
+ */
 import { field, Refusal } from './config-field.ts';
 
-const EXPECTED = 'an origin: az://account/container[/prefix], s3://bucket[/prefix], file:///dir or memory:';
+export const ORIGIN_EXPECTED =
+  'an origin: az://account/container[/prefix], s3://bucket[/prefix], file:///dir, memory:, or none (kv volumes)';
+export const ORIGIN_EXAMPLE = 'origin = "az://account/container"';
 const SECRETS = 'credentials come from the environment (AZURE_…, AWS_…), not from the configuration';
 
 const AZURE = /^az:\/\/[a-z0-9]{3,24}\/(\$root|\$web|[a-z0-9](?:-?[a-z0-9]){2,62})(\/.*)?$/;
@@ -10,8 +15,7 @@ const S3 = /^s3:\/\/[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9](\/.*)?$/;
 /** Checks an origin's form; `undefined` where it is none. Throws `Refusal` for what is understood but not possible. */
 function readOrigin(value: unknown): string | undefined {
   if (typeof value !== 'string' || value.length > 2048 || !value.isWellFormed()) return undefined;
-  if (value === 'none') throw new Refusal('origin = "none" (kv volumes) comes with a later version');
-  if (value === 'memory:') return value;
+  if (value === 'none' || value === 'memory:') return value;
   if (/^(az|s3):\/\/[^/]*@/.test(value) || /^az:\/\/.*[?&](sig|se|sv)=/.test(value))
     throw new Refusal(`an origin holds no secrets: ${SECRETS}`);
   if (value.startsWith('file://')) return readFileOrigin(value);
@@ -40,8 +44,8 @@ export function filePath(origin: string): string {
 }
 
 export const originField = field<string>({
-  expected: EXPECTED,
-  example: 'origin = "az://account/container"',
+  expected: ORIGIN_EXPECTED,
+  example: ORIGIN_EXAMPLE,
   read: readOrigin,
 });
 

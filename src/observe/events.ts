@@ -96,6 +96,8 @@ export type Event =
       readonly message: string;
     }
   | { readonly kind: 'peer.refused'; readonly reason: string }
+  /** A value that its holder had promised was not there, though no client deleted it and the holder answers: never to happen (S-10). */
+  | { readonly kind: 'kv.missed'; readonly volume: string; readonly key: string; readonly holder: string }
   /** A member does not take this node for one of its cluster: nothing is asked of it until it does (`peer.reconciled`). */
   | { readonly kind: 'peer.estranged'; readonly peer: string; readonly message: string }
   | { readonly kind: 'peer.reconciled'; readonly peer: string }

@@ -28,6 +28,7 @@ const LEVELS: Readonly<Record<Event['kind'], LogLevel>> = {
   'pull.done': 'debug',
   'pull.failed': 'info',
   'peer.refused': 'warn',
+  'kv.missed': 'warn',
   'peer.estranged': 'error',
   'peer.reconciled': 'info',
   'origin.refill': 'debug',

@@ -107,6 +107,11 @@ export class Metrics {
   readonly #pullBytes = new Counter('forebay_pull_bytes_total', 'Bytes pulled from peers', ['peer']);
   readonly #pullSeconds = new Histogram('forebay_pull_seconds', 'Duration of pulls', ['peer']);
   readonly #peerRefused = new Counter('forebay_peer_refusals_total', 'Peers and strangers turned away', ['reason']);
+  readonly #kvMissed = new Counter(
+    'forebay_kv_promised_then_missed_total',
+    'Values that a holder had promised and did not have',
+    ['volume'],
+  );
   readonly #gauges: Gauge[] = [];
   #text: (() => Promise<string>) | undefined;
 
@@ -141,6 +146,7 @@ export class Metrics {
       this.#pulls,
       this.#pullBytes,
       this.#peerRefused,
+      this.#kvMissed,
     ];
   }
 
@@ -230,6 +236,9 @@ export class Metrics {
         break;
       case 'peer.refused':
         this.#peerRefused.add(1, event.reason);
+        break;
+      case 'kv.missed':
+        this.#kvMissed.add(1, event.volume);
         break;
       case 'origin.retry':
         this.#originRetries.add(1, event.origin, event.operation, event.code);

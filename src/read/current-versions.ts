@@ -7,10 +7,9 @@
 import { abortable } from '../core/abortable.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { recordReadDeadlineMs, recordsAwayMs } from '../core/limits.ts';
-import type { ObjectFact } from '../core/object.ts';
+import { contentDoorEtag, type ObjectFact } from '../core/object.ts';
 import type { Clock } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
-import { contentDoorEtag } from '../store/fact-record.ts';
 import type { Store } from '../store/store.ts';
 import { isUndrained, type RecordedVersion, type RecordedVersions } from './recorded.ts';
 import type { Versions } from './versions.ts';

@@ -77,7 +77,7 @@ export interface NodeProgress {
 
 /** One source that was or would be tried for an object, for `explain`. */
 export interface ExplainStep {
-  readonly source: 'record' | 'fact' | 'origin-head' | 'memory' | 'file' | 'peer' | 'replica' | 'origin-get';
+  readonly source: 'record' | 'fact' | 'origin-head' | 'memory' | 'file' | 'peer' | 'replica' | 'origin-get' | 'value';
   readonly result: string;
   readonly bytes: number;
   readonly ms: number;
@@ -102,6 +102,11 @@ export interface Reader {
   open(volume: string, key: string, signal?: AbortSignal): Promise<OpenObject>;
   /** As `open`, at once, where the fact is fresh and the bytes are in memory; else `undefined`. For the fast path of doors. */
   openHot(volume: string, key: string): OpenObject | undefined;
+  /**
+   * The current version for who asks only whether it is there. Values of kv volumes are promised for `kvLeaseMs` by it (S-10).
+   * Absent: as `open`. Throws as `open`.
+   */
+  head?(volume: string, key: string, signal: AbortSignal): Promise<ObjectFact>;
   list(request: ListRequest, signal?: AbortSignal): Promise<Listing>;
   /** Brings objects here whole; yields progress at least once and at the end. With `to`, lays the objects out as plain read-only files below that directory. */
   warm(selection: Selection, options: WarmOptions): AsyncIterable<WarmProgress>;

@@ -10,7 +10,7 @@
 import { originContentId } from '../core/ids.ts';
 import { compareKeys } from '../core/key-order.ts';
 import { recordsPerWindowMax } from '../core/limits.ts';
-import { contentDoorEtag } from '../store/fact-record.ts';
+import { contentDoorEtag } from '../core/object.ts';
 import type { Store } from '../store/store.ts';
 import type { CurrentVersions } from './current-versions.ts';
 import type { Listings } from './listings.ts';

@@ -10,7 +10,7 @@ import type { Range } from '../core/range.ts';
 import { DiskError } from '../io/io.ts';
 import { isEjected } from '../io/wrapped-file.ts';
 import { CHUNK_UNVERIFIED, CHUNK_VISITED, type ChunkRow } from './chunk-table.ts';
-import { type ContentRow, FLAG_LENT } from './content-table.ts';
+import { type ContentRow, FLAG_LENT, FLAG_VALUE } from './content-table.ts';
 import type { Piece } from './piece.ts';
 import type { StoreParts } from './store-parts.ts';
 import { missingIsUndefined } from './verification.ts';
@@ -38,11 +38,12 @@ export class Acquisition {
   }
 
   async #acquireSmall(row: ContentRow, range: Range): Promise<Piece | undefined> {
-    const { index, hot, packs } = this.#parts;
+    const { index, hot, packs, valueBytes } = this.#parts;
     const id = index.contents.id(row);
+    const isValue = index.contents.has(row, FLAG_VALUE);
     const chunk = index.chunks.find(row, 0) as ChunkRow;
     index.chunks.set(chunk, CHUNK_VISITED, true);
-    let bytes = hot.get(id);
+    let bytes = isValue ? valueBytes.get(row) : hot.get(id);
     if (bytes === undefined) {
       const expected = { sizeBytes: index.contents.sizeBytes(row), checksum: index.chunks.checksum(chunk, 0) };
       const place = index.chunks.place(chunk);
@@ -54,7 +55,8 @@ export class Acquisition {
         if (same) this.#parts.verification.dropBlock(row, 0, 'read');
         return undefined;
       }
-      hot.put(id, bytes);
+      if (isValue) valueBytes.put(row, bytes);
+      else hot.put(id, bytes);
     }
     return { kind: 'bytes', bytes: bytes.subarray(range.start, range.end), release: () => undefined };
   }

@@ -17,6 +17,8 @@ export const CHUNK_BLOCKS_MAX = 32;
 export const CHUNK_VISITED = 1;
 /** Not checked since the machine started anew. */
 export const CHUNK_UNVERIFIED = 2;
+/** Not in the order of eviction. */
+export const CHUNK_KEPT = 4;
 
 const NONE = 0;
 
@@ -40,9 +42,15 @@ export class ChunkTable {
   #count = 0;
   #oldest = NONE;
   #newest = NONE;
+  #kept = 0;
 
   get count(): number {
     return this.#count;
+  }
+
+  /** Rows in the order of eviction. */
+  get listed(): number {
+    return this.#count - this.#kept;
   }
 
   get bytes(): number {
@@ -95,9 +103,20 @@ export class ChunkTable {
     return row as ChunkRow;
   }
 
+  /** Takes a row out of the order of eviction for good. */
+  keep(row: ChunkRow): void {
+    if (this.has(row, CHUNK_KEPT)) return;
+    this.#unlink(row);
+    this.#older[row] = NONE;
+    this.#newer[row] = NONE;
+    this.set(row, CHUNK_KEPT, true);
+    this.#kept += 1;
+  }
+
   remove(row: ChunkRow): void {
     assert(this.#uses[row] === 0, 'a removed chunk is not in use');
-    this.#unlink(row);
+    if (this.has(row, CHUNK_KEPT)) this.#kept -= 1;
+    else this.#unlink(row);
     this.#removeHash(row);
     (this.#pools[this.#checksumClass[row] as number] as ChecksumPool).give(this.#checksumAt[row] as number);
     this.#contents[row] = NONE;

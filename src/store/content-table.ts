@@ -21,6 +21,9 @@ export const FLAG_STAGED = 8;
 /** Not in the origin yet: never evicted. Set by `StoreIndex.mark`. */
 export const FLAG_DIRTY = 16;
 
+/** Bytes of a value of a kv volume: only `values.ts` removes them. */
+export const FLAG_VALUE = 32;
+
 const NONE = 0;
 
 export class ContentTable {
@@ -107,6 +110,11 @@ export class ContentTable {
     for (let row = 1; row < this.#rows; row += 1) if ((this.#sizes[row] as number) >= 0) yield row as ContentRow;
   }
 
+  /** One more than the highest row. */
+  get rowsEnd(): number {
+    return this.#rows;
+  }
+
   isLive(row: ContentRow): boolean {
     return row < this.#rows && (this.#sizes[row] as number) >= 0;
   }
@@ -145,7 +153,7 @@ export class ContentTable {
 
   /** Its row stays also with no block and no holder. */
   isKept(row: ContentRow): boolean {
-    return this.has(row, FLAG_PINNED | FLAG_STAGED | FLAG_DIRTY);
+    return this.has(row, FLAG_PINNED | FLAG_STAGED | FLAG_DIRTY | FLAG_VALUE);
   }
 
   set(row: ContentRow, flag: number, on: boolean): void {

@@ -7,6 +7,7 @@
  * Crash:   after the journal entry the bytes count as absent, whether or not they were removed (`reconcile.ts`).
  */
 import { blockCount } from '../core/chunk.ts';
+import type { ContentId } from '../core/ids.ts';
 import type { Clock, Disk } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import { CHUNK_VISITED, type ChunkRow } from './chunk-table.ts';
@@ -23,7 +24,7 @@ export interface EvictionOptions {
   readonly index: StoreIndex;
   readonly packs: Packs;
   readonly removal: Removal;
-  readonly hot: HotCache;
+  readonly hot: HotCache<ContentId>;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly emit: Emit;

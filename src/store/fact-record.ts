@@ -1,6 +1,6 @@
 /** An `ObjectFact` as bytes, the payload of a journal's fact record and the form in which the fact table keeps it. */
 import type { ContentId } from '../core/ids.ts';
-import type { ObjectFact, ObjectHeaders } from '../core/object.ts';
+import { contentDoorEtag, type ObjectFact, type ObjectHeaders } from '../core/object.ts';
 
 /*
  * u32 length of the whole ‖ 16 bytes content ‖ f64 checkedMs ‖ f64 sizeBytes ‖ f64 modifiedMs
@@ -88,9 +88,4 @@ export function factKeyBytes(bytes: Buffer, offset: number): { volume: Buffer; k
 
 export function setFactChecked(bytes: Buffer, offset: number, checkedMs: number): void {
   bytes.writeDoubleLE(checkedMs, offset + CHECKED_AT);
-}
-
-/** The ETag that doors show for contents whose origin is not S3 (DESIGN.md section 8). */
-export function contentDoorEtag(content: ContentId): string {
-  return `"${content}-1"`;
 }

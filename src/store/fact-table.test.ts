@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { originContentId } from '../core/ids.ts';
-import type { ObjectFact } from '../core/object.ts';
-import { contentDoorEtag, decodeFact, encodeFact } from './fact-record.ts';
+import { contentDoorEtag, type ObjectFact } from '../core/object.ts';
+import { decodeFact, encodeFact } from './fact-record.ts';
 import { FactTable } from './fact-table.ts';
 
 function factOf(key: string, version: number, more: Partial<ObjectFact> = {}): ObjectFact {

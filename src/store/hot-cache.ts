@@ -1,6 +1,4 @@
 /** Small contents in memory, least recently used first out, bounded in bytes. Their checksum was verified when they came in. */
-import type { ContentId } from '../core/ids.ts';
-
 /** What an entry costs beside its bytes: map slot, id, view. */
 const ENTRY_BYTES = 260;
 
@@ -9,15 +7,15 @@ interface Entry {
   round: number;
 }
 
-export class HotCache {
+export class HotCache<Key> {
   readonly #bytesMax: number;
   /** Told of a hit once a round: what else keeps an order of use learns of it there. */
-  readonly #onUse: (id: ContentId) => void;
-  readonly #entries = new Map<ContentId, Entry>();
+  readonly #onUse: (id: Key) => void;
+  readonly #entries = new Map<Key, Entry>();
   #bytes = 0;
   #round = 0;
 
-  constructor(bytesMax: number, onUse: (id: ContentId) => void) {
+  constructor(bytesMax: number, onUse: (id: Key) => void) {
     this.#bytesMax = bytesMax;
     this.#onUse = onUse;
   }
@@ -31,7 +29,7 @@ export class HotCache {
     this.#round += 1;
   }
 
-  get(id: ContentId): Uint8Array | undefined {
+  get(id: Key): Uint8Array | undefined {
     const entry = this.#entries.get(id);
     if (entry === undefined) return undefined;
     if (entry.round !== this.#round) {
@@ -43,7 +41,7 @@ export class HotCache {
     return entry.bytes;
   }
 
-  put(id: ContentId, bytes: Uint8Array): void {
+  put(id: Key, bytes: Uint8Array): void {
     this.delete(id);
     this.nextRound();
     this.#entries.set(id, { bytes, round: this.#round - 1 });
@@ -54,7 +52,7 @@ export class HotCache {
     }
   }
 
-  delete(id: ContentId): void {
+  delete(id: Key): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     this.#entries.delete(id);

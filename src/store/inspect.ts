@@ -29,6 +29,8 @@ export interface Inspection {
   readonly contents: number;
   readonly smallContents: number;
   readonly facts: number;
+  /** Keys of each kv volume. */
+  readonly values: Readonly<Record<string, number>>;
   readonly presentBytes: number;
   /** Contents that are not in the origin, and contents whose writing had not ended. */
   readonly dirty: readonly {
@@ -57,6 +59,8 @@ class CountedIndex extends StoreIndex {
     staged: 0,
     dirty: 0,
     clean: 0,
+    value: 0,
+    valueGone: 0,
   };
 
   override apply(record: JournalRecord): void {
@@ -73,6 +77,7 @@ export async function inspectDirectory(disk: Disk, directory: string, wanted?: s
   const replayed = await replayJournal(disk, layout.journal, newIndex, () => undefined);
   const index = replayed.into;
   const unsealed = index.settle({ unverified: false });
+  index.values.settle();
   const orphans = (await disk.list(layout.orphans)).map((entry) => entry.name);
   return {
     directory,
@@ -82,6 +87,7 @@ export async function inspectDirectory(disk: Disk, directory: string, wanted?: s
     contents: index.contents.count,
     smallContents: index.smallContents,
     facts: index.facts.count,
+    values: Object.fromEntries(Array.from(index.values.tables, ([volume, table]) => [volume, table.count])),
     presentBytes: index.presentBytes,
     dirty: dirtyOf(index),
     unsealed: unsealed.length,

@@ -8,6 +8,23 @@ import { assert } from '../core/assert.ts';
 import type { ContentId } from '../core/ids.ts';
 import { MiB } from '../core/limits.ts';
 
+export interface ValueRecord {
+  readonly type: 'value';
+  readonly id: ContentId;
+  readonly sizeBytes: number;
+  readonly chunkSizeBytes: number;
+  /** By the wall; Infinity: never. */
+  readonly expiryMs: number;
+  /** Until then, as it was when this was written. */
+  readonly remainingMs: number;
+  readonly modifiedMs: number;
+  readonly place?: { readonly pack: number; readonly offset: number; readonly checksum: number } | undefined;
+  readonly contentType: string;
+  readonly volume: string;
+  /** Bytes, one character each. */
+  readonly key: string;
+}
+
 export type JournalRecord =
   /** A daemon's life begins; facts that follow carry times of this boot. */
   | { readonly type: 'boot'; readonly bootId: string; readonly wallMs: number }
@@ -43,6 +60,8 @@ export type JournalRecord =
       readonly chunkSizeBytes: number;
       readonly pinned: boolean;
       readonly lent: boolean;
+      /** Its bytes are those of a value: without a `value` record it goes at the next start. */
+      readonly value?: true;
     }
   /** A content is being written: without a `dirty` record after this it goes at the next start. */
   | { readonly type: 'staged'; readonly id: ContentId; readonly chunkSizeBytes: number }
@@ -58,6 +77,10 @@ export type JournalRecord =
     }
   /** A content is in the origin, or replaced: ordinary cache. */
   | { readonly type: 'clean'; readonly id: ContentId }
+  /** A key of a kv volume has these bytes; of those packed also where they are, which stands for a `small` record. */
+  | ValueRecord
+  /** A key of a kv volume has these bytes no more, and they are not here. */
+  | { readonly type: 'valueGone'; readonly volume: string; readonly key: string; readonly id: ContentId }
   /** The last record of a whole snapshot. */
   | { readonly type: 'end'; readonly records: number };
 
@@ -74,6 +97,8 @@ const TYPES = [
   'staged',
   'dirty',
   'clean',
+  'value',
+  'valueGone',
 ] as const;
 const HEADER_BYTES = 8;
 /** Longer records are damage: the longest real one is a fact with 8 KiB of metadata. */
@@ -159,7 +184,15 @@ export class RecordBuffer {
         return;
       case 'flags':
         this.#content(record);
-        this.#u8((record.pinned ? 1 : 0) | (record.lent ? 2 : 0));
+        this.#u8((record.pinned ? 1 : 0) | (record.lent ? 2 : 0) | (record.value ? 4 : 0));
+        return;
+      case 'value':
+        this.#value(record);
+        return;
+      case 'valueGone':
+        this.#id(record.id);
+        this.#latin(record.volume);
+        this.#latin(record.key);
         return;
       case 'end':
         this.#u32(record.records);
@@ -171,6 +204,22 @@ export class RecordBuffer {
     this.#id(content.id);
     this.#f64(content.sizeBytes);
     this.#u32(content.chunkSizeBytes);
+  }
+
+  #value(record: ValueRecord): void {
+    this.#content(record);
+    this.#f64(record.expiryMs);
+    this.#f64(record.remainingMs);
+    this.#f64(record.modifiedMs);
+    this.#u8(record.place === undefined ? 0 : 1);
+    if (record.place !== undefined) {
+      this.#u32(record.place.pack);
+      this.#u32(record.place.offset);
+      this.#u32(record.place.checksum);
+    }
+    this.#text(record.contentType);
+    this.#latin(record.volume);
+    this.#latin(record.key);
   }
 
   #reserve(more: number): void {
@@ -200,7 +249,18 @@ export class RecordBuffer {
     this.#length += this.#bytes.write(id, this.#length, 'hex');
   }
 
+  /** Bytes, one character each. */
+  #latin(text: string): void {
+    this.#u32(text.length);
+    this.#reserve(text.length);
+    this.#length += this.#bytes.write(text, this.#length, 'latin1');
+  }
+
   #text(text: string): void {
+    if (text === '') {
+      this.#u32(0);
+      return;
+    }
     const bytes = Buffer.from(text, 'utf8');
     this.#u32(bytes.length);
     this.#raw(bytes);
@@ -254,6 +314,10 @@ class Cursor {
     const length = this.u32();
     return this.#bytes.toString('utf8', this.#advance(length), this.#at);
   };
+  latin = () => {
+    const length = this.u32();
+    return this.#bytes.toString('latin1', this.#advance(length), this.#at);
+  };
   rest = () => this.#bytes.subarray(this.#at);
 
   #advance(length: number): number {
@@ -301,8 +365,16 @@ function decodeKnown(type: JournalRecord['type'] | undefined, at: Cursor): Journ
     case 'flags': {
       const head = { type, ...content() };
       const bits = at.u8();
-      return { ...head, pinned: (bits & 1) !== 0, lent: (bits & 2) !== 0 };
+      const lentOrPinned = { ...head, pinned: (bits & 1) !== 0, lent: (bits & 2) !== 0 };
+      return (bits & 4) === 0 ? lentOrPinned : { ...lentOrPinned, value: true };
     }
+    case 'value': {
+      const head = { type, ...content(), expiryMs: at.f64(), remainingMs: at.f64(), modifiedMs: at.f64() };
+      const place = at.u8() === 0 ? undefined : { pack: at.u32(), offset: at.u32(), checksum: at.u32() };
+      return { ...head, place, contentType: at.text(), volume: at.latin(), key: at.latin() };
+    }
+    case 'valueGone':
+      return { type, id: at.id(), volume: at.latin(), key: at.latin() };
     case 'end':
       return { type, records: at.u32() };
     case undefined:

@@ -24,7 +24,7 @@ const snapshotSliceBytes = MiB;
 const retryMs = 250;
 
 /** Records that a restart can do without: at worst the bytes are filled, or the origin asked, again. */
-const EXPENDABLE: ReadonlySet<JournalRecord['type']> = new Set(['blocks', 'small', 'fact']);
+const EXPENDABLE: ReadonlySet<JournalRecord['type']> = new Set(['blocks', 'small', 'fact', 'value']);
 
 export interface JournalOptions {
   readonly disk: Disk;

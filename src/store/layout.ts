@@ -4,9 +4,11 @@ import { ForebayError } from '../core/errors.ts';
 import { type ContentId, parseContentId } from '../core/ids.ts';
 import { type Disk, DiskError } from '../io/io.ts';
 
-/** 2 since contents are staged here; a directory without any stays at 1, so that an older daemon may have it back. */
-const FORMAT_VERSION = 2;
+/** Each raised by the first use of what it brings, so that an older daemon may have a directory back that was without. */
 const FORMAT_BASE = 1;
+export const FORMAT_STAGED = 2;
+export const FORMAT_VALUES = 3;
+const FORMAT_VERSION = FORMAT_VALUES;
 
 export class Layout {
   readonly directory: string;
@@ -117,9 +119,34 @@ export async function checkFormat(disk: Disk, layout: Layout): Promise<number> {
   return version;
 }
 
-/** From here on older daemons refuse the directory. Safe at any instant: one byte changes. */
-export function raiseFormat(disk: Disk, layout: Layout): Promise<void> {
-  return writeFormat(disk, layout, FORMAT_VERSION);
+/** The layout's version while the directory is open. It only rises. */
+export class Format {
+  readonly #disk: Disk;
+  readonly #layout: Layout;
+  #version: number;
+  #raising: Promise<void> = Promise.resolve();
+
+  constructor(disk: Disk, layout: Layout, version: number) {
+    this.#disk = disk;
+    this.#layout = layout;
+    this.#version = version;
+  }
+
+  has(version: number): boolean {
+    return this.#version >= version;
+  }
+
+  /** From here on daemons that do not know `version` refuse the directory. Safe at any instant: one byte changes. Throws DiskError. */
+  async raise(version: number): Promise<void> {
+    if (this.has(version)) return;
+    const before = this.#raising.catch(() => undefined);
+    this.#raising = before.then(async () => {
+      if (this.has(version)) return;
+      await writeFormat(this.#disk, this.#layout, version);
+      this.#version = version;
+    });
+    await this.#raising;
+  }
 }
 
 async function writeFormat(disk: Disk, layout: Layout, version: number): Promise<void> {

@@ -6,13 +6,13 @@ import type { ContentId } from '../core/ids.ts';
 import { MiB, openFilesMax } from '../core/limits.ts';
 import { type Disk, DiskError } from '../io/io.ts';
 import { CHUNK_VISITED, type ChunkRow } from './chunk-table.ts';
-import { type ContentRow, FLAG_LENT } from './content-table.ts';
+import { type ContentRow, FLAG_LENT, FLAG_VALUE } from './content-table.ts';
 import { DiskHealth } from './disk-health.ts';
 import { Eviction } from './eviction.ts';
 import { HotCache } from './hot-cache.ts';
 import { Journal } from './journal.ts';
 import { replayJournal } from './journal-replay.ts';
-import { checkFormat, Layout, makeLayout } from './layout.ts';
+import { checkFormat, Format, Layout, makeLayout } from './layout.ts';
 import { OpenFiles } from './open-files.ts';
 import { Packs, packNumber } from './packs.ts';
 import { reconcile } from './reconcile.ts';
@@ -23,6 +23,7 @@ import { Store, type StoreOptions } from './store.ts';
 import { StoreIndex, smallFootprintBytes } from './store-index.ts';
 import type { StoreParts } from './store-parts.ts';
 import { recoverTables } from './table-recovery.ts';
+import { ValueBytes } from './value-bytes.ts';
 import { Verification } from './verification.ts';
 
 const packMaxBytes = 64 * MiB;
@@ -49,6 +50,8 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     const unsealed = index.settle({ unverified: replayed.lostBytes > 0 });
     const packLengths = await listPacks(options, layout);
     dropLostPacks(index, packLengths);
+    unsealed.push(...index.values.settle());
+    index.values.begin(clock);
     const { parts, store } = assemble(options, layout, {
       index,
       lock,
@@ -65,6 +68,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     store.start((signal) =>
       Promise.all([
         reconcile(parts, layout, { disk, clock, emit, signal }),
+        store.values.removeDeadPacks(),
         options.scrubBytesPerS > 0 ? scrub(parts, { clock, bytesPerS: options.scrubBytesPerS, signal }) : undefined,
       ]),
     );
@@ -100,6 +104,8 @@ function dropLostPacks(index: StoreIndex, lengths: ReadonlyMap<number, number>):
     const { pack, offset } = index.chunks.place(chunk);
     if (offset + smallFootprintBytes(index.contents.sizeBytes(row)) <= (lengths.get(pack) ?? 0)) continue;
     index.clearBlock(row, 0);
+    // What names it goes with it (`ValueIndex.settle`).
+    if (index.contents.has(row, FLAG_VALUE)) continue;
     index.setClean(row);
     index.removeContent(row);
   }
@@ -177,7 +183,7 @@ function assemble(
   const space = new Space(options.capacityBytes);
   const health = new DiskHealth({ disk, clock, space, directory: options.directory, emit });
   const files = new OpenFiles(disk, openFilesMax);
-  const hot = new HotCache(options.hotBytes, (id) => {
+  const hot = new HotCache<ContentId>(options.hotBytes, (id) => {
     const row = index.contents.find(id);
     const chunk = row === undefined ? undefined : index.chunks.find(row, 0);
     if (chunk !== undefined) index.chunks.set(chunk, CHUNK_VISITED, true);
@@ -196,9 +202,22 @@ function assemble(
     packMaxBytes: Math.min(packMaxBytes, Math.max(MiB, options.capacityBytes / 64)),
     lengths: from.packLengths,
   });
-  const removal = new Removal({ index, journal, packs, files, space, hot, disk, clock, dataPath });
+  const valueBytes = new ValueBytes(options.valueHotBytes ?? 0);
+  const removal = new Removal({ index, journal, packs, files, space, hot, valueBytes, disk, clock, dataPath });
   const released = (row: ContentRow) => store.released(row);
-  const verification = new Verification({ index, files, packs, removal, disk, health, dataPath, released, emit });
+  const damaged = (row: ContentRow) => store.values.damaged(row);
+  const verification = new Verification({
+    index,
+    files,
+    packs,
+    removal,
+    disk,
+    health,
+    dataPath,
+    released,
+    damaged,
+    emit,
+  });
   const move = (row: ContentRow, chunk: ChunkRow) =>
     moveSmall({ index, packs, space, journal, health, verification }, row, chunk);
   const eviction = new Eviction({ index, packs, removal, hot, disk, clock, emit, move });
@@ -215,7 +234,8 @@ function assemble(
     verification,
     lock: from.lock,
     layout,
-    formatVersion: from.formatVersion,
+    format: new Format(disk, layout, from.formatVersion),
+    valueBytes,
     dataPath,
   };
   const store = new Store(parts, options);

@@ -16,6 +16,9 @@ import { PACK_HEADER_BYTES } from './store-index.ts';
 const MAGIC = 0x31534246;
 const appendBatchBytes = MiB;
 
+/** The packs of what is cached; each kv volume has packs of its own, so that they empty by themselves. */
+const CACHE_LANE = '';
+
 export interface PackPlace {
   readonly pack: number;
   readonly offset: number;
@@ -34,6 +37,17 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
+/** Packs that are filled one after the other. */
+interface Lane {
+  readonly name: string;
+  current: { readonly number: number; readonly file: File; offset: number } | undefined;
+  waiting: Waiting[];
+  running: boolean;
+  packMaxBytes: number;
+  /** Appends not settled yet, by the lowest pack that they can lie in. */
+  readonly unsettled: Map<number, number>;
+}
+
 export class Packs {
   readonly #disk: Disk;
   readonly #files: OpenFiles;
@@ -41,12 +55,12 @@ export class Packs {
   readonly #packMaxBytes: number;
   /** File length of each pack. */
   readonly #lengths = new Map<number, number>();
-  #current: { readonly number: number; readonly file: File; offset: number } | undefined;
+  readonly #lanes = new Map<string, Lane>();
+  /** The lane of each pack that is not the cache's. */
+  readonly #laneOf = new Map<number, string>();
+  /** File lengths of the lanes that are not the cache's. */
+  readonly #laneBytes = new Map<string, number>();
   #next: number;
-  #waiting: Waiting[] = [];
-  /** Appends not settled yet, by the lowest pack that they can lie in. */
-  readonly #unsettled = new Map<number, number>();
-  #running = false;
   readonly #syncs = new Map<number, SharedSync>();
   /** Packs whose names survive a power cut. */
   readonly #named = new Set<number>();
@@ -73,35 +87,68 @@ export class Packs {
 
   /** Whether everything in a pack is in the index, and nothing more comes; a pack that is appended to is sealed for it. */
   mayRemove(pack: number): boolean {
-    if (this.#current?.number === pack) this.seal();
-    for (const floor of this.#unsettled.keys()) if (floor <= pack) return false;
+    const lane = this.#lane(this.#laneOf.get(pack) ?? CACHE_LANE);
+    if (lane.current?.number === pack) seal(lane);
+    for (const floor of lane.unsettled.keys()) if (floor <= pack) return false;
     return true;
   }
 
-  /** The next append begins a new pack. */
-  seal(): void {
-    const current = this.#current;
-    this.#current = undefined;
-    current?.file.close().catch(() => undefined);
+  /** File lengths of a lane's packs. */
+  laneBytes(lane: string): number {
+    return this.#laneBytes.get(lane) ?? 0;
   }
 
-  append(id: ContentId, bytes: Uint8Array, checksum: number): Promise<Appended> {
-    const header = Buffer.alloc(PACK_HEADER_BYTES);
-    header.writeUInt32LE(MAGIC, 0);
-    header.writeUInt32LE(bytes.length, 4);
-    header.writeUInt32LE(checksum, 8);
-    header.write(id, 12, 'hex');
-    const floor = this.#current?.number ?? this.#next;
-    this.#unsettled.set(floor, (this.#unsettled.get(floor) ?? 0) + 1);
+  /** The packs of a lane with their file lengths, oldest first. */
+  *packsOf(lane: string): Generator<readonly [pack: number, lengthBytes: number]> {
+    for (const [pack, name] of this.#laneOf) if (name === lane) yield [pack, this.#lengths.get(pack) ?? 0];
+  }
+
+  /** A pack of an earlier life belongs to a lane. */
+  assign(pack: number, lane: string): void {
+    if (this.#laneOf.has(pack)) return;
+    this.#laneOf.set(pack, lane);
+    this.#laneBytes.set(lane, this.laneBytes(lane) + (this.#lengths.get(pack) ?? 0));
+  }
+
+  /** Bounds the length of a lane's packs. */
+  bound(lane: string, packMaxBytes: number): void {
+    this.#lane(lane).packMaxBytes = Math.min(this.#packMaxBytes, packMaxBytes);
+  }
+
+  append(id: ContentId, bytes: Uint8Array, checksum: number, lane: string = CACHE_LANE): Promise<Appended> {
+    const header = Buffer.allocUnsafe(PACK_HEADER_BYTES);
+    writePackHeader(header, 0, { id, sizeBytes: bytes.length, checksum });
+    return this.#enqueue(lane, header, bytes);
+  }
+
+  /** Appends contents that are joined already, each behind its header (`writePackHeader`); the place is the first header's. */
+  appendJoined(joined: Uint8Array, lane: string): Promise<Appended> {
+    return this.#enqueue(lane, Buffer.alloc(0), joined);
+  }
+
+  #enqueue(name: string, header: Buffer, bytes: Uint8Array): Promise<Appended> {
+    const lane = this.#lane(name);
+    const floor = lane.current?.number ?? this.#next;
+    lane.unsettled.set(floor, (lane.unsettled.get(floor) ?? 0) + 1);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ header, bytes, floor, resolve, reject });
-      if (!this.#running) {
-        this.#running = true;
-        void this.#run().finally(() => {
-          this.#running = false;
+      lane.waiting.push({ header, bytes, floor, resolve, reject });
+      if (!lane.running) {
+        lane.running = true;
+        void this.#run(lane).finally(() => {
+          lane.running = false;
         });
       }
     });
+  }
+
+  #lane(name: string): Lane {
+    let lane = this.#lanes.get(name);
+    if (lane === undefined) {
+      const packMaxBytes = this.#packMaxBytes;
+      lane = { name, current: undefined, waiting: [], running: false, packMaxBytes, unsettled: new Map() };
+      this.#lanes.set(name, lane);
+    }
+    return lane;
   }
 
   /** The bytes at a place; `undefined` where the pack does not hold them with this checksum. */
@@ -110,6 +157,16 @@ export class Packs {
     try {
       const bytes = await opened.file.read(place.offset + PACK_HEADER_BYTES, expected.sizeBytes);
       return bytes.length === expected.sizeBytes && crc32(bytes) === expected.checksum ? bytes : undefined;
+    } finally {
+      opened.release();
+    }
+  }
+
+  /** Bytes of a pack from `at` on, at most `lengthBytes`. */
+  async slice(pack: number, at: number, lengthBytes: number): Promise<Uint8Array> {
+    const opened = await this.#files.acquire(this.path(pack), 'read');
+    try {
+      return await opened.file.read(at, Math.min(lengthBytes, (this.#lengths.get(pack) ?? 0) - at));
     } finally {
       opened.release();
     }
@@ -146,6 +203,9 @@ export class Packs {
     await this.#disk.unlink(path);
     const length = this.#lengths.get(pack) ?? 0;
     this.#lengths.delete(pack);
+    const lane = this.#laneOf.get(pack);
+    if (lane !== undefined) this.#laneBytes.set(lane, this.laneBytes(lane) - length);
+    this.#laneOf.delete(pack);
     return length;
   }
 
@@ -154,64 +214,101 @@ export class Packs {
   }
 
   async close(): Promise<void> {
-    await this.#current?.file.close().catch(() => undefined);
+    for (const lane of this.#lanes.values()) await lane.current?.file.close().catch(() => undefined);
   }
 
-  async #run(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const batch = this.#takeBatch();
+  async #run(lane: Lane): Promise<void> {
+    while (lane.waiting.length > 0) {
+      const batch = this.#takeBatch(lane);
       try {
-        await this.#write(batch);
+        await this.#write(lane, batch);
       } catch (error) {
         // What a failed write left behind is not given out: the next append begins a new pack.
-        this.seal();
+        seal(lane);
         for (const { floor, reject } of batch) {
-          this.#settle(floor);
+          settle(lane, floor);
           reject(error);
         }
       }
     }
   }
 
-  #settle(floor: number): void {
-    const left = (this.#unsettled.get(floor) ?? 0) - 1;
-    if (left > 0) this.#unsettled.set(floor, left);
-    else this.#unsettled.delete(floor);
-  }
-
-  #takeBatch(): Waiting[] {
+  #takeBatch(lane: Lane): Waiting[] {
     let bytes = 0;
     let count = 0;
-    for (const each of this.#waiting) {
+    for (const each of lane.waiting) {
       bytes += PACK_HEADER_BYTES + each.bytes.length;
       if (count > 0 && bytes > appendBatchBytes) break;
       count += 1;
     }
-    return this.#waiting.splice(0, count);
+    return lane.waiting.splice(0, count);
   }
 
-  async #write(batch: readonly Waiting[]): Promise<void> {
-    if (this.#current !== undefined && this.#current.offset >= this.#packMaxBytes) this.seal();
-    this.#current ??= await this.#begin();
-    const { number, file, offset } = this.#current;
-    const joined = Buffer.concat(batch.flatMap(({ header, bytes }) => [header, bytes]));
+  async #write(lane: Lane, batch: readonly Waiting[]): Promise<void> {
+    if (lane.current !== undefined && lane.current.offset >= lane.packMaxBytes) seal(lane);
+    lane.current ??= await this.#begin(lane);
+    const { number, file, offset } = lane.current;
+    const joined = joinedBytes(batch);
     await file.write(offset, joined);
     this.#lengths.set(number, offset + joined.length);
-    if (this.#current?.number === number) this.#current.offset = offset + joined.length;
+    if (lane.name !== CACHE_LANE) this.#laneBytes.set(lane.name, this.laneBytes(lane.name) + joined.length);
+    if (lane.current?.number === number) lane.current.offset = offset + joined.length;
     let at = offset;
-    for (const { bytes, floor, resolve } of batch) {
-      resolve({ pack: number, offset: at, settle: () => this.#settle(floor) });
-      at += PACK_HEADER_BYTES + bytes.length;
+    for (const { header, bytes, floor, resolve } of batch) {
+      resolve({ pack: number, offset: at, settle: () => settle(lane, floor) });
+      at += header.length + bytes.length;
     }
   }
 
-  async #begin(): Promise<{ number: number; file: File; offset: number }> {
+  async #begin(lane: Lane): Promise<{ number: number; file: File; offset: number }> {
     const number = this.#next;
     this.#next += 1;
     const file = await this.#disk.open(this.path(number), { write: true, create: true, exclusive: true });
     this.#lengths.set(number, 0);
+    if (lane.name !== CACHE_LANE) this.#laneOf.set(number, lane.name);
     return { number, file, offset: 0 };
   }
+}
+
+function joinedBytes(batch: readonly Waiting[]): Uint8Array {
+  const [first] = batch;
+  if (first !== undefined && batch.length === 1 && first.header.length === 0) return first.bytes;
+  return Buffer.concat(batch.flatMap(({ header, bytes }) => [header, bytes]));
+}
+
+/** The next append begins a new pack. */
+function seal(lane: Lane): void {
+  const { current } = lane;
+  lane.current = undefined;
+  current?.file.close().catch(() => undefined);
+}
+
+function settle(lane: Lane, floor: number): void {
+  const left = (lane.unsettled.get(floor) ?? 0) - 1;
+  if (left > 0) lane.unsettled.set(floor, left);
+  else lane.unsettled.delete(floor);
+}
+
+/** What stands in front of a content in its pack, at `at`; `PACK_HEADER_BYTES` long. */
+export function writePackHeader(
+  into: Buffer,
+  at: number,
+  content: { id: ContentId; sizeBytes: number; checksum: number },
+): void {
+  into.writeUInt32LE(MAGIC, at);
+  into.writeUInt32LE(content.sizeBytes, at + 4);
+  into.writeUInt32LE(content.checksum, at + 8);
+  into.write(content.id, at + 12, 16, 'hex');
+}
+
+/** `undefined` where there is none at `at`. */
+export function readPackHeader(
+  from: Buffer,
+  at: number,
+): { id: ContentId; sizeBytes: number; checksum: number } | undefined {
+  if (from.readUInt32LE(at) !== MAGIC) return undefined;
+  const id = from.toString('hex', at + 12, at + PACK_HEADER_BYTES) as ContentId;
+  return { id, sizeBytes: from.readUInt32LE(at + 4), checksum: from.readUInt32LE(at + 8) };
 }
 
 /** The number in a pack's file name; NaN for other names. */

@@ -10,13 +10,14 @@ import { orphanKeepMs } from '../core/limits.ts';
 import type { Clock, Disk } from '../io/io.ts';
 import { DiskError } from '../io/io.ts';
 import type { ContentRow } from './content-table.ts';
-import { FLAG_LENT } from './content-table.ts';
+import { FLAG_LENT, FLAG_VALUE } from './content-table.ts';
 import type { HotCache } from './hot-cache.ts';
 import type { Journal } from './journal.ts';
 import type { OpenFiles } from './open-files.ts';
 import type { Packs } from './packs.ts';
 import type { Space } from './space.ts';
 import type { StoreIndex } from './store-index.ts';
+import type { ValueBytes } from './value-bytes.ts';
 
 export interface RemovalOptions {
   readonly index: StoreIndex;
@@ -24,7 +25,8 @@ export interface RemovalOptions {
   readonly packs: Packs;
   readonly files: OpenFiles;
   readonly space: Space;
-  readonly hot: HotCache;
+  readonly hot: HotCache<ContentId>;
+  readonly valueBytes: ValueBytes;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly dataPath: (id: ContentId) => string;
@@ -120,11 +122,12 @@ export class Removal {
 
   /** Removes a small content; its space comes back with its pack. */
   removeSmall(row: ContentRow): { bytes: number } {
-    const { index, journal, hot } = this.#options;
+    const { index, journal, hot, valueBytes } = this.#options;
     const id = index.contents.id(row);
     const before = index.presentBytes;
     index.clearBlock(row, 0);
-    hot.delete(id);
+    if (index.contents.has(row, FLAG_VALUE)) valueBytes.delete(row);
+    else hot.delete(id);
     const written = index.contents.isWritten(row);
     if (index.contents.holds(row) === 0 && !index.contents.isKept(row)) index.removeContent(row);
     journal.append(written ? { type: 'absent', id, firstBlock: 0, count: 1 } : { type: 'gone', id });

@@ -18,7 +18,7 @@ export class Sieve {
   next(mayEvict: (row: ChunkRow) => boolean): ChunkRow | undefined {
     this.spared.clear();
     let at = this.#hand !== undefined && this.#chunks.isLive(this.#hand) ? this.#hand : this.#chunks.oldest;
-    for (let steps = 2 * this.#chunks.count; steps > 0 && at !== undefined; steps -= 1) {
+    for (let steps = 2 * this.#chunks.listed; steps > 0 && at !== undefined; steps -= 1) {
       const next = this.#chunks.newer(at) ?? this.#chunks.oldest;
       if (mayEvict(at)) {
         if (!this.#chunks.has(at, CHUNK_VISITED)) {

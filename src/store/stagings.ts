@@ -11,7 +11,7 @@ import type { Clock, Disk } from '../io/io.ts';
 import { CHUNK_UNVERIFIED } from './chunk-table.ts';
 import { type ContentRow, FLAG_DIRTY, FLAG_DOOMED, FLAG_STAGED } from './content-table.ts';
 import type { JournalRecord } from './journal-record.ts';
-import { raiseFormat } from './layout.ts';
+import { FORMAT_STAGED } from './layout.ts';
 import type { Reservation } from './space.ts';
 import { StagedContent, type StagedParts } from './staged-content.ts';
 import { type SpaceClaim, StagedSpace } from './staged-space.ts';
@@ -41,7 +41,6 @@ export class Stagings {
   /** Ids whose staging is being begun. */
   readonly #begun = new Set<ContentId>();
   #age = 0;
-  #raised: Promise<void> | undefined;
 
   constructor(options: StagingsOptions) {
     this.#options = options;
@@ -50,7 +49,7 @@ export class Stagings {
       space: parts.space,
       clock,
       reserve: options.reserve,
-      keptBytes: () => this.stagedBytes + parts.index.dirtyBytes + parts.space.reservedBytes,
+      keptBytes: () => this.keptBytes,
     });
     this.#io = {
       parts,
@@ -66,6 +65,12 @@ export class Stagings {
         spaces.end(staged.age);
       },
     };
+  }
+
+  /** Bytes that nothing can be evicted for: staged and dirty ones, and those promised. */
+  get keptBytes(): number {
+    const { index, space } = this.#options.parts;
+    return this.stagedBytes + index.dirtyBytes + space.reservedBytes;
   }
 
   get stagedBytes(): number {
@@ -170,15 +175,8 @@ export class Stagings {
 
   /** From the first staging on older daemons, which would take its records for damage, refuse the directory. */
   async #raise(): Promise<void> {
-    const { parts, disk } = this.#options;
-    if (parts.formatVersion > 1) return;
-    this.#raised ??= parts.health
-      .run(() => raiseFormat(disk, parts.layout))
-      .catch((error: unknown) => {
-        this.#raised = undefined;
-        throw error;
-      });
-    await this.#raised;
+    const { format, health } = this.#options.parts;
+    if (!format.has(FORMAT_STAGED)) await health.run(() => format.raise(FORMAT_STAGED));
   }
 
   /** A block of a content that is being written came by another way; false when it is not being written. */

@@ -7,11 +7,20 @@ import { BLOCK_SIZE_BYTES, blockCount, blockRange, CHUNK_SIZE_DEFAULT_BYTES } fr
 import type { ContentId } from '../core/ids.ts';
 import { rangeLength } from '../core/range.ts';
 import { CHUNK_UNVERIFIED, type ChunkRow, ChunkTable } from './chunk-table.ts';
-import { type ContentRow, ContentTable, FLAG_DIRTY, FLAG_LENT, FLAG_PINNED, FLAG_STAGED } from './content-table.ts';
+import {
+  type ContentRow,
+  ContentTable,
+  FLAG_DIRTY,
+  FLAG_LENT,
+  FLAG_PINNED,
+  FLAG_STAGED,
+  FLAG_VALUE,
+} from './content-table.ts';
 import { setFactChecked } from './fact-record.ts';
 import { FactTable } from './fact-table.ts';
 import type { JournalRecord } from './journal-record.ts';
 import type { DirtyContent, DirtyNote } from './staging.ts';
+import { ValueIndex } from './value-index.ts';
 
 /** Bytes in front of a small content in its pack. */
 export const PACK_HEADER_BYTES = 28;
@@ -33,6 +42,8 @@ export class StoreIndex {
   readonly contents = new ContentTable();
   readonly chunks = new ChunkTable();
   readonly facts: FactTable;
+  /** Keys of kv volumes. */
+  readonly values: ValueIndex;
   /** Bytes present, by block lengths. */
   presentBytes = 0;
   smallContents = 0;
@@ -49,6 +60,7 @@ export class StoreIndex {
 
   constructor(options: { bootId: string; factBytesMax: number }) {
     this.#bootId = options.bootId;
+    this.values = new ValueIndex(this);
     this.facts = new FactTable({
       bytesMax: options.factBytesMax,
       isHere: (id) => this.contents.find(id) !== undefined,
@@ -57,7 +69,7 @@ export class StoreIndex {
 
   /** Memory in bytes. */
   get bytes(): number {
-    return this.contents.bytes + this.chunks.bytes + this.facts.bytes;
+    return this.contents.bytes + this.chunks.bytes + this.facts.bytes + this.values.bytes;
   }
 
   /** The boot that the journal's last life ran in; empty for a new directory. */
@@ -120,6 +132,13 @@ export class StoreIndex {
     this.mark(row, FLAG_STAGED, false);
   }
 
+  /** Bytes of a value from now on: eviction does not look at them. */
+  setValue(row: ContentRow): void {
+    if (this.contents.has(row, FLAG_VALUE)) return;
+    this.contents.set(row, FLAG_VALUE, true);
+    for (const chunk of this.chunksOf(row)) this.chunks.keep(chunk);
+  }
+
   /** Neither staged nor dirty any more. */
   setClean(row: ContentRow): void {
     this.notes.delete(this.contents.id(row));
@@ -156,7 +175,9 @@ export class StoreIndex {
     const blocks = this.contents.has(row, FLAG_STAGED)
       ? whole
       : Math.min(whole, blockCount(this.contents.sizeBytes(row)) - chunk * whole);
-    return this.chunks.add(row, chunk, blocks);
+    const added = this.chunks.add(row, chunk, blocks);
+    if (this.contents.has(row, FLAG_VALUE)) this.chunks.keep(added);
+    return added;
   }
 
   blockLength(row: ContentRow, block: number): number {
@@ -279,8 +300,13 @@ export class StoreIndex {
         const row = this.ensureContent(record.id, record);
         this.contents.set(row, FLAG_PINNED, record.pinned);
         this.contents.set(row, FLAG_LENT, record.lent);
+        if (record.value) this.setValue(row);
         break;
       }
+      case 'value':
+      case 'valueGone':
+        this.values.apply(record);
+        break;
       case 'end':
         break;
     }
@@ -317,9 +343,13 @@ export class StoreIndex {
       if (this.contents.isLive(row)) yield* this.#contentRecords(row, { unverifiedOnly: false });
     }
     for (const fact of this.facts.encoded()) yield { type: 'fact', fact };
+    yield* this.values.records();
   }
 
   *#contentRecords(row: ContentRow, options: { unverifiedOnly: boolean }): Generator<JournalRecord> {
+    const isValue = this.contents.has(row, FLAG_VALUE);
+    // Where a packed value is stands in its own record.
+    if (isValue && this.contents.isSmall(row)) return;
     const content = this.#shape(row);
     if (this.contents.has(row, FLAG_STAGED)) {
       // Its blocks are journalled when it is sealed.
@@ -327,7 +357,7 @@ export class StoreIndex {
       return;
     }
     const flags = this.flagsRecord(row);
-    if (!options.unverifiedOnly && (flags.pinned || flags.lent)) yield flags;
+    if (!options.unverifiedOnly && (flags.pinned || flags.lent || isValue)) yield flags;
     // The rows are read at once and yielded afterwards: between two yields anything may change.
     const records: JournalRecord[] = [];
     for (const chunk of this.chunksOf(row)) {
@@ -349,6 +379,7 @@ export class StoreIndex {
       chunkSizeBytes: this.contents.chunkBlocks(row) * BLOCK_SIZE_BYTES,
       pinned: this.contents.has(row, FLAG_PINNED),
       lent: this.contents.has(row, FLAG_LENT),
+      ...(this.contents.has(row, FLAG_VALUE) ? { value: true as const } : {}),
     };
   }
 

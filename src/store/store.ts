@@ -20,14 +20,16 @@ import type { BlockRun } from '../io/peers.ts';
 import type { DropReason, Emit } from '../observe/events.ts';
 import { Acquisition } from './acquisition.ts';
 import { BlockTransfer, type Receiving } from './block-transfer.ts';
-import { type ContentRow, FLAG_DOOMED, FLAG_LENT, FLAG_PINNED, FLAG_STAGED } from './content-table.ts';
+import { type ContentRow, FLAG_DOOMED, FLAG_LENT, FLAG_PINNED, FLAG_STAGED, FLAG_VALUE } from './content-table.ts';
 import type { Piece } from './piece.ts';
 import type { Reservation } from './space.ts';
 import type { DirtyContent, DirtyNote, Staging, StagingOptions } from './staging.ts';
 import { Stagings } from './stagings.ts';
 import { smallFootprintBytes } from './store-index.ts';
 import type { StoreParts } from './store-parts.ts';
+import { presentBytesOf, reportStore } from './store-report.ts';
 import type { FileStagingOptions, TakenFile } from './taken-file.ts';
+import { Values } from './values.ts';
 
 export interface StoreOptions {
   readonly disk: Disk;
@@ -38,6 +40,8 @@ export interface StoreOptions {
   readonly capacityBytes: number;
   /** Budget for small contents kept in memory. */
   readonly hotBytes: number;
+  /** The same for small values of kv volumes; none unless given. */
+  readonly valueHotBytes?: number;
   /** Budget for what is known of keys. */
   readonly factBytes: number;
   /** Rate of the scrubber; 0 switches it off. */
@@ -71,6 +75,7 @@ export class Store {
   readonly #transfer: BlockTransfer;
   readonly #stagings: Stagings;
   readonly #options: StoreOptions;
+  readonly values: Values;
   #snapshotting = false;
   readonly #stop = new AbortController();
   #background: Promise<unknown> = Promise.resolve();
@@ -88,6 +93,14 @@ export class Store {
       append: (record, kept) => this.#append(record, kept),
       released: (row) => this.released(row),
       drop: (id) => this.drop(id, 'caller'),
+    });
+    this.values = new Values({
+      parts,
+      disk: options.disk,
+      clock: options.clock,
+      acquisition: this.#acquisition,
+      reserve: (bytes) => this.reserve(bytes),
+      append: (record) => this.#append(record),
     });
     this.#transfer = new BlockTransfer(parts, this.#acquisition, {
       append: (record) => void this.#append(record),
@@ -129,12 +142,7 @@ export class Store {
   /** Bytes of a content that are here. */
   presentBytes(content: { id: ContentId; sizeBytes: number }): number {
     const row = this.#parts.index.contents.find(content.id);
-    if (row === undefined) return 0;
-    const blocks = this.#parts.index.contents.presentBlocks(row);
-    const last = blockCount(content.sizeBytes) - 1;
-    const short =
-      last >= 0 && this.#parts.index.hasBlock(row, last) ? (last + 1) * BLOCK_SIZE_BYTES - content.sizeBytes : 0;
-    return blocks * BLOCK_SIZE_BYTES - short;
+    return row === undefined ? 0 : presentBytesOf(this.#parts.index, row, content.sizeBytes);
   }
 
   isPinned(id: ContentId): boolean {
@@ -151,7 +159,7 @@ export class Store {
   hold(content: ContentShape): Hold {
     const { index } = this.#parts;
     const row = index.ensureContent(content.id, content);
-    index.contents.set(row, FLAG_DOOMED, false);
+    if (!index.contents.has(row, FLAG_VALUE)) index.contents.set(row, FLAG_DOOMED, false);
     index.contents.addHolds(row, 1);
     let held = true;
     return {
@@ -180,7 +188,7 @@ export class Store {
   *wholeChunks(): Generator<{ readonly content: ContentId; readonly chunk: number }> {
     const { index } = this.#parts;
     for (const row of index.contents.rows()) {
-      if (index.contents.has(row, FLAG_STAGED)) continue;
+      if (index.contents.has(row, FLAG_STAGED | FLAG_VALUE)) continue;
       for (const chunk of index.chunksOf(row))
         if (index.isWholeChunk(row, chunk)) yield { content: index.contents.id(row), chunk: index.chunks.index(chunk) };
     }
@@ -337,7 +345,7 @@ export class Store {
   drop(id: ContentId, reason: DropReason): void {
     const { index } = this.#parts;
     const row = index.contents.find(id);
-    if (row === undefined || index.contents.isWritten(row)) return;
+    if (row === undefined || index.contents.isWritten(row) || index.contents.has(row, FLAG_VALUE)) return;
     index.contents.set(row, FLAG_PINNED, false);
     if (index.contents.holds(row) > 0) index.contents.set(row, FLAG_DOOMED, true);
     else this.#removeAll(row, reason);
@@ -393,30 +401,16 @@ export class Store {
     return this.#parts.verification.corruptBlocks - before;
   }
 
+  /** The share of the disk that is taken by what cannot be evicted: dirty and staged bytes, and those promised. */
+  get keptShare(): number {
+    return this.#stagings.keptBytes / this.#parts.space.capacityBytes;
+  }
+
   get status(): StoreStatus {
-    const { index, space, removal } = this.#parts;
-    let pinnedBytes = 0;
-    for (const row of index.contents.rows()) {
-      if (!index.contents.has(row, FLAG_PINNED)) continue;
-      pinnedBytes += this.presentBytes({ id: index.contents.id(row), sizeBytes: index.contents.sizeBytes(row) });
-    }
-    return {
+    return reportStore(this.#parts, {
       directory: this.#options.directory,
-      disk: this.#parts.health.state,
-      capacityBytes: space.capacityBytes,
-      usedBytes: space.usedBytes,
-      reservedBytes: space.reservedBytes,
-      presentBytes: index.presentBytes,
-      pinnedBytes,
       stagedBytes: this.#stagings.stagedBytes,
-      dirtyBytes: index.dirtyBytes,
-      contents: index.contents.count,
-      smallContents: index.smallContents,
-      facts: index.facts.count,
-      orphans: removal.orphans.size,
-      corruptBlocks: this.#parts.verification.corruptBlocks,
-      indexBytes: index.bytes,
-    };
+    });
   }
 
   /** Where a content's file is, for `warm --to` and `inspect`. */
@@ -470,7 +464,9 @@ export class Store {
   /** The last holder of a content let go. For `verification.ts`. */
   released(row: ContentRow): void {
     const { index, removal } = this.#parts;
-    if (index.contents.has(row, FLAG_DOOMED) && !index.contents.isWritten(row)) {
+    if (index.contents.has(row, FLAG_VALUE)) {
+      this.values.released(row);
+    } else if (index.contents.has(row, FLAG_DOOMED) && !index.contents.isWritten(row)) {
       this.#removeAll(row, 'stale');
     } else if (index.contents.presentBlocks(row) === 0 && !index.contents.isKept(row)) {
       const id = index.contents.id(row);

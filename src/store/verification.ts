@@ -7,12 +7,13 @@ import type { ContentId } from '../core/ids.ts';
 import { type Disk, DiskError } from '../io/io.ts';
 import type { Emit, Event } from '../observe/events.ts';
 import { CHUNK_BLOCKS_MAX, CHUNK_UNVERIFIED, type ChunkRow } from './chunk-table.ts';
-import { type ContentRow, FLAG_LENT, FLAG_STAGED } from './content-table.ts';
+import { type ContentRow, FLAG_LENT, FLAG_STAGED, FLAG_VALUE } from './content-table.ts';
 import type { DiskHealth } from './disk-health.ts';
 import type { OpenFiles } from './open-files.ts';
 import type { Packs } from './packs.ts';
 import type { Removal } from './removal.ts';
 import type { StoreIndex } from './store-index.ts';
+import { PACK_NONE } from './value-index.ts';
 
 export type FoundBy = Extract<Event, { kind: 'store.corrupt' }>['found'];
 
@@ -26,6 +27,8 @@ export interface VerificationOptions {
   readonly dataPath: (id: ContentId) => string;
   /** Called when a content's last holder let go. */
   readonly released: (row: ContentRow) => void;
+  /** Bytes of a value were wrong, and are dropped. */
+  readonly damaged: (row: ContentRow) => void;
   readonly emit: Emit;
 }
 
@@ -60,6 +63,7 @@ export class Verification {
     else if (index.contents.has(row, FLAG_LENT)) removed = removal.replaceFile(row);
     else removed = removal.removeBlocks(row, { first: block, count: 1 });
     emit({ kind: 'store.dropped', content: id, bytes: removed.bytes, reason: 'corrupt' });
+    if (index.contents.isLive(row) && index.contents.has(row, FLAG_VALUE)) this.#options.damaged(row);
   }
 
   /** A lent file may have been changed by those who have it: when its ctime moved, it counts as unverified. */
@@ -116,6 +120,7 @@ export class Verification {
     if (index.contents.isSmall(row)) {
       const expected = { sizeBytes, checksum: index.chunks.checksum(chunk, 0) };
       const place = index.chunks.place(chunk);
+      if (place.pack === PACK_NONE) return [expected.checksum];
       const bytes = await health.run(() => packs.read(place, expected).catch(missingIsUndefined));
       return [bytes !== undefined || index.chunks.place(chunk).pack !== place.pack ? expected.checksum : undefined];
     }

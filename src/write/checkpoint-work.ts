@@ -15,7 +15,7 @@ import {
   recordsPerWindowMax,
 } from '../core/limits.ts';
 import type { Coordinator } from '../io/coordinator.ts';
-import type { Clock } from '../io/io.ts';
+import { type Clock, DiskError } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import { foldIntents, keptCurrent } from './checkpoint-decisions.ts';
 import { type FoundCheckpoint, rewritten } from './checkpoint-record.ts';
@@ -47,6 +47,8 @@ export class CheckpointWork {
   readonly #marking = new Map<string, Promise<void>>();
   /** Attempts that were taken over and whose intents are gone. */
   readonly #cleaned = new Set<string>();
+  /** Since when, by this machine's own clock, attempts are known to have ended. */
+  readonly #ended = new Map<string, number>();
   #wake = new AbortController();
   #isWoken = false;
 
@@ -103,7 +105,7 @@ export class CheckpointWork {
       } else if (record.committed?.marked === false) this.#mark(volume, found);
       else if (record.ended !== undefined && record.open === undefined) {
         await this.#fold(volume, found);
-        if (clock.wallMs() - record.ended.atMs < checkpointEndedMs) return;
+        if (clock.boottimeMs() - this.#endedSince(record.ended.attempt) < checkpointEndedMs) return;
         const { ended: _ended, ...rest } = rewritten(found, {});
         await checkpoints.rewrite(volume, found, rest.committed === undefined ? undefined : rest);
       } else if (record.ended !== undefined && !this.#cleaned.has(record.ended.attempt)) {
@@ -114,6 +116,19 @@ export class CheckpointWork {
     } catch (error) {
       this.#failed(`${volume}/${name}`, error);
     }
+  }
+
+  /**
+   * When this node heard that an attempt had ended: clocks of machines differ, and what is forgotten too early leaves what
+   * the attempt put on its holders for a day.
+   */
+  #endedSince(attempt: string): number {
+    const known = this.#ended.get(attempt);
+    if (known !== undefined) return known;
+    if (this.#ended.size >= checkpointsMax) this.#ended.clear();
+    const nowMs = this.#options.clock.boottimeMs();
+    this.#ended.set(attempt, nowMs);
+    return nowMs;
   }
 
   /** Brings the checkpoint's intents to what they are: the versions of their keys, or nothing. */
@@ -229,7 +244,7 @@ export class CheckpointWork {
 
   #failed(what: string, error: unknown): void {
     if (this.#stop.signal.aborted) return;
-    if (!isForebayError(error)) throw error;
+    if (!isForebayError(error) && !(error instanceof DiskError)) throw error;
     const message = `work on the checkpoint ${what} goes on later: ${error.message}`;
     if (!isForebayError(error, 'coordinatorUnavailable')) this.#options.emit({ kind: 'node.warning', message });
   }

@@ -282,6 +282,26 @@ test('an aborted checkpoint leaves nothing behind, and its name can be used agai
   await bench.run(a.checkpoints.begin(VOLUME, 's'));
 });
 
+test('what became of an attempt is remembered for an hour, however far apart the clocks of machines are', async () => {
+  const bench = new Bench();
+  const nodes = [await bench.node('a'), await bench.node('b')] as const;
+  for (const [at, aborting] of nodes.entries()) {
+    const name = { checkpoint: `s${at}`, ...(await bench.run(aborting.checkpoints.begin(VOLUME, `s${at}`))) };
+    await bench.run(aborting.checkpoints.abort(VOLUME, name));
+  }
+  const apartMs = nodes[0].cluster.clock.wallMs() - nodes[1].cluster.clock.wallMs();
+  assert.ok(Math.abs(apartMs) > checkpointEndedMs, `${apartMs}`);
+  const known = async () => {
+    for (const { work } of nodes) await bench.run(work.sweep());
+    return (await bench.run(nodes[0].checkpoints.list(VOLUME))).length;
+  };
+  assert.equal(await known(), 2);
+  await bench.sim.run(nodes[0].cluster.clock.sleep(checkpointEndedMs / 2), checkpointEndedMs);
+  assert.equal(await known(), 2);
+  await bench.sim.run(nodes[0].cluster.clock.sleep(checkpointEndedMs / 2 + 1000), checkpointEndedMs);
+  assert.equal(await known(), 0);
+});
+
 test('S-6: a checkpoint made anew replaces the old one in one step, with what the old one alone had', async () => {
   const bench = new Bench();
   const a = await bench.node('a');

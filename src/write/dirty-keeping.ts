@@ -50,6 +50,8 @@ interface Kept {
   noted: NotedRecord | undefined;
   /** When it goes, for it was replaced. */
   doomedMs: number | undefined;
+  /** Revision of the record of its key when that last did not name it, though nobody will commit it any more. */
+  unnamedAt: number | undefined;
   /** Somebody of this node is committing it, or makes copies of it. */
   uses: number;
 }
@@ -75,6 +77,8 @@ export class DirtyKeeping {
   readonly #kept = new Map<ContentId, Kept>();
   /** Volume and key → what is kept under it. */
   readonly #places = new Map<string, Set<Kept>>();
+  /** Up to which revision the feed has told of each volume's records. */
+  readonly #heard = new Map<string, number>();
   readonly #stop = new AbortController();
   #sweeping = false;
 
@@ -152,7 +156,9 @@ export class DirtyKeeping {
   async unpromised(content: ContentId, session: string): Promise<void> {
     const kept = this.#kept.get(content);
     if (kept?.noted?.session !== session || kept.uses > 0) return;
-    const { record } = await this.#options.records.read(kept.volume, kept.key);
+    const { key } = kept;
+    const { record, revision } = await this.#options.records.read(kept.volume, key);
+    if (this.#kept.get(content) !== kept || kept.key !== key || !this.#hasHeard(kept, revision)) return;
     if (kept.noted?.session === session && !isKeeper(record, content, this.#options.cluster.self)) this.#drop(kept);
   }
 
@@ -217,8 +223,10 @@ export class DirtyKeeping {
   #changed(volume: string, change: RecordChange): void {
     if (change.kind === 'change') {
       this.#told(volume, change.key, change.record, change.revision);
+      this.#heard.set(volume, Math.max(change.revision, this.#heard.get(volume) ?? 0));
       return;
     }
+    this.#heard.set(volume, change.revision);
     const named = new Set<Kept>();
     const seen = new Map<string, { record: ObjectRecord; revision: number }>();
     for (const { key, record, revision } of change.records) {
@@ -261,6 +269,7 @@ export class DirtyKeeping {
     }
     this.#move(kept, key);
     kept.doomedMs = undefined;
+    kept.unnamedAt = undefined;
     if (kept.noted?.revision === undefined) this.#tellHeld(kept);
     const session = kept.noted?.session ?? '';
     const isCommitted = current?.kind === 'dirty' && current.content === kept.content;
@@ -306,6 +315,22 @@ export class DirtyKeeping {
     }
   }
 
+  #hasHeard({ volume }: Kept, revision: number): boolean {
+    return (this.#heard.get(volume) ?? Number.NEGATIVE_INFINITY) >= revision;
+  }
+
+  /**
+   * Whether what does not name the content, the record of its key as it was read, is all that there is to know. It may have been
+   * renamed, and after a power cut this node may not know that any more: then another record names it, and the feed, once
+   * it is as far as that record, has told or is about to. So it must say the same twice.
+   */
+  #isUnnamed(kept: Kept, revision: number): boolean {
+    if (!this.#hasHeard(kept, revision)) return false;
+    const before = kept.unnamedAt;
+    kept.unnamedAt = revision;
+    return before === revision;
+  }
+
   /** It was put into a checkpoint by an attempt that ended without a commit, and nothing else names it. `ended`: what is known of attempts. */
   async #isVoid(kept: Kept, ended: Map<string, Promise<boolean>>): Promise<boolean> {
     const { content, volume, key, noted } = kept;
@@ -316,9 +341,10 @@ export class DirtyKeeping {
     const known = ended.get(name) ?? this.#options.isOver(volume, intent);
     ended.set(name, known);
     if (!(await known)) return false;
-    const { record } = await this.#options.records.read(volume, key);
+    const { record, revision } = await this.#options.records.read(volume, key);
     const isNamed = record !== undefined && contentsOf(record).includes(content);
-    return !isNamed && kept.uses === 0 && this.#kept.get(content) === kept && kept.key === key;
+    if (isNamed || kept.uses > 0 || this.#kept.get(content) !== kept || kept.key !== key) return false;
+    return this.#isUnnamed(kept, revision);
   }
 
   /**
@@ -355,6 +381,7 @@ export class DirtyKeeping {
       if (record !== undefined) this.#unnamed(kept, record, revision);
       return;
     }
+    if (!this.#isUnnamed(kept, revision)) return;
     if (record?.current !== undefined) {
       this.#drop(kept);
       return;
@@ -387,6 +414,7 @@ export class DirtyKeeping {
       key,
       noted,
       doomedMs: undefined,
+      unnamedAt: undefined,
       uses: 0,
     };
     this.#kept.set(content, kept);

@@ -2,8 +2,8 @@
 import { hash } from 'node:crypto';
 import { ForebayError } from '../core/errors.ts';
 import { originContentId } from '../core/ids.ts';
+import { contentDoorEtag } from '../core/object.ts';
 import type { Condition, Origin, TakenPart } from '../origin/origin.ts';
-import { contentDoorEtag } from '../store/fact-record.ts';
 import type { WriteCondition } from './writer.ts';
 
 interface Place {

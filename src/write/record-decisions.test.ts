@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { contentOf, dirty, stub, tombstone } from '../../tests/write/samples.ts';
 import { type ErrorCode, isForebayError } from '../core/errors.ts';
 import { baseOwnMax } from '../core/limits.ts';
-import type { DirtyRecord, ObjectRecord } from './object-record.ts';
+import type { DirtyRecord, ObjectRecord, Tombstone } from './object-record.ts';
 import {
   type DeleteWish,
   decideDelete,
@@ -139,7 +139,11 @@ test('a delete of nothing is nothing, and one of what never reached the origin l
   const unsent = decideDelete(at(dirty(1)), gone());
   assert.deepEqual(unsent?.current.base, { origin: 'absent', own: [contentOf(1)] });
   assert.equal(unsent?.current.drained, false);
-  assert.deepEqual(decideDelete(at(stub(1, '"d"')), gone())?.current.base, { origin: { etag: '"d"' }, own: [] });
+  const sent = decideDelete(at(stub(1, '"d"')), gone())?.current as Tombstone;
+  assert.deepEqual(sent.base, { origin: { etag: '"d"' }, own: [contentOf(1)] }, 'it may be sent once more');
+  const deleted = at({ ...sent, drained: true });
+  assert.equal(decideDelete(deleted, gone({ begunRevision: 60 })), undefined);
+  assert.deepEqual(decideWrite(deleted, wish(2)).current.base, { origin: 'absent', own: [contentOf(1)] });
   assert.equal(decideDelete(NONE, gone({ origin: { has: 'unknown' } }))?.current.base.origin, 'unknown');
 });
 

@@ -10,7 +10,7 @@
 import { ForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { baseOwnMax } from '../core/limits.ts';
-import { contentDoorEtag } from '../store/fact-record.ts';
+import { contentDoorEtag } from '../core/object.ts';
 import type { Base, DirtyRecord, ObjectContent, ObjectRecord, Stub, Tombstone } from './object-record.ts';
 import type { Recorded } from './records.ts';
 import { succeeding } from './version-order.ts';
@@ -72,8 +72,10 @@ export function decideDelete(read: Recorded, wish: DeleteWish): RecordDecision<T
   checkCondition(read, wish);
   const current = read.record?.current;
   if (current?.kind === 'tombstone' && !current.drained) return undefined;
-  const base = baseOver(read, wish);
-  if (base.origin === 'absent' && base.own.length === 0) return undefined;
+  const over = baseOver(read, wish);
+  if (over.origin === 'absent' && (over.own.length === 0 || current?.kind === 'tombstone')) return undefined;
+  // the request that brought it to the origin may come there once more, after the delete
+  const base = current?.kind === 'stub' ? grown(over, { own: current.content }) : over;
   const { modifiedMs, begunRevision } = wish;
   const order = { begunRevision, ...succeeding(read.record, read.revision) };
   const tombstone: Tombstone = { kind: 'tombstone', modifiedMs, base, drained: false, ...order };
@@ -140,16 +142,17 @@ export function forgotten(record: ObjectRecord): ObjectRecord | undefined {
 
 /**
  * What may be at the origin under the key before a version that replaces what was read: the base that the replaced version had,
- * and that version itself, which may reach the origin yet.
+ * and that version itself, which may reach the origin yet; after a delete, what a late request may bring back.
  */
 export function baseOver(read: Recorded, { origin, begunRevision }: Pick<Wish, 'origin' | 'begunRevision'>): Base {
   const current = read.record?.current;
   if (current?.kind === 'dirty') return grown(current.base, { own: current.content });
   if (current?.kind === 'tombstone' && !current.drained) return grown(current.base, {});
+  const own = current?.kind === 'tombstone' ? current.base.own : [];
   // The origin was asked after this record was there: what it said is newer.
   if (current === undefined || (read.revision <= begunRevision && origin.has !== 'unknown'))
-    return { origin: origin.has, own: [] };
-  return current.kind === 'stub' ? { origin: { etag: current.etag }, own: [] } : { origin: 'absent', own: [] };
+    return { origin: origin.has, own };
+  return { origin: current.kind === 'stub' ? { etag: current.etag } : 'absent', own };
 }
 
 /** A base with one more version of ours, or, without `own`, a delete. */

@@ -5,9 +5,10 @@
 import type { Cluster } from '../cluster/cluster.ts';
 import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
 import { ForebayError } from '../core/errors.ts';
-import { MiB, stageCallMs, stagePullBlocksMax, stagePullsInFlightMax } from '../core/limits.ts';
+import { MiB, stageCallMs, stageInlineMaxBytes, stagePullBlocksMax, stagePullsInFlightMax } from '../core/limits.ts';
 import type { Compare } from '../io/coordinator.ts';
 import type { PeerMessage } from '../io/peers.ts';
+import type { CopyTraffic } from './copy-traffic.ts';
 import type { PeerSlots } from './peer-slots.ts';
 import { fenceFromWire, pullToWire, type StagedContent, type StageSeal, sealToWire } from './stage-wire.ts';
 
@@ -17,6 +18,7 @@ const SYNC_MS_PER_MIB = 32;
 export interface FeederParts {
   readonly cluster: Cluster;
   readonly slots: PeerSlots;
+  readonly traffic: CopyTraffic;
   readonly what: Omit<StagedContent, 'session'>;
   /** Blocks that are whole, in the order in which they became so; grows. */
   readonly blocks: readonly number[];
@@ -115,7 +117,14 @@ export class ReplicaFeeder {
     return fenceFromWire(await this.#call(message, deadlineMs));
   }
 
-  async #call(message: PeerMessage, deadlineMs: number) {
+  #call(message: PeerMessage, deadlineMs: number) {
+    const { what, traffic } = this.#parts;
+    const sent = this.#send(message, deadlineMs);
+    const isLittle = what.lengthBytes !== undefined && what.lengthBytes <= stageInlineMaxBytes;
+    return isLittle ? sent : traffic.during(sent);
+  }
+
+  async #send(message: PeerMessage, deadlineMs: number) {
     const { cluster, slots } = this.#parts;
     const { signal } = this.#over;
     const slot = await slots.take(this.node, signal);

@@ -13,17 +13,19 @@ import { replicaRetriesInFlightMax, replicaRetryMs } from '../core/limits.ts';
 import type { WritePolicy } from '../core/volume.ts';
 import type { Budget } from '../mover/budget.ts';
 import { type CopiesNeeded, copiesNeeded } from './copies-needed.ts';
+import type { CopyTraffic } from './copy-traffic.ts';
 import type { DirtyKeeping, KeptContent } from './dirty-keeping.ts';
 import { encodeNote } from './dirty-note.ts';
 import type { DirtyRecord } from './object-record.ts';
 import type { PeerSlots } from './peer-slots.ts';
-import { replicaGroup } from './replica-group.ts';
 import { Replication } from './replication.ts';
 
 export class ReplicaPursuit {
   readonly #cluster: Cluster;
   readonly #keeping: DirtyKeeping;
   readonly #slots: PeerSlots;
+  readonly #traffic: CopyTraffic;
+  readonly #groupFor: (sizeBytes: number) => readonly string[];
   readonly #policyOf: (volume: string) => WritePolicy | undefined;
   readonly #repairBudget: Budget;
   readonly #underWay = new Map<ContentId, Replication>();
@@ -35,6 +37,8 @@ export class ReplicaPursuit {
     cluster: Cluster;
     keeping: DirtyKeeping;
     slots: PeerSlots;
+    traffic: CopyTraffic;
+    groupFor: (sizeBytes: number) => readonly string[];
     policyOf: (volume: string) => WritePolicy | undefined;
     repairBudget: Budget;
   }) {
@@ -42,6 +46,8 @@ export class ReplicaPursuit {
     this.#cluster = options.cluster;
     this.#keeping = options.keeping;
     this.#slots = options.slots;
+    this.#traffic = options.traffic;
+    this.#groupFor = options.groupFor;
     this.#policyOf = options.policyOf;
     options.cluster.onMembers(({ members }) => {
       for (const { node } of members) this.#goneMs.delete(node);
@@ -85,7 +91,7 @@ export class ReplicaPursuit {
       if (kept.isUsed || this.#underWay.has(kept.content)) continue;
       const found = this.needed(kept);
       if (found === undefined || found.needed.count === 0) continue;
-      if (this.#groupOf(kept.content, found.dirty).length > 0) lacking.push({ kept, ...found });
+      if (this.#groupOf(found.dirty).length > 0) lacking.push({ kept, ...found });
     }
     return lacking.sort((a, b) => a.needed.left - b.needed.left);
   }
@@ -101,11 +107,8 @@ export class ReplicaPursuit {
     return this.#policyOf(volume)?.replicas ?? 1;
   }
 
-  #groupOf(content: ContentId, { replicas }: DirtyRecord): string[] {
-    const { placement, self, zone } = this.#cluster;
-    return replicaGroup(placement, { node: self, zone }, content)
-      .map(({ node }) => node)
-      .filter((node) => !replicas.includes(node));
+  #groupOf({ replicas, sizeBytes }: DirtyRecord): string[] {
+    return this.#groupFor(sizeBytes).filter((node) => !replicas.includes(node));
   }
 
   async #pursue(kept: KeptContent, dirty: DirtyRecord, needed: CopiesNeeded): Promise<void> {
@@ -115,8 +118,9 @@ export class ReplicaPursuit {
     const replication = new Replication({
       cluster: this.#cluster,
       slots: this.#slots,
+      traffic: this.#traffic,
       what: { content, chunkSizeBytes, lengthBytes: sizeBytes },
-      group: this.#groupOf(content, dirty),
+      group: this.#groupOf(dirty),
       wanted: needed.count,
     });
     this.#underWay.set(content, replication);

@@ -5,7 +5,9 @@
  */
 import type { Cluster } from '../cluster/cluster.ts';
 import { isForebayError } from '../core/errors.ts';
+import { MiB } from '../core/limits.ts';
 import type { Compare } from '../io/coordinator.ts';
+import type { CopyTraffic } from './copy-traffic.ts';
 import type { PeerSlots } from './peer-slots.ts';
 import { ReplicaFeeder } from './replica-feeder.ts';
 import type { StagedContent, StageSeal } from './stage-wire.ts';
@@ -15,6 +17,7 @@ export type Sealing = Omit<StageSeal, keyof StagedContent>;
 export interface ReplicationOptions {
   readonly cluster: Cluster;
   readonly slots: PeerSlots;
+  readonly traffic: CopyTraffic;
   readonly what: Omit<StagedContent, 'session'>;
   /** The others of the replica group, first choice first. */
   readonly group: readonly string[];
@@ -27,10 +30,15 @@ export interface SealedReplica {
   readonly fence: Compare;
 }
 
+/** What a version counts as whose length is not known. */
+const UNKNOWN_BYTES = 64 * MiB;
+
 export class Replication {
   readonly #options: ReplicationOptions;
   readonly #blocks: number[] = [];
   readonly #feeders = new Set<ReplicaFeeder>();
+  /** Ends what a node owes, once it has it whole or never will. */
+  readonly #owed = new Map<ReplicaFeeder, () => void>();
   #left: string[];
   #sealing: Sealing | undefined;
   #settled = Promise.withResolvers<void>();
@@ -104,6 +112,7 @@ export class Replication {
   stop(dropping: boolean): void {
     this.#isOver = true;
     for (const feeder of this.#feeders) {
+      this.#paid(feeder);
       if (feeder.fence === undefined) feeder.stop();
       if (dropping || feeder.fence === undefined) this.#drop(feeder.node);
     }
@@ -118,18 +127,29 @@ export class Replication {
       const feeder = new ReplicaFeeder(node, {
         ...this.#options,
         blocks: this.#blocks,
-        onSealed: () => this.#look(),
+        onSealed: (sealed) => {
+          this.#paid(sealed);
+          this.#look();
+        },
         onFailed: (failed) => this.#failed(failed),
       });
       this.#feeders.add(feeder);
+      const { traffic, what } = this.#options;
+      this.#owed.set(feeder, traffic.owed(node, what.lengthBytes ?? UNKNOWN_BYTES));
       if (this.#sealing === undefined) feeder.pump();
       else feeder.seal(this.#sealing);
     }
     this.#look();
   }
 
+  #paid(feeder: ReplicaFeeder): void {
+    this.#owed.get(feeder)?.();
+    this.#owed.delete(feeder);
+  }
+
   #failed(feeder: ReplicaFeeder): void {
     this.#feeders.delete(feeder);
+    this.#paid(feeder);
     this.#drop(feeder.node);
     this.#fill();
   }

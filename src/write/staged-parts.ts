@@ -4,6 +4,7 @@ import type { Volume, WritePolicy } from '../core/volume.ts';
 import type { Clock, Random } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Origin } from '../origin/origin.ts';
+import type { CopyTraffic } from './copy-traffic.ts';
 import type { DirtyKeeping } from './dirty-keeping.ts';
 import type { OriginBase } from './origin-base.ts';
 import type { PeerSlots } from './peer-slots.ts';
@@ -18,6 +19,9 @@ export interface StagedParts {
   readonly keeping: DirtyKeeping;
   readonly base: OriginBase;
   readonly slots: PeerSlots;
+  readonly traffic: CopyTraffic;
+  /** Who is to take a copy of so many bytes, first choice first. */
+  readonly groupFor: (sizeBytes: number) => readonly string[];
   readonly clock: Clock;
   readonly random: Random;
   readonly emit: Emit;

@@ -17,7 +17,6 @@ import type { DirtyRecord } from './object-record.ts';
 import type { AskedBase } from './origin-base.ts';
 import { decideWrite, type OriginKnowledge, type RecordDecision } from './record-decisions.ts';
 import type { RecordCommit, Recorded } from './records.ts';
-import { replicaGroup } from './replica-group.ts';
 import { Replication } from './replication.ts';
 import type { StagedParts, StagedVolume } from './staged-parts.ts';
 import type { Target, WriteAttributes, WriteCondition } from './writer.ts';
@@ -96,19 +95,19 @@ export class StagedVersion {
     target: Target,
     options: BeginOptions,
   ): Promise<StagedVersion> {
-    const { records, base, cluster, clock, random, store, slots } = parts;
+    const { records, base, cluster, clock, random, store, slots, traffic, groupFor } = parts;
     const { policy, origin, chunkSizeBytes } = volume;
     const { lengthBytes, signal, patient } = options;
     const begun = (options.after ?? Promise.resolve()).then(() => records.read(target.volume, target.key, signal));
     const asked = begun.then((read) => askBase(read, () => base.ask(origin, target, { patient, signal })));
     asked.catch(() => undefined);
     const id = newContentId({ wallMs: clock.wallMs(), random: random.bytes(10) });
-    const { self, zone, placement } = cluster;
     const replication = new Replication({
       cluster,
       slots,
+      traffic,
       what: { content: id, chunkSizeBytes, lengthBytes },
-      group: replicaGroup(placement, { node: self, zone }, id).map(({ node }) => node),
+      group: groupFor(lengthBytes ?? 0),
       wanted: policy.replicas - 1,
     });
     parts.underWay.add(replication);
@@ -234,7 +233,7 @@ export class StagedVersion {
 
   /** Waits for the copies. True where the origin is to be waited for in their place. */
   async #replicated({ signal }: CommitWish): Promise<boolean> {
-    const { cluster, clock, emit } = this.#parts;
+    const { clock, emit, groupFor } = this.#parts;
     const { policy } = this.#volume;
     const untilMs = clock.boottimeMs() + degradedWaitMs;
     for (;;) {
@@ -251,8 +250,7 @@ export class StagedVersion {
         throw new ForebayError('degraded', text);
       }
       await clock.sleep(DEGRADED_LOOK_MS, signal);
-      const { self, zone, placement } = cluster;
-      this.#replication.again(replicaGroup(placement, { node: self, zone }, this.id).map(({ node }) => node));
+      this.#replication.again(groupFor(0));
     }
   }
 

@@ -8,13 +8,14 @@
  */
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { commitTriesMax, putMaxBytes, stageInlineMaxBytes } from '../core/limits.ts';
+import { contentDoorEtag } from '../core/object.ts';
 import type { Level } from '../core/volume.ts';
-import { contentDoorEtag } from '../store/fact-record.ts';
 import { piecesOf, readWhole } from './adopted-file.ts';
 import { BodyStager } from './body-stager.ts';
 import type { AttemptName } from './checkpoint-decisions.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { DrainWaits } from './drain-waits.ts';
+import { drainedBelow } from './drained-below.ts';
 import type { Tombstone } from './object-record.ts';
 import { decideDelete, decideRename, type OriginKnowledge } from './record-decisions.ts';
 import type { RecordCommit, Recorded } from './records.ts';
@@ -348,15 +349,22 @@ export class StagedWriter implements Writer, Adopter {
     }
   }
 
-  /** Without room here, straight to the origin; unless the origin lacks an earlier version, which would come after it. */
+  /**
+   * Without room here, straight to the origin, once all is there that must be before it (S-7); unless the origin lacks an earlier
+   * version, which would come after it.
+   */
   async #writeThrough(
     target: Target,
     body: WriteBody,
     options: WriteAttributes & WriteOptions,
     full: ForebayError,
   ): Promise<Written> {
-    const { records, writeThrough, onWritten } = this.#options;
-    const read = await records.read(target.volume, target.key, options.signal);
+    const { records, clock, writeThrough, onWritten } = this.#options;
+    const { policy } = this.#volume(target.volume);
+    const { signal } = options;
+    const { asOf: begunRevision } = await records.read(target.volume, target.key, signal);
+    await drainedBelow(target, { records, clock, policy, begunRevision, signal });
+    const read = await records.read(target.volume, target.key, signal);
     if (pendingOf(read.record) !== undefined) throw full;
     const written = await writeThrough.put(target, body, options);
     // a stub, or a drained delete, would hide what is there now

@@ -98,7 +98,13 @@ export class ClusterNode {
     const file = join(directory, 'forebay.toml');
     const text = [
       table('node', { name, cacheDir: join(directory, 'cache'), capacity: '2GiB', memory: '256MiB', ...options.node }),
-      table('doors', { s3: '127.0.0.1:0', admin: '127.0.0.1:0', peer: '127.0.0.1:0', anonymous: true }),
+      table('doors', {
+        s3: '127.0.0.1:0',
+        resp: '127.0.0.1:0',
+        admin: '127.0.0.1:0',
+        peer: '127.0.0.1:0',
+        anonymous: true,
+      }),
       table('cluster', options.cluster),
       ...Object.entries(options.volumes).map(([volume, settings]) => table(`volumes.${volume}`, settings)),
     ];

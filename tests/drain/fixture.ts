@@ -248,6 +248,7 @@ export class DrainNode implements DrainCluster {
       keeping: { contents: () => [] },
       volumes: new Map([[VOLUME, { volume, origin }]]),
       budget: new Budget(clock, Number.POSITIVE_INFINITY),
+      traffic: { turn: () => Promise.resolve() },
       clock,
       random,
       emit: (event) => world.events.push(event),

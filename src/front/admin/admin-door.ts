@@ -25,7 +25,7 @@ import type { Reader } from '../../read/reader.ts';
 import type { WritesRequest } from '../../write/writes-listing.ts';
 import type { AccessKey, Credentials } from '../credentials.ts';
 import { sendError, sendEvents, sendJson, sendLines, sendText } from './answer.ts';
-import { type Call, demand, type NamedOperation, type Operation } from './call.ts';
+import { type Call, demand, demandObjects, type NamedOperation, type Operation } from './call.ts';
 import { type CheckpointParts, checkpointOperations } from './checkpoint-operations.ts';
 import { type DrainAdmin, drainOperations } from './drain-operations.ts';
 import { authenticate, checkHost } from './guard.ts';
@@ -45,6 +45,7 @@ import {
   WARM,
   WRITES,
 } from './inputs.ts';
+import { KvOperations, type KvParts } from './kv-operations.ts';
 import type { NodeStatus, Readiness } from './node-status.ts';
 
 export interface AdminDoorOptions {
@@ -66,6 +67,8 @@ export interface AdminDoorOptions {
   /** What is on its way to the origin; absent where no volume of this node is staged. */
   readonly writes?: (request: WritesRequest, signal: AbortSignal) => Promise<object>;
   readonly drain?: DrainAdmin;
+  /** Absent where no kv volume is configured. */
+  readonly kv?: KvParts;
 }
 
 /** The server does not listen yet. `close` stops accepting, ends event streams, and lets requests finish for `doorCloseMs`. */
@@ -107,11 +110,15 @@ class AdminDoor {
   readonly #hosts: ReadonlySet<string>;
   readonly #closing: AbortSignal;
   readonly #operations: ReadonlyMap<string, NamedOperation>;
+  readonly #kv: KvOperations;
+  readonly #isKv: (volume: string) => boolean;
 
   constructor(options: AdminDoorOptions, closing: AbortSignal) {
     this.#options = options;
     this.#hosts = new Set(options.hosts.map((name) => name.toLowerCase()));
     this.#closing = closing;
+    this.#kv = new KvOperations(options.kv);
+    this.#isKv = (volume) => options.kv?.kv.volumes.has(volume) ?? false;
     const get = (name: string, run: Operation) => ({ method: 'GET', name, run });
     const post = (name: string, run: Operation) => ({ method: 'POST', name, run });
     this.#operations = new Map<string, NamedOperation>([
@@ -147,7 +154,7 @@ class AdminDoor {
         name = url.pathname.slice(1);
         bytes = this.#health(request, response, name);
       } else {
-        const operation = this.#operations.get(url.pathname);
+        const operation = this.#kv.find(request.url ?? '', request.method ?? '') ?? this.#operations.get(url.pathname);
         if (operation) name = operation.name;
         const key = this.#admit(request);
         if (!operation) throw new ForebayError('noSuchPath', `there is no ${url.pathname.slice(0, 200)}`);
@@ -155,7 +162,7 @@ class AdminDoor {
           response.setHeader('allow', operation.method);
           throw new ForebayError('methodNotAllowed', `${url.pathname} takes ${operation.method}`);
         }
-        bytes = await operation.run({ request, response, url, key, signal: gone.signal });
+        bytes = await operation.run({ request, response, url, key, isKv: this.#isKv, signal: gone.signal });
       }
     } catch (error) {
       if (!gone.signal.aborted && !(error instanceof ForebayError))
@@ -212,12 +219,13 @@ class AdminDoor {
     return sendJson(response, 200, await this.#options.reader.list(request, signal));
   }
 
-  async #writes({ url, response, key, signal }: Call): Promise<number> {
-    const { after, ...rest } = checked(WRITES, queryOf(url));
-    demand(key, rest.volume, 'read');
+  async #writes(call: Call): Promise<number> {
+    const { after, ...rest } = checked(WRITES, queryOf(call.url));
+    demandObjects(call, rest.volume, 'read');
     const { writes } = this.#options;
     if (writes === undefined) throw new ForebayError('invalidArgument', 'no volume of this node has writes of its own');
-    return sendJson(response, 200, await writes({ ...rest, ...(after !== undefined && { after }) }, signal));
+    const request = { ...rest, ...(after !== undefined && { after }) };
+    return sendJson(call.response, 200, await writes(request, call.signal));
   }
 
   async #events({ url, response, key, signal }: Call): Promise<number> {
@@ -242,12 +250,13 @@ class AdminDoor {
     return sendLines(response, this.#options.reader.warm(selectionOf(given), options), signal);
   }
 
-  async #adopt({ request, response, key, signal }: Call): Promise<number> {
-    const given = checked(ADOPT, await bodyOf(request));
+  async #adopt(call: Call): Promise<number> {
+    const given = checked(ADOPT, await bodyOf(call.request));
     // It reads the node's own file system.
-    demand(key, given.volume, 'admin');
+    demandObjects(call, given.volume, 'admin');
     const { adopt } = this.#options;
     if (adopt === undefined) throw new ForebayError('invalidArgument', 'no volume of this node has writes of its own');
+    const { response, signal } = call;
     return sendLines(response, adopt(given, AbortSignal.any([signal, this.#closing])), signal);
   }
 

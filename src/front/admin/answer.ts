@@ -4,7 +4,7 @@ import type { ServerResponse } from 'node:http';
 import { ERRORS, type ErrorCode, isForebayError } from '../../core/errors.ts';
 import type { FedEvents } from '../../observe/event-feed.ts';
 
-const SAFE_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
+export const SAFE_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
 
 export interface ErrorBody {
   readonly code: ErrorCode;

@@ -8,6 +8,7 @@ export interface Call {
   readonly response: ServerResponse;
   readonly url: URL;
   readonly key: AccessKey;
+  readonly isKv: (volume: string) => boolean;
   /** Aborts when the client goes away. */
   readonly signal: AbortSignal;
 }
@@ -26,4 +27,14 @@ export function demand(key: AccessKey, volume: string, right: Right): void {
   if (mayAccess(key, volume, right)) return;
   const where = volume === '*' ? 'every volume' : `the volume ${volume}`;
   throw new ForebayError('accessDenied', `the key ${key.id} lacks the right "${right}" on ${where}`);
+}
+
+/** As `demand`, for what only volumes with an origin have. Throws invalidArgument for kv volumes. */
+export function demandObjects({ key, isKv }: Pick<Call, 'key' | 'isKv'>, volume: string, right: Right): void {
+  demand(key, volume, right);
+  if (isKv(volume))
+    throw new ForebayError(
+      'invalidArgument',
+      `${volume} is a kv volume, without an origin: nothing of it drains, is adopted, or is part of a checkpoint`,
+    );
 }

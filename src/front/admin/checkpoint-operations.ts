@@ -1,13 +1,13 @@
 /** What the admin door answers about checkpoints: many objects committed as one (S-6). */
-import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { ForebayError } from '../../core/errors.ts';
 import { checkpointBodyMaxBytes, checkpointObjectsMax, putMaxBytes } from '../../core/limits.ts';
 import type { Checkpoints } from '../../write/checkpoints.ts';
-import type { WriteBody, Writer } from '../../write/writer.ts';
+import type { Writer } from '../../write/writer.ts';
 import { sendJson } from './answer.ts';
-import { type Call, demand, type NamedOperation } from './call.ts';
+import { type Call, demandObjects, type NamedOperation } from './call.ts';
 import { bodyOf, checked, KEY, queryOf, VOLUME } from './inputs.ts';
+import { sentBody } from './sent-body.ts';
 
 export interface CheckpointParts {
   readonly checkpoints: Checkpoints;
@@ -54,25 +54,28 @@ class CheckpointOperations {
     this.#given = given;
   }
 
-  async list({ url, response, key }: Call): Promise<number> {
+  async list(call: Call): Promise<number> {
+    const { url, response } = call;
     const { volume } = checked(WHERE, queryOf(url));
-    demand(key, volume, 'read');
+    demandObjects(call, volume, 'read');
     return sendJson(response, 200, { checkpoints: await this.#parts.checkpoints.list(volume) });
   }
 
-  async latest({ url, response, key }: Call): Promise<number> {
+  async latest(call: Call): Promise<number> {
+    const { url, response } = call;
     const { volume } = checked(WHERE, queryOf(url));
-    demand(key, volume, 'read');
+    demandObjects(call, volume, 'read');
     const found = await this.#parts.checkpoints.latest(volume);
     if (found === undefined) throw new ForebayError('noSuchCheckpoint', `no checkpoint of ${volume} is committed`);
     return sendJson(response, 200, found);
   }
 
   /** The object's bytes are the request's body. */
-  async put({ request, response, url, key, signal }: Call): Promise<number> {
+  async put(call: Call): Promise<number> {
+    const { request, response, url, signal } = call;
     const given = checked(PUT_OBJECT, queryOf(url));
-    demand(key, given.volume, 'write');
-    const body = sentBody(request);
+    demandObjects(call, given.volume, 'write');
+    const body = sentBody(request, putMaxBytes);
     const checkpoint = { checkpoint: given.name, attempt: given.attempt };
     const target = { volume: given.volume, key: given.key };
     const written = await this.#parts.writer.put(target, body, { headers: {}, metadata: {}, checkpoint, signal });
@@ -80,36 +83,41 @@ class CheckpointOperations {
     return sendJson(response, 200, { key: given.key, sizeBytes: body.lengthBytes, etag, level });
   }
 
-  async begin({ request, response, key }: Call): Promise<number> {
+  async begin(call: Call): Promise<number> {
+    const { request, response } = call;
     const given = checked(NAMED, await bodyOf(request));
-    demand(key, given.volume, 'write');
+    demandObjects(call, given.volume, 'write');
     return sendJson(response, 200, await this.#parts.checkpoints.begin(given.volume, given.name));
   }
 
-  async commit({ request, response, key }: Call): Promise<number> {
+  async commit(call: Call): Promise<number> {
+    const { request, response } = call;
     const { volume, keys, count, ...given } = checked(COMMIT, await bodyOf(request, checkpointBodyMaxBytes));
-    demand(key, volume, 'write');
+    demandObjects(call, volume, 'write');
     const expect = { ...(keys && { keys }), ...(count !== undefined && { count }) };
     const of = { checkpoint: given.name, attempt: given.attempt };
     return sendJson(response, 200, await this.#parts.checkpoints.commit(volume, of, expect));
   }
 
-  async abort({ request, response, key }: Call): Promise<number> {
+  async abort(call: Call): Promise<number> {
+    const { request, response } = call;
     const given = checked(ATTEMPT, await bodyOf(request));
-    demand(key, given.volume, 'write');
+    demandObjects(call, given.volume, 'write');
     await this.#parts.checkpoints.abort(given.volume, { checkpoint: given.name, attempt: given.attempt });
     return sendJson(response, 200, {});
   }
 
-  async rollback({ request, response, key }: Call): Promise<number> {
+  async rollback(call: Call): Promise<number> {
+    const { request, response } = call;
     const given = checked(NAMED, await bodyOf(request));
-    demand(key, given.volume, 'write');
+    demandObjects(call, given.volume, 'write');
     return sendJson(response, 200, await this.#parts.checkpoints.rollback(given.volume, given.name));
   }
 
-  async keep({ request, response, key }: Call): Promise<number> {
+  async keep(call: Call): Promise<number> {
+    const { request, response } = call;
     const { volume, count } = checked(KEEP, await bodyOf(request));
-    demand(key, volume, 'write');
+    demandObjects(call, volume, 'write');
     return sendJson(response, 200, { removed: await this.#parts.checkpoints.keep(volume, count) });
   }
 
@@ -118,24 +126,4 @@ class CheckpointOperations {
       throw new ForebayError('invalidArgument', 'no volume of this node holds writes before the origin has them');
     return this.#given;
   }
-}
-
-function sentBody(request: IncomingMessage): WriteBody {
-  const length = request.headers['content-length'];
-  if (length === undefined || !/^\d{1,15}$/.test(length))
-    throw new ForebayError('missingLength', 'the object comes with Content-Length');
-  const lengthBytes = Number(length);
-  if (lengthBytes > putMaxBytes)
-    throw new ForebayError('tooLarge', `an object in one request has at most ${putMaxBytes} bytes`);
-  return {
-    lengthBytes,
-    async *stream() {
-      let sent = 0;
-      for await (const piece of request as AsyncIterable<Buffer>) {
-        sent += piece.length;
-        yield piece;
-      }
-      if (sent < lengthBytes) throw new ForebayError('incompleteBody', `${sent} of ${lengthBytes} bytes came`);
-    },
-  };
 }

@@ -6,7 +6,7 @@ import type { VolumeProgress } from '../../drain/drain.ts';
 import type { LeaveProgress } from '../../drain/leave.ts';
 import type { RecoverReport } from '../../drain/recover.ts';
 import { sendJson, sendLines } from './answer.ts';
-import { type Call, demand, type NamedOperation } from './call.ts';
+import { type Call, demand, demandObjects, type NamedOperation } from './call.ts';
 import { bodyOf, checked, KEY, queryOf, VOLUME } from './inputs.ts';
 
 /** The drain, as the door needs it; `drain/drain.ts` is one. */
@@ -44,27 +44,27 @@ class DrainOperations {
   }
 
   /** Hurries what waits, and tells how far it is; asked again and again by those who wait. */
-  async drain({ request, response, key }: Call): Promise<number> {
-    const { volume } = checked(SOME, await bodyOf(request));
+  async drain(call: Call): Promise<number> {
+    const { volume } = checked(SOME, await bodyOf(call.request));
     const volumes = this.#named(volume);
-    for (const each of volumes) demand(key, each, 'write');
+    for (const each of volumes) demandObjects(call, each, 'write');
     const found = await Promise.all(volumes.map((each) => this.#drain.progress(each, { hurry: true })));
-    return sendJson(response, 200, { volumes: found });
+    return sendJson(call.response, 200, { volumes: found });
   }
 
-  async conflicts({ url, response, key }: Call): Promise<number> {
-    const { volume } = checked(SOME, queryOf(url));
+  async conflicts(call: Call): Promise<number> {
+    const { volume } = checked(SOME, queryOf(call.url));
     const volumes = this.#named(volume);
-    for (const each of volumes) demand(key, each, 'read');
+    for (const each of volumes) demandObjects(call, each, 'read');
     const found = await Promise.all(volumes.map((each) => this.#drain.conflicts(each)));
-    return sendJson(response, 200, { conflicts: found.flat() });
+    return sendJson(call.response, 200, { conflicts: found.flat() });
   }
 
-  async resolve({ request, response, key }: Call): Promise<number> {
-    const given = checked(RESOLVE, await bodyOf(request));
-    demand(key, given.volume, 'write');
+  async resolve(call: Call): Promise<number> {
+    const given = checked(RESOLVE, await bodyOf(call.request));
+    demandObjects(call, given.volume, 'write');
     await this.#drain.resolve(given);
-    return sendJson(response, 200, { resolved: true });
+    return sendJson(call.response, 200, { resolved: true });
   }
 
   async leave({ request, response, key, signal }: Call): Promise<number> {
@@ -73,10 +73,10 @@ class DrainOperations {
     return sendLines(response, this.#drain.leave({ wait, signal }), signal);
   }
 
-  async recover({ request, response, key, signal }: Call): Promise<number> {
-    const { volume } = checked(ONE, await bodyOf(request));
-    demand(key, volume, 'admin');
-    return sendJson(response, 200, await this.#drain.recover(volume, signal));
+  async recover(call: Call): Promise<number> {
+    const { volume } = checked(ONE, await bodyOf(call.request));
+    demandObjects(call, volume, 'admin');
+    return sendJson(call.response, 200, await this.#drain.recover(volume, call.signal));
   }
 
   get #drain(): DrainAdmin {

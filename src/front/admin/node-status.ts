@@ -1,8 +1,10 @@
 /** What the admin door tells of a node, as JSON. Sizes are bytes, durations milliseconds; `null` stands for "without bound". */
 import type { StoreStatus } from '../../core/store-status.ts';
+import type { KvStatus } from '../../kv/kv.ts';
 import type { WritesStatus } from '../../write/writes-status.ts';
 
-export type VolumeReach = 'unknown' | 'reachable' | 'away' | 'denied';
+/** `none`: there is no origin to reach. */
+export type VolumeReach = 'unknown' | 'reachable' | 'away' | 'denied' | 'none';
 
 export interface VolumeStatus {
   readonly name: string;
@@ -18,6 +20,15 @@ export interface VolumeStatus {
   readonly message?: string;
   /** How writes are taken before the origin has them, and what this node holds of them; `null` where every write waits for the origin. */
   readonly writes: WritesStatus | null;
+  /** `null` for volumes with an origin. */
+  readonly kv: VolumeKvStatus | null;
+}
+
+/** How values of a kv volume are kept, and what this node has of them. */
+export interface VolumeKvStatus extends KvStatus {
+  readonly ttlMs: number | null;
+  readonly share: number;
+  readonly respDb: number | null;
 }
 
 export interface NodeStatus {

@@ -24,16 +24,17 @@ export function parseQuery(text: string): Query | undefined {
 }
 
 export function hasQuery(query: Query, name: string): boolean {
-  return bytesOf(query, name) !== undefined;
+  return queryBytes(query, name) !== undefined;
 }
 
 /** The first value of that name as text. Values that are not UTF-8 count as absent. */
 export function queryValue(query: Query, name: string): string | undefined {
-  const bytes = bytesOf(query, name);
+  const bytes = queryBytes(query, name);
   return bytes === undefined ? undefined : textOfBytes(bytes);
 }
 
-function bytesOf(query: Query, name: string): string | undefined {
+/** The first value of that name, one character a byte. */
+export function queryBytes(query: Query, name: string): string | undefined {
   for (let index = 0; index < query.pairs.length; index += 2)
     if (query.pairs[index] === name) return query.pairs[index + 1];
   return undefined;

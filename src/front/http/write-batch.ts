@@ -36,8 +36,12 @@ export class WriteBatch {
       this.#buffer.set(body, this.#used);
       this.#used += body.length;
     }
-    this.#sockets.push(socket);
-    this.#ends.push(this.#used);
+    const last = this.#sockets.length - 1;
+    if (this.#sockets[last] === socket) this.#ends[last] = this.#used;
+    else {
+      this.#sockets.push(socket);
+      this.#ends.push(this.#used);
+    }
   }
 
   readonly flush = (): void => {

@@ -5,13 +5,14 @@
  * the head of the answer leaves, so an origin that fails still gets its status through, and a version that changed is
  * opened anew (`reopenMax`); after that the only honest end is a destroyed connection.
  */
+import { assert } from '../../core/assert.ts';
 import { ForebayError, isForebayError } from '../../core/errors.ts';
 import { reopenMax } from '../../core/limits.ts';
 import type { ObjectFact } from '../../core/object.ts';
 import type { Range } from '../../core/range.ts';
-import { DiskError } from '../../io/io.ts';
 import type { OpenObject } from '../../read/reader.ts';
 import { hasQuery, queryValue } from '../http/query.ts';
+import { sendPieces } from '../http/send-pieces.ts';
 import { parseRange } from './byte-range.ts';
 import { evaluate, isRangeValid } from './conditions.ts';
 import { hasOverrides, objectHeaders } from './object-headers.ts';
@@ -26,8 +27,9 @@ interface Plan {
 }
 
 export function getObject(request: S3Request): void | Promise<void> {
-  const { exchange, bucket, key } = request;
-  const object = request.parts.reader.openHot(bucket, key);
+  const { exchange, bucket, key, parts } = request;
+  if (exchange.method === 'HEAD' && parts.volumes.get(bucket)?.volume.kv !== undefined) return headValue(request);
+  const object = parts.reader.openHot(bucket, key);
   if (object === undefined) return openAndSend(request);
   try {
     const isHead = exchange.method === 'HEAD';
@@ -42,6 +44,15 @@ export function getObject(request: S3Request): void | Promise<void> {
   }
 }
 
+/** What it answers stays for a while: clients that see a hit come to get it (S-10). */
+async function headValue(request: S3Request): Promise<void> {
+  const { exchange, bucket, key, parts } = request;
+  assert(parts.reader.head !== undefined, 'a door with kv volumes has a reader of them');
+  const fact = await parts.reader.head(bucket, key, exchange.signal);
+  const plan = planAnswer(request, { fact, stale: false });
+  if (plan !== undefined) sendHead(request, plan);
+}
+
 async function openAndSend(request: S3Request): Promise<void> {
   const { exchange, bucket, key, parts } = request;
   for (let attempt = 1; ; attempt++) {
@@ -53,7 +64,12 @@ async function openAndSend(request: S3Request): Promise<void> {
       const hot = isEmpty ? undefined : object.hot;
       if (isEmpty) sendHead(request, plan);
       else if (hot !== undefined) sendHot(request, plan, hot);
-      else await sendPieces(request, plan, object);
+      else
+        await sendPieces(exchange, parts.network, {
+          pieces: object.pieces(plan.range, exchange.signal),
+          lengthBytes: plan.range.end - plan.range.start,
+          begin: () => exchange.begin(plan.status, plan.headers, plan.range.end - plan.range.start),
+        });
       return;
     } catch (error) {
       if (exchange.begun || attempt > reopenMax || !isForebayError(error, 'versionChanged')) throw error;
@@ -73,35 +89,8 @@ function sendHot(request: S3Request, { status, headers, range }: Plan, bytes: Ui
   request.exchange.answer(status, headers, isWhole ? bytes : bytes.subarray(range.start, range.end));
 }
 
-async function sendPieces(request: S3Request, { status, headers, range }: Plan, object: OpenObject): Promise<void> {
-  const { exchange, parts } = request;
-  const pieces = object.pieces(range, exchange.signal)[Symbol.asyncIterator]();
-  try {
-    let next = await pieces.next();
-    while (next.done !== true) {
-      const piece = next.value;
-      let damaged = false;
-      try {
-        if (!exchange.begun) exchange.begin(status, headers, range.end - range.start);
-        await exchange.sendPiece(parts.network, piece);
-      } catch (error) {
-        damaged = error instanceof DiskError;
-        throw error;
-      } finally {
-        piece.release(damaged);
-      }
-      next = await pieces.next();
-    }
-  } finally {
-    await pieces.return?.();
-  }
-  if (exchange.sentBytes !== range.end - range.start)
-    throw new ForebayError('originTruncated', `${exchange.sentBytes} of ${range.end - range.start} bytes could be had`);
-  exchange.end();
-}
-
 /** Decides by conditions and ranges. `undefined`: it has been answered already. Throws preconditionFailed, invalidRequest. */
-function planAnswer(request: S3Request, { fact, stale }: OpenObject): Plan | undefined {
+function planAnswer(request: S3Request, { fact, stale }: Pick<OpenObject, 'fact' | 'stale'>): Plan | undefined {
   const { exchange, query, id } = request;
   const hasQueries = query.pairs.length > 0;
   const overrides = hasQueries && hasOverrides(query) ? query : undefined;
