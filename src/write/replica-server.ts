@@ -170,6 +170,7 @@ export class ReplicaServer {
         throw new ForebayError('conflict', `a copy of ${what.content} is under way for another life of its writer`);
       return known;
     }
+    this.#keeping.checkTakesMore();
     if (this.#copies.size >= replicasStagedMax)
       throw new ForebayError('overloaded', `${replicasStagedMax} copies are under way at ${this.#cluster.self}`);
     const over = new AbortController();

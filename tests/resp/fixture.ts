@@ -31,7 +31,7 @@ export interface RespFixture {
   readonly volume: TestKvVolume;
   readonly events: Event[];
   /** A connection, closed when the test ends. */
-  connect(): Promise<RawClient>;
+  readonly connect: () => Promise<RawClient>;
 }
 
 export interface RespFixtureOptions {
