@@ -10,14 +10,8 @@
 import { crc32 } from 'node:zlib';
 import { ForebayError } from '../core/errors.ts';
 import { type ContentId, newContentId } from '../core/ids.ts';
-import {
-  smallContentMaxBytes,
-  valueBlocksMax,
-  valueKeyMaxBytes,
-  valueMaxBytes,
-  valueSweepMs,
-  valueSweepRowsMax,
-} from '../core/limits.ts';
+import { valueBlocksMax, valueKeyMaxBytes, valueMaxBytes, valueSweepMs, valueSweepRowsMax } from '../core/kv-limits.ts';
+import { smallContentMaxBytes } from '../core/limits.ts';
 import type { Volume } from '../core/volume.ts';
 import type { Clock, Random } from '../io/io.ts';
 import type { ContentRow } from '../store/content-table.ts';

@@ -6,7 +6,8 @@
  * free, and above another such step space is made in the background. At most an eighth of what small values take is left dead.
  */
 import { ForebayError } from '../core/errors.ts';
-import { KiB, MiB, valueFullMemoryMs } from '../core/limits.ts';
+import { valueFullMemoryMs } from '../core/kv-limits.ts';
+import { KiB, MiB } from '../core/limits.ts';
 import { type Clock, DiskError } from '../io/io.ts';
 import type { Reservation } from '../store/space.ts';
 import type { ValueRow } from '../store/value-table.ts';
