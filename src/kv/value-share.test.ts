@@ -166,3 +166,16 @@ test('keys have a bound: at it the entry used longest ago goes', async () => {
   for (const key of ['a', 'd', 'e']) bench.values.lease(key, 60_000);
   await assert.rejects(bench.put('f', bytesOf(1, 100)), (error) => isForebayError(error, 'diskFull'));
 });
+
+test('S-10: a value whose time ends while it is leased stays until the lease does', async () => {
+  const bench = new SimValues();
+  await bench.open();
+  await bench.put('k', bytesOf(1, 100), 2000);
+  assert.equal(bench.values.lease('k', 6000), true);
+  await bench.sleep(4500);
+  same(await bench.get('k'), bytesOf(1, 100));
+  assert.equal(bench.values.find('k')?.remainingMs, 0);
+  await bench.sleep(3000);
+  assert.equal(await bench.get('k'), undefined);
+  assert.deepEqual(bench.gone, ['k']);
+});
