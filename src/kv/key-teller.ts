@@ -11,7 +11,8 @@ import type { Members } from '../cluster/member.ts';
 import type { SlotMove } from '../cluster/placement.ts';
 import { SLOTS, type Slot } from '../cluster/slot.ts';
 import { isForebayError } from '../core/errors.ts';
-import { kvMessageKeyBytes, kvMessageKeysMax, kvRetryMs, kvScanKeys, kvUntoldMax, peerCallMs } from '../core/limits.ts';
+import { kvMessageKeyBytes, kvMessageKeysMax, kvRetryMs, kvScanKeys, kvUntoldMax } from '../core/kv-limits.ts';
+import { peerCallMs } from '../core/limits.ts';
 import { type Sibling, siblingOf } from './key-owner.ts';
 import { msToWire } from './kv-wire.ts';
 import type { Scope } from './scope.ts';
@@ -186,9 +187,11 @@ export class KeyTeller {
       for (const { told } of untold.values()) told?.resolve();
     }
     const slots = new Set(moves.map(({ slot }) => slot));
+    // who comes back after its session ended was forgotten by all owners
+    const isAnew = !this.#hasJoined || anew.has(self);
     if (anew.size > 0)
       for (let slot = 0; slot < SLOTS; slot++)
-        if (!this.#hasJoined || anew.has(placement.owner(slot as Slot)?.node ?? '')) slots.add(slot as Slot);
+        if (isAnew || anew.has(placement.owner(slot as Slot)?.node ?? '')) slots.add(slot as Slot);
     this.#hasJoined = true;
     const others = members.map(({ node }) => node).filter((node) => node !== self);
     void this.#scan(slots, epoch, others);
@@ -201,7 +204,7 @@ export class KeyTeller {
     this.#scanning = slots;
     let left = kvScanKeys;
     for (const { key } of slots.size === 0 || others.length === 0 ? [] : local.all()) {
-      if (slots.has(this.#scope.slotOf(key))) this.mark(key, { fresh: false });
+      if (slots.has(this.#scope.slotOf(key))) void this.mark(key, { fresh: false });
       if (--left > 0) continue;
       left = kvScanKeys;
       await cluster.clock.sleep(0, cluster.closing).catch(() => undefined);

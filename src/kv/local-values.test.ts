@@ -4,10 +4,11 @@ import { Life, SimClock, SimMachineClock } from '../../sim/sim-clock.ts';
 import { SimDisk } from '../../sim/sim-disk.ts';
 import { SimRandom } from '../../sim/sim-random.ts';
 import { Trace } from '../../sim/trace.ts';
-import { isForebayError } from '../core/errors.ts';
+import { ForebayError, isForebayError } from '../core/errors.ts';
 import { KiB, MiB } from '../core/limits.ts';
 import type { KvPolicy, Volume } from '../core/volume.ts';
 import type { Event } from '../observe/events.ts';
+import { inspectDirectory } from '../store/inspect.ts';
 import { openStore } from '../store/open-store.ts';
 import type { Store } from '../store/store.ts';
 import type { OpenValue, ValueBody } from './kv.ts';
@@ -65,7 +66,10 @@ class Bench {
     return this.clock.settle(work, this.clock.nowMs + 600_000);
   }
 
-  async open(kv: Partial<KvPolicy> = {}, more: { hotBytes?: number; snapshotAfterBytes?: number } = {}): Promise<void> {
+  async open(
+    kv: Partial<KvPolicy> = {},
+    more: { hotBytes?: number; snapshotAfterBytes?: number; keysMax?: number } = {},
+  ): Promise<void> {
     const clock = this.machine.attach(this.#life);
     this.store = await this.run(
       openStore({
@@ -86,6 +90,7 @@ class Bench {
       store: this.store,
       volume: volumeOf(kv),
       capacityBytes: this.capacityBytes,
+      ...(more.keysMax === undefined ? {} : { keysMax: more.keysMax }),
       clock,
       random: this.#random,
     });
@@ -98,6 +103,10 @@ class Bench {
     this.disk.crash(this.#life, kind);
     if (kind === 'machine') this.machine.reboot();
     this.#life = new Life('next');
+  }
+
+  get io() {
+    return this.disk.attach(this.#life);
   }
 
   sleep(ms: number): Promise<void> {
@@ -496,4 +505,130 @@ test('keys of no byte and of more than 1,024, and values of more than 512 MiB, a
   assert.equal(await bench.put('k'.repeat(1024), bytesOf(1, 10)), 'stored');
   const huge = { ...bodyOf(bytesOf(1, 10)), lengthBytes: 512 * MiB + 1 };
   await assert.rejects(bench.run(bench.values.put('k', huge, { signal: NEVER })), refusal('tooLarge'));
+});
+
+test('many keys: found, counted, in their order of use after a restart, and small in memory', async () => {
+  const bench = new Bench({ capacityBytes: 64 * MiB });
+  await bench.open({ share: 0.5 }, { snapshotAfterBytes: MiB });
+  const count = 20_000;
+  const key = (n: number) => `a model@1@0@${n.toString(16).padStart(64, '0')}`;
+  const puts = async () => {
+    for (let n = 0; n < count; n += 1) {
+      const bytes = bytesOf(n, 20);
+      if (bench.values.putNow(key(n), bytes, {}) === undefined)
+        await bench.values.put(key(n), { ...bodyOf(bytes), whole: bytes }, { signal: NEVER });
+    }
+  };
+  await bench.run(puts());
+  await bench.run(bench.values.written());
+  const { values, indexBytes } = bench.values.status;
+  assert.equal(values, count);
+  assert.ok(indexBytes / count < 300, `${indexBytes / count} bytes per key`);
+  for (let n = 0; n < count; n += 977) same(await bench.get(key(n)), bytesOf(n, 20));
+  for (let n = 0; n < count; n += 2) bench.values.drop(key(n));
+  await bench.sleep(10_000);
+  await bench.run(bench.values.written());
+  bench.crash('process');
+  await bench.open({ share: 0.5 });
+  assert.equal(bench.values.status.values, count / 2);
+  for (let n = 0; n < 400; n += 1) assert.equal(bench.values.find(key(n)) !== undefined, n % 2 === 1, key(n));
+  same(await bench.get(key(977)), bytesOf(977, 20));
+});
+
+test('a directory without values stays as it was; with the first it needs this Forebay, and says how many there are', async () => {
+  const bench = new Bench();
+  await bench.open();
+  const format = async () => {
+    const inspection = await bench.run(inspectDirectory(bench.io, DIRECTORY));
+    return [inspection.format, inspection.values];
+  };
+  assert.deepEqual(await format(), ['forebay-store 1', {}]);
+  await bench.put('k', bytesOf(1, 100));
+  await bench.put('l', bytesOf(1, MiB));
+  await bench.run(bench.values.written());
+  assert.deepEqual(await format(), ['forebay-store 3', { kv1: 2 }]);
+});
+
+test('values of volumes that are not configured any more go', async () => {
+  const bench = new Bench();
+  await bench.open();
+  await bench.put('k', bytesOf(1, 100));
+  await bench.put('l', bytesOf(1, 2 * MiB));
+  bench.store.values.keepOnly(new Set(['kv1']));
+  assert.equal(bench.values.status.values, 2);
+  bench.store.values.keepOnly(new Set());
+  assert.equal(bench.values.status.values, 0);
+  await bench.sleep(1000);
+  assert.ok(bench.store.status.usedBytes < MiB);
+});
+
+test('a full disk costs puts, and nothing that was there', async () => {
+  const bench = new Bench({ capacityBytes: 64 * MiB });
+  await bench.open({ share: 0.5 });
+  await bench.put('before', bytesOf(1, 5000));
+  await bench.run(bench.values.written());
+  bench.disk.capacityBytes = bench.disk.usedBytes;
+  await assert.rejects(bench.put('large', bytesOf(2, 3 * MiB)), (error) => isForebayError(error, 'diskFull'));
+  assert.equal(bench.values.find('large'), undefined);
+  same(await bench.get('before'), bytesOf(1, 5000));
+});
+
+test('a body that is received into the file by its door is a value like others; one that breaks off leaves nothing', async () => {
+  const bench = new Bench();
+  await bench.open();
+  const bytes = bytesOf(3, 2 * MiB + 77);
+  const body = (length: number): ValueBody => ({
+    ...bodyOf(bytes),
+    receive: async (file, onBlock) => {
+      for (let at = 0; at < length; at += MiB)
+        onBlock(at / MiB, await file.writeSummed(at, bytes.subarray(at, Math.min(at + MiB, length))));
+      if (length < bytes.length) throw new ForebayError('incompleteBody', 'the client went away');
+    },
+  });
+  await assert.rejects(bench.run(bench.values.put('k', body(MiB), { signal: NEVER })), (error) =>
+    isForebayError(error, 'incompleteBody'),
+  );
+  await bench.sleep(1000);
+  assert.equal(bench.values.status.footprintBytes, 0);
+  assert.equal((await bench.run(bench.values.put('k', body(bytes.length), { signal: NEVER }))).outcome, 'stored');
+  same(await bench.get('k'), bytes);
+  assert.equal((await bench.run(bench.values.put('k', body(bytes.length), { signal: NEVER }))).outcome, 'same');
+});
+
+test('keys have a bound: at it the entry used longest ago goes', async () => {
+  const bench = new Bench();
+  await bench.open({}, { keysMax: 3 });
+  for (const key of ['a', 'b', 'c']) await bench.put(key, bytesOf(1, 100));
+  await bench.get('a');
+  await bench.put('d', bytesOf(1, 100));
+  await bench.put('e', bytesOf(1, 2 * MiB));
+  assert.deepEqual(bench.gone, ['b', 'c']);
+  for (const key of ['a', 'd', 'e']) bench.values.lease(key, 60_000);
+  await assert.rejects(bench.put('f', bytesOf(1, 100)), (error) => isForebayError(error, 'diskFull'));
+});
+
+test('after a store was closed in order every value is there, and the order of use is as it was', async () => {
+  const bench = new Bench({ capacityBytes: 64 * MiB });
+  await bench.open({ share: 0.25 });
+  for (let n = 0; n < 300; n += 1)
+    bench.values.putNow(`small${n}`, bytesOf(n, 300), {}) ?? (await bench.put(`small${n}`, bytesOf(n, 300)));
+  for (let n = 0; n < 6; n += 1) await bench.put(`large${n}`, bytesOf(n, 2 * MiB));
+  await bench.run(bench.store.close());
+  bench.crash('process');
+  await bench.open({ share: 0.25 });
+  assert.equal(bench.values.status.values, 306);
+  for (let n = 0; n < 300; n += 1) same(await bench.get(`small${n}`), bytesOf(n, 300));
+  for (let n = 6; n < 9; n += 1) await bench.put(`large${n}`, bytesOf(n, 2 * MiB));
+  assert.deepEqual(bench.gone, ['large0', 'large1']);
+});
+
+test('a pack that somebody removed costs its values, and no put', async () => {
+  const bench = new Bench({ capacityBytes: 64 * MiB });
+  await bench.open({ share: 0.0625 }, { hotBytes: 0 });
+  for (let n = 0; n < 200; n += 1) await bench.put(`k${n}`, bytesOf(n, 4000));
+  await bench.run(bench.values.written());
+  const packs = await bench.run(bench.io.list(`${DIRECTORY}/small`));
+  for (const { name } of packs.slice(0, 3)) await bench.run(bench.io.unlink(`${DIRECTORY}/small/${name}`));
+  for (let n = 200; n < 1500; n += 1) await bench.put(`k${n}`, bytesOf(n, 4000));
+  for (let n = 1400; n < 1500; n += 1) same(await bench.get(`k${n}`), bytesOf(n, 4000));
 });

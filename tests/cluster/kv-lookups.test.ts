@@ -24,7 +24,7 @@ async function get(node: ClusterNode, key: string): Promise<Buffer | undefined> 
   const response = await fetch(target(node, `value/${key}`));
   const bytes = Buffer.from(await response.arrayBuffer());
   if (response.status === 404) return undefined;
-  assert.equal(response.status, 200, `${node.name} gets ${key}: ${bytes}`);
+  assert.equal(response.status, 200, `${node.name} gets ${key}: ${bytes.toString()}`);
   return bytes;
 }
 
@@ -123,6 +123,10 @@ test('one of many that put where nothing is wins, whichever node they ask', asyn
       }),
     );
     const statuses = (await Promise.all(puts)).map(({ status }) => status);
-    assert.deepEqual(statuses.toSorted(), [200, ...Array.from({ length: 7 }, () => 412)], `round ${round}`);
+    assert.deepEqual(
+      statuses.toSorted((x, y) => x - y),
+      [200, ...Array.from({ length: 7 }, () => 412)],
+      `round ${round}`,
+    );
   }
 });
