@@ -1,5 +1,5 @@
 /** A reader gathers blocks that lie on several nodes, over shaped links; also beside a slow node, and after one has died. */
-import { kvPeerMs } from '../../src/core/limits.ts';
+import { kvPeerMs } from '../../src/core/kv-limits.ts';
 import { CPU_BUSY_MAX, CpuWatch } from '../cpu-busy.ts';
 import { barsSvg } from '../plot.ts';
 import type { Progress } from '../progress.ts';
@@ -101,7 +101,7 @@ function probeFigures(
   const told = (name: string, values: readonly number[], atMost: number | undefined, what: string) => ({
     [`${name}P99Ms${suffix}`]: single(p99(values), 'ms', {
       ...(atMost !== undefined && { target: { atMost } }),
-      beside: `of ${shown(values.length)} ${what}, median ${shown(p50(values))} ms`,
+      beside: `of ${shown(values.length)} ${what}, median ${shown(p50(values))} ms, slowest ${shown(Math.max(0, ...values))} ms`,
     }),
   });
   return {

@@ -1,5 +1,7 @@
 /** A trace of conversations against one node, beside an ideal LRU of equal size and a cache without end. */
 import { basename } from 'node:path';
+import { smallContentMaxBytes } from '../../src/core/limits.ts';
+import { valueFootprintBytes } from '../../src/store/volume-values.ts';
 import { seriesSvg } from '../plot.ts';
 import { type Figure, shown, single } from '../result.ts';
 import { quantile } from '../statistics.ts';
@@ -10,8 +12,8 @@ import type { FanInReadOptions, Measured, Part } from './part.ts';
 import { VOLUME } from './rig.ts';
 import { readTrace, type TraceRequest } from './trace.ts';
 
-/** Of a value that stands for a block. */
-const VALUE_BYTES = 4096;
+/** Of a value that stands for a block: small, so that an hour of them fits a minute, but a file of its own, as real ones of megabytes are. */
+const VALUE_BYTES = smallContentMaxBytes;
 const RATIO_MIN = 0.98;
 /** As clients usually ask for (FIELD of KV clients), in the trace's time. */
 const LEASE_MS = 10_000;
@@ -44,7 +46,7 @@ function plotOf(blocksMax: number, replayed: Replayed, requests: readonly TraceR
 }
 
 async function replay(blocksMax: number, options: FanInReadOptions, onDone: (done: number) => void): Promise<Replayed> {
-  const shareBytes = blocksMax * VALUE_BYTES;
+  const shareBytes = blocksMax * valueFootprintBytes(VALUE_BYTES);
   await using bench = await Bench.open(4 * shareBytes, options.directory);
   const daemon = await bench.startNode('forebay', shareBytes);
   return await bench.kv.replay(

@@ -9,7 +9,8 @@ import type { Member } from '../../src/cluster/member.ts';
 import { Placement } from '../../src/cluster/placement.ts';
 import { BLOCK_SIZE_BYTES, blockCount } from '../../src/core/chunk.ts';
 import type { ContentId } from '../../src/core/ids.ts';
-import { kvPrefetchBlocksMax, kvPullBlocksMax, kvRetryMs, peerUploadsMax, pullsMax } from '../../src/core/limits.ts';
+import { kvBusyMs, kvPrefetchBlocksMax, kvPullBlocksMax, kvRetryMs } from '../../src/core/kv-limits.ts';
+import { peerUploadsMax, pullsMax } from '../../src/core/limits.ts';
 import { slotOfKey } from '../../src/kv/entry.ts';
 import { PrefetchBudget } from '../../src/kv/gather.ts';
 import { KeyDirectory } from '../../src/kv/key-directory.ts';
@@ -104,6 +105,8 @@ interface Remote {
   /** Of the budget. */
   taken: number;
   arrived: number;
+  /** One after the other. */
+  refusals: number;
   isBegun: boolean;
   isPulling: boolean;
   isItsTurn: boolean;
@@ -176,6 +179,7 @@ class Gather {
           blocks: blockCount(this.#world.parameters.valueBytes),
           taken: 0,
           arrived: 0,
+          refusals: 0,
           isBegun: false,
           isPulling: false,
           isItsTurn: false,
@@ -245,7 +249,9 @@ class Gather {
     if (holder.uploads >= peerUploadsMax) {
       this.#refused += 1;
       loop.after(latencyMs, () => this.#freePull());
-      loop.after(latencyMs + kvRetryMs, () => this.#pull(value, count));
+      value.refusals += 1;
+      const waitMs = Math.min(kvRetryMs, kvBusyMs * 2 ** (value.refusals - 1));
+      loop.after(latencyMs + waitMs, () => this.#pull(value, count));
       return;
     }
     holder.uploads += 1;
@@ -255,6 +261,7 @@ class Gather {
       loop.transfer({ source: value.holder, reader: this.#reader, bytes }, () => {
         holder.uploads -= 1;
         value.arrived += count;
+        value.refusals = 0;
         value.isPulling = false;
         this.#freePull();
         this.#start(value);

@@ -36,6 +36,12 @@ export interface KvClientPlace {
   readonly isServed: () => boolean;
 }
 
+export interface KvPutOptions {
+  readonly onlyIfAbsent?: boolean;
+  readonly sizeBytes?: number;
+  readonly ttlMs?: number | undefined;
+}
+
 export class KvClient {
   readonly #place: KvClientPlace;
   readonly #keys: readonly string[];
@@ -98,15 +104,18 @@ export class KvClient {
   }
 
   /** Puts a new version; resolves with how that went. */
-  async put(key: string, { onlyIfAbsent = false, sizeBytes = this.#size() } = {}): Promise<PutOutcome> {
-    const { clock, promises, volume, random, options } = this.#place;
+  async put(
+    key: string,
+    { onlyIfAbsent = false, sizeBytes = this.#size(), ttlMs = this.#ttlMs() }: KvPutOptions = {},
+  ): Promise<PutOutcome> {
+    const { clock, promises, volume } = this.#place;
     const { ledger } = promises;
     const version = ledger.put(key, sizeBytes);
     const touch = ledger.touch(key, 'put', clock.nowMs);
     // a put that fails may have taken effect, and may yet: it stays under way for the checker
     const outcome = await volume.put(key, this.#body(version.number, sizeBytes), {
       ...(onlyIfAbsent && { onlyIfAbsent }),
-      ...(random.chance(0.2) && Number.isFinite(options.ttlMs) && { ttlMs: random.pick([0, 300, 30_000]) }),
+      ...(ttlMs !== undefined && { ttlMs }),
       onKept: ({ content }) => {
         version.content = content;
       },
@@ -115,6 +124,12 @@ export class KvClient {
     touch.toMs = clock.nowMs;
     if (outcome === 'stored') version.storedMs = touch.toMs;
     return outcome;
+  }
+
+  /** Mostly the volume's own. */
+  #ttlMs(): number | undefined {
+    const { random, options } = this.#place;
+    return random.chance(0.2) && Number.isFinite(options.ttlMs) ? random.pick([0, 300, 30_000]) : undefined;
   }
 
   #size(): number {

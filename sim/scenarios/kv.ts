@@ -35,6 +35,9 @@ const AFTER_MS = 20_000;
 /** On a well cluster nothing takes longer. */
 const PROMPT_MS = 10_000;
 
+/** What is put on a well cluster lasts until it was looked at. */
+const LASTS_MS = 600_000;
+
 /** Faults of one machine; others are of all that is between them. */
 const OF_ONE: ReadonlySet<FaultKind> = new Set([
   'kill',
@@ -259,7 +262,10 @@ class KvRun {
     const { clock, findings } = this.#world;
     const key = `${machine.name} shares`;
     const fromMs = clock.nowMs;
-    await this.#client(machine, 'shares').put(key, { sizeBytes: Math.min(100 * KiB, this.#shareBytes / 8) });
+    await this.#client(machine, 'shares').put(key, {
+      sizeBytes: Math.min(100 * KiB, this.#shareBytes / 8),
+      ttlMs: LASTS_MS,
+    });
     for (const each of this.#machines) {
       const client = this.#client(each, `${key} with`);
       if ((await client.lookup([key])) !== 1)
@@ -283,7 +289,7 @@ class KvRun {
       this.#client(machine, 'locks too'),
     ]);
     const outcomes = await Promise.all(
-      clients.map((client) => client.put('the lock', { onlyIfAbsent: true, sizeBytes: 10 })),
+      clients.map((client) => client.put('the lock', { onlyIfAbsent: true, sizeBytes: 10, ttlMs: LASTS_MS })),
     );
     const won = outcomes.filter((outcome) => outcome === 'stored').length;
     if (won !== 1) findings.add('S-10', `${won} of ${clients.length} put where nothing was: ${outcomes.join(' ')}`);

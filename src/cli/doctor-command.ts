@@ -3,6 +3,7 @@ import { isForebayError } from '../core/errors.ts';
 import type { Config } from '../node/config.ts';
 import { diagnoseCluster } from '../node/doctor-cluster.ts';
 import { diagnoseDisk } from '../node/doctor-disk.ts';
+import { diagnoseKv } from '../node/doctor-kv.ts';
 import { diagnoseMachine } from '../node/doctor-machine.ts';
 import { diagnoseOrigins, diagnosePorts } from '../node/doctor-network.ts';
 import { type Finding, fail, warn } from '../node/finding.ts';
@@ -24,6 +25,7 @@ export async function doctor(_: readonly string[], options: CommonOptions, outpu
     tell(await diagnosePorts(config));
     tell(await diagnoseOrigins(config, here));
     tell(await diagnoseCluster(config));
+    tell(diagnoseKv(config));
     if (config.volumes.length === 0)
       tell([
         warn(

@@ -11,7 +11,8 @@ import type { Members } from '../cluster/member.ts';
 import type { SlotMove } from '../cluster/placement.ts';
 import { SLOTS, type Slot } from '../cluster/slot.ts';
 import { isForebayError } from '../core/errors.ts';
-import { kvMessageKeyBytes, kvMessageKeysMax, kvRetryMs, kvScanKeys, kvUntoldMax, peerCallMs } from '../core/limits.ts';
+import { kvMessageKeyBytes, kvMessageKeysMax, kvRetryMs, kvScanKeys, kvUntoldMax } from '../core/kv-limits.ts';
+import { peerCallMs } from '../core/limits.ts';
 import { type Sibling, siblingOf } from './key-owner.ts';
 import { msToWire } from './kv-wire.ts';
 import type { Scope } from './scope.ts';
@@ -28,7 +29,6 @@ interface Untold {
 interface Line {
   readonly owner: string;
   readonly untold: Map<string, Untold>;
-  seq: number;
   isSending: boolean;
   /** To be said once what was marked before `version` was told. */
   last: { readonly epoch: number; readonly version: number } | undefined;
@@ -48,6 +48,8 @@ export class KeyTeller {
   readonly #onSibling: (sibling: Sibling) => void;
   readonly #lines = new Map<string, Line>();
   #version = 0;
+  /** Of messages to all owners: one that leaves and comes back knows the earlier ones. */
+  #seq = 0;
   /** Sessions of the members as of the last change. */
   #sessions = new Map<string, string>();
   /** Slots to be told anew; a scan is under way while it is there. */
@@ -87,7 +89,7 @@ export class KeyTeller {
   #lineOf(owner: string): Line {
     let line = this.#lines.get(owner);
     if (line === undefined) {
-      line = { owner, untold: new Map(), seq: 0, isSending: false, last: undefined };
+      line = { owner, untold: new Map(), isSending: false, last: undefined };
       this.#lines.set(owner, line);
     }
     return line;
@@ -146,7 +148,7 @@ export class KeyTeller {
       type: 'kv.tell',
       volume,
       life: this.#life,
-      seq: ++line.seq,
+      seq: ++this.#seq,
       items,
       ...(last !== undefined && { last: last.epoch }),
     };
@@ -185,9 +187,11 @@ export class KeyTeller {
       for (const { told } of untold.values()) told?.resolve();
     }
     const slots = new Set(moves.map(({ slot }) => slot));
+    // who comes back after its session ended was forgotten by all owners
+    const isAnew = !this.#hasJoined || anew.has(self);
     if (anew.size > 0)
       for (let slot = 0; slot < SLOTS; slot++)
-        if (!this.#hasJoined || anew.has(placement.owner(slot as Slot)?.node ?? '')) slots.add(slot as Slot);
+        if (isAnew || anew.has(placement.owner(slot as Slot)?.node ?? '')) slots.add(slot as Slot);
     this.#hasJoined = true;
     const others = members.map(({ node }) => node).filter((node) => node !== self);
     void this.#scan(slots, epoch, others);
@@ -200,7 +204,7 @@ export class KeyTeller {
     this.#scanning = slots;
     let left = kvScanKeys;
     for (const { key } of slots.size === 0 || others.length === 0 ? [] : local.all()) {
-      if (slots.has(this.#scope.slotOf(key))) this.mark(key, { fresh: false });
+      if (slots.has(this.#scope.slotOf(key))) void this.mark(key, { fresh: false });
       if (--left > 0) continue;
       left = kvScanKeys;
       await cluster.clock.sleep(0, cluster.closing).catch(() => undefined);

@@ -12,7 +12,7 @@ import {
   kvMessageKeysMax,
   valueKeyMaxBytes,
   valueMaxBytes,
-} from '../core/limits.ts';
+} from '../core/kv-limits.ts';
 import type { Clock, Random } from '../io/io.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
 import type { Emit } from '../observe/events.ts';
@@ -33,7 +33,7 @@ import type {
 import { leaseHere, openHere } from './prepared.ts';
 import { RemoteKeys } from './remote-keys.ts';
 import { bodyOf } from './value-holder.ts';
-import type { LocalValues } from './values.ts';
+import type { LocalOutcome, LocalValues } from './values.ts';
 
 export interface KvVolumeOptions {
   readonly name: string;
@@ -74,7 +74,7 @@ export class KvVolume implements KvVolumeSeam {
         emit,
         life: hex(random.bytes(8)),
         status: () => local.status,
-        put: (key, body, put) => this.#putHere(key, body, put),
+        put: (key, body, put) => this.#putLocally(key, body, put),
         ...(peerMs !== undefined && { peerMs }),
       });
     local.onGone = (key) => this.#remote?.gone(key);
@@ -103,11 +103,10 @@ export class KvVolume implements KvVolumeSeam {
     if (this.#remote === undefined || body.lengthBytes > kvInlineMaxBytes) return this.#putHere(key, body, options);
     if (entryOf(key, this.#options.suffixes).suffix === '') return this.#putHere(key, body, options);
     const bytes = body.whole ?? (await collect(body));
-    const outcome = await this.#remote.forward(key, bytes, options);
-    if (outcome === undefined) return this.#putHere(key, bodyOf(bytes), options);
-    const fact = options.onKept && (await this.stat(key, options.signal));
-    if (fact !== undefined) options.onKept?.(fact);
-    return outcome;
+    const forwarded = await this.#remote.forward(key, bytes, options);
+    if (forwarded === undefined) return this.#putHere(key, bodyOf(bytes), options);
+    options.onKept?.(forwarded.fact);
+    return forwarded.outcome;
   }
 
   openHot(key: string): OpenValue | undefined {
@@ -191,12 +190,24 @@ export class KvVolume implements KvVolumeSeam {
   }
 
   async #putHere(key: string, body: ValueBody, options: PutOptions): Promise<PutOutcome> {
-    const { onlyIfAbsent: _, onKept, ...rest } = options;
+    // on a node alone nobody asks what it was that a small put kept
+    const now =
+      this.#remote === undefined && options.onKept === undefined && body.whole !== undefined
+        ? this.#local.putNow(key, body.whole, options)
+        : undefined;
+    if (now !== undefined) return now.outcome;
+    const { outcome, fact } = await this.#putLocally(key, body, options);
+    options.onKept?.(fact);
+    return outcome;
+  }
+
+  async #putLocally(key: string, body: ValueBody, options: PutOptions): Promise<LocalOutcome> {
+    const { onlyIfAbsent: _, onKept: __, ...rest } = options;
+    if (this.#remote !== undefined && this.#local.find(key) !== undefined) this.#remote.replaces(key);
     const { outcome, fact } =
       (body.whole && this.#local.putNow(key, body.whole, rest)) ?? (await this.#local.put(key, body, rest));
     if (this.#remote !== undefined) await this.#remote.stored(key, fact);
-    onKept?.(fact);
-    return outcome;
+    return { outcome, fact };
   }
 
   /** Claimed at the key's owner before a byte is taken, and confirmed there once it is here. */

@@ -84,6 +84,13 @@ export interface KvStatus {
   readonly leasedBytes: number;
   readonly evicted: number;
   readonly expired: number;
+  /** Of opens. */
+  readonly hits?: number;
+  readonly misses?: number;
+  /** Promised by a lookup and then gone by themselves: wrong bytes, a failed disk. */
+  readonly leasedLost?: number;
+  /** Memory of the index of keys. */
+  readonly indexBytes?: number;
 }
 
 export interface KvVolume {

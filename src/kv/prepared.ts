@@ -5,7 +5,7 @@ import type { OpenValue } from './kv.ts';
 import type { LocalValues } from './values.ts';
 
 /** False where it cannot be had: its disk does not answer. */
-export function prepared(local: LocalValues, key: string): true | Promise<boolean> {
+function prepared(local: LocalValues, key: string): true | Promise<boolean> {
   const preparing = local.prepare(key);
   return preparing === undefined ? true : settled(preparing);
 }

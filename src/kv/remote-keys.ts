@@ -5,18 +5,10 @@
  * A key whose owner cannot be asked is a miss; a put whose owner does not hear of it in time is told to it later.
  */
 
-import { fieldsOf, listOf, textOf } from '../cluster/chunk-wire.ts';
+import { fieldsOf, listOf } from '../cluster/chunk-wire.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
-import {
-  kvInlineMaxBytes,
-  kvLeaseMs,
-  kvPrefetchBlocksMax,
-  kvRetryMs,
-  kvTellMs,
-  ownerPatienceMs,
-  peerCallMs,
-  takeoverMs,
-} from '../core/limits.ts';
+import { kvInlineMaxBytes, kvLeaseMs, kvPrefetchBlocksMax, kvRetryMs, kvTellMs } from '../core/kv-limits.ts';
+import { ownerPatienceMs, peerCallMs, takeoverMs } from '../core/limits.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
 import type { Emit } from '../observe/events.ts';
 import { DroppedKeys } from './dropped-keys.ts';
@@ -26,13 +18,14 @@ import type { Claimed, KeyDirectory } from './key-directory.ts';
 import { KeyFinder } from './key-finder.ts';
 import { claimedOf, KeyOwner, type Sibling } from './key-owner.ts';
 import { KeyTeller } from './key-teller.ts';
-import type { KeyPage, OpenValue, PutOptions, PutOutcome, ValueFact } from './kv.ts';
+import type { KeyPage, OpenValue, PutOptions, ValueFact } from './kv.ts';
 import { factFromWire, keyOf, msToWire } from './kv-wire.ts';
 import { LeaseMemory } from './lease-memory.ts';
 import { openHere } from './prepared.ts';
 import { RemoteValue } from './remote-value.ts';
 import { Scope, type ScopeOptions } from './scope.ts';
 import { bodyOf, ValueHolder, type ValueHolderOptions } from './value-holder.ts';
+import type { LocalOutcome } from './values.ts';
 
 export interface RemoteKeysOptions extends ScopeOptions {
   readonly directory: KeyDirectory;
@@ -91,6 +84,11 @@ export class RemoteKeys {
     this.#owner.tick();
   }
 
+  /** A client is about to put another version of a key that is here. */
+  replaces(key: string): void {
+    this.#dropped.add(this.#scope.nowMs, key);
+  }
+
   /** A client put a key here. Resolves when its owner knows, or after `kvTellMs`. */
   async stored(key: string, fact: ValueFact): Promise<void> {
     this.#memory.delete(key);
@@ -107,18 +105,19 @@ export class RemoteKeys {
 
   /** A key went by itself. */
   gone(key: string): void {
-    this.#teller.mark(key, { fresh: false });
+    void this.#teller.mark(key, { fresh: false });
   }
 
   /** A client deleted a key that was here, or put another over it elsewhere. */
   removed(key: string): void {
     this.#dropped.add(this.#scope.nowMs, key);
-    this.#teller.mark(key, { fresh: false });
+    void this.#teller.mark(key, { fresh: false });
   }
 
   expireHere(key: string, ttlMs: number): boolean {
     if (!this.#scope.local.expire(key, ttlMs)) return false;
-    this.#teller.mark(key, { fresh: false });
+    this.#dropped.add(this.#scope.nowMs, key);
+    void this.#teller.mark(key, { fresh: false });
     return true;
   }
 
@@ -134,7 +133,7 @@ export class RemoteKeys {
     if (typeof first !== 'string') return first;
     const value = first === 'lost' ? await this.#openFound(key, { forgets: true }, signal) : first;
     if (typeof value !== 'string') return value;
-    if (remembered !== undefined && value !== 'dropped') this.#missedPromise(key, remembered.node);
+    if (remembered !== undefined && value !== 'dropped') await this.#missedPromise(key, remembered.node, signal);
     return undefined;
   }
 
@@ -154,7 +153,7 @@ export class RemoteKeys {
   }
 
   /** Where another part of the entry is elsewhere, a small part is put there: `undefined` where it is to be put here. */
-  async forward(key: string, bytes: Uint8Array, options: PutOptions): Promise<PutOutcome | undefined> {
+  async forward(key: string, bytes: Uint8Array, options: PutOptions): Promise<LocalOutcome | undefined> {
     const { local, suffixes } = this.#scope;
     const siblings = siblingsOf(key, suffixes);
     if (siblings.length === 0 || siblings.some((sibling) => local.find(sibling) !== undefined)) return undefined;
@@ -170,8 +169,9 @@ export class RemoteKeys {
         ...(contentType !== undefined && { contentType }),
       };
       try {
-        const outcome = textOf(await this.#scope.ask(place.node, message, { deadlineMs: peerCallMs }));
-        return outcome === 'same' ? 'same' : 'stored';
+        const { outcome, fact } = fieldsOf(await this.#scope.ask(place.node, message, { deadlineMs: peerCallMs }));
+        const held = factFromWire(fact);
+        if (held !== undefined) return { outcome: outcome === 'same' ? 'same' : 'stored', fact: held.fact };
       } catch (error) {
         if (!isForebayError(error)) throw error;
       }
@@ -323,10 +323,11 @@ export class RemoteKeys {
     return undefined;
   }
 
-  /** A promise was not kept, and nobody asked for that: counted, unless its holder is not there any more. */
-  #missedPromise(key: string, node: string): void {
-    const { cluster, volume } = this.#scope;
-    if (cluster.member(node) === undefined || cluster.hellos.isSilent(node)) return;
+  /** A promise was not kept: counted, unless a client wanted it so, or its holder is not there any more. */
+  async #missedPromise(key: string, node: string, signal: AbortSignal): Promise<void> {
+    const { volume } = this.#scope;
+    const answer = await this.#askFor(node, { type: 'kv.lease', keys: [key], ms: 0 }, signal);
+    if (!Array.isArray(answer) || answer[0] !== null) return;
     this.#emit({ kind: 'kv.missed', volume, key, holder: node });
   }
 

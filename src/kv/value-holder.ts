@@ -3,13 +3,14 @@
  * here, and drops what an owner says was deleted or replaced. Large values leave as blocks of their content (`cluster/holder.ts`).
  */
 import { countOf, fieldsOf, listOf, textOf } from '../cluster/chunk-wire.ts';
-import { kvInlineAnswerMaxBytes, kvInlineMaxBytes, kvLeaseMaxMs, kvMessageKeysMax } from '../core/limits.ts';
+import { kvInlineAnswerMaxBytes, kvInlineMaxBytes, kvLeaseMaxMs, kvMessageKeysMax } from '../core/kv-limits.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
 import type { DroppedKeys } from './dropped-keys.ts';
-import type { KvStatus, PutOutcome, ValueBody } from './kv.ts';
+import type { KvStatus, ValueBody } from './kv.ts';
 import { contentOf, factToWire, keyOf, keysOf, msOf } from './kv-wire.ts';
 import { leaseHere, openHere } from './prepared.ts';
 import type { Scope } from './scope.ts';
+import type { LocalOutcome } from './values.ts';
 
 export interface ValueHolderOptions {
   readonly scope: Scope;
@@ -22,7 +23,7 @@ export interface ValueHolderOptions {
     key: string,
     body: ValueBody,
     options: { ttlMs?: number; contentType?: string; signal: AbortSignal },
-  ) => Promise<PutOutcome>;
+  ) => Promise<LocalOutcome>;
   readonly expire: (key: string, ttlMs: number) => boolean;
 }
 
@@ -94,15 +95,16 @@ export class ValueHolder {
     return null;
   }
 
-  #put(message: PeerMessage, signal: AbortSignal): Promise<PutOutcome> {
+  async #put(message: PeerMessage, signal: AbortSignal): Promise<Json> {
     const { contentType } = message;
     const bytes = Buffer.from(textOf(message['bytes']), 'base64');
     const ttlMs = msOf(message['ms']);
-    return this.#options.put(keyOf(message['key']), bodyOf(bytes), {
+    const { outcome, fact } = await this.#options.put(keyOf(message['key']), bodyOf(bytes), {
       ...(message['ms'] !== undefined && { ttlMs }),
       ...(typeof contentType === 'string' && { contentType }),
       signal,
     });
+    return { outcome, fact: factToWire({ fact, isLeased: false, bytes: undefined }) };
   }
 
   #page(message: PeerMessage): Json {

@@ -7,6 +7,7 @@ import { Adoptions } from '../adopt/adoptions.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
+import { keyMemoryBytes } from '../core/kv-limits.ts';
 import { factShare, fillMemoryBytes, fillsInFlightMax, hotShare, scrubBytesPerS } from '../core/limits.ts';
 import type { ObjectVersion } from '../core/object.ts';
 import type { StoreStatus } from '../core/store-status.ts';
@@ -214,12 +215,13 @@ function openValues(
   const volumes = config.volumes.flatMap(({ volume }) => (volume.kv ? [{ volume, kv: volume.kv }] : []));
   store.values.keepOnly(new Set(volumes.map(({ volume }) => volume.name)));
   if (volumes.length === 0) return undefined;
+  const keysMax = Math.floor(config.node.memoryBytes / keyMemoryBytes / volumes.length);
   return createKv({
     volumes: volumes.map(({ volume, kv }, index) => ({
       name: volume.name,
       suffixes: kv.suffixes,
       number: kv.respDb ?? index,
-      local: openLocalValues({ store, volume, capacityBytes, clock, random }),
+      local: openLocalValues({ store, volume, capacityBytes, keysMax, clock, random }),
     })),
     clock,
     random,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { originContentId } from '../core/ids.ts';
+import { newContentId, originContentId } from '../core/ids.ts';
 import { ChunkTable } from './chunk-table.ts';
 import { type ContentRow, ContentTable } from './content-table.ts';
 
@@ -33,6 +33,17 @@ test('the content table agrees with a map through any run of adds and removes', 
     }),
     { numRuns: 60 },
   );
+});
+
+test('ids that were made in one moment do not crowd in one place of the table', { timeout: 20_000 }, () => {
+  const table = new ContentTable();
+  const random = Buffer.alloc(10);
+  for (let n = 0; n < 50_000; n++) {
+    // As random bytes are: what differs may be anywhere in them. All in a row took minutes.
+    random.writeUInt32LE(Math.imul(n, 0x9e3779b1) >>> 0, 6);
+    table.add(newContentId({ wallMs: 1_795_000_000_000, random }), shape);
+  }
+  assert.equal(table.count, 50_000);
 });
 
 test('a million contents take less than 300 bytes each, and a chunk of one block less than 100', () => {

@@ -58,12 +58,13 @@ export class ContentTable {
   }
 
   find(id: ContentId): ContentRow | undefined {
-    const word0 = wordOf(id, 0);
+    readWords(id);
+    const home = SCRATCH.readUInt32BE(4 * HOME);
     const mask = this.#hash.length - 1;
-    for (let at = word0 & mask; ; at = (at + 1) & mask) {
+    for (let at = home & mask; ; at = (at + 1) & mask) {
       const row = this.#hash[at] as number;
       if (row === NONE) return undefined;
-      if (this.#ids[4 * row] === word0 && this.#matches(row, id)) return row as ContentRow;
+      if (this.#ids[4 * row + HOME] === home && this.#matches(row)) return row as ContentRow;
     }
   }
 
@@ -72,7 +73,8 @@ export class ContentTable {
     if (this.#rows >= this.#sizes.length && this.#free.length === 0) this.#grow();
     if ((this.#count + 1) * 3 > this.#hash.length * 2) this.#rehash(this.#hash.length * 2);
     const row = this.#free.pop() ?? this.#rows++;
-    for (let word = 0; word < 4; word += 1) this.#ids[4 * row + word] = wordOf(id, word);
+    readWords(id);
+    for (let word = 0; word < 4; word += 1) this.#ids[4 * row + word] = SCRATCH.readUInt32BE(4 * word);
     this.#sizes[row] = content.sizeBytes;
     this.#chunkBlocks[row] = content.chunkSizeBytes / BLOCK_SIZE_BYTES;
     this.#flags[row] = 0;
@@ -86,14 +88,14 @@ export class ContentTable {
 
   remove(row: ContentRow): void {
     const mask = this.#hash.length - 1;
-    let hole = (this.#ids[4 * row] as number) & mask;
+    let hole = (this.#ids[4 * row + HOME] as number) & mask;
     while (this.#hash[hole] !== row) {
       assert(this.#hash[hole] !== NONE, 'a removed content is in the table');
       hole = (hole + 1) & mask;
     }
     // Backward-shift deletion keeps every probe sequence free of holes without tombstones.
     for (let at = (hole + 1) & mask; this.#hash[at] !== NONE; at = (at + 1) & mask) {
-      const home = (this.#ids[4 * (this.#hash[at] as number)] as number) & mask;
+      const home = (this.#ids[4 * (this.#hash[at] as number) + HOME] as number) & mask;
       if (((at - home) & mask) >= ((at - hole) & mask)) {
         this.#hash[hole] = this.#hash[at] as number;
         hole = at;
@@ -120,9 +122,8 @@ export class ContentTable {
   }
 
   id(row: ContentRow): ContentId {
-    let text = '';
-    for (let word = 0; word < 4; word += 1) text += (this.#ids[4 * row + word] as number).toString(16).padStart(8, '0');
-    return text as ContentId;
+    for (let word = 0; word < 4; word += 1) SCRATCH.writeUInt32BE(this.#ids[4 * row + word] as number, 4 * word);
+    return SCRATCH.toString('hex') as ContentId;
   }
 
   sizeBytes(row: ContentRow): number {
@@ -188,14 +189,16 @@ export class ContentTable {
     if (untilMs > (this.#leases[row] as number)) this.#leases[row] = untilMs;
   }
 
-  #matches(row: number, id: ContentId): boolean {
-    for (let word = 1; word < 4; word += 1) if (this.#ids[4 * row + word] !== wordOf(id, word)) return false;
+  /** Whether a row's id is the one in SCRATCH, whose last word is known to be. */
+  #matches(row: number): boolean {
+    for (let word = 0; word < HOME; word += 1)
+      if (this.#ids[4 * row + word] !== SCRATCH.readUInt32BE(4 * word)) return false;
     return true;
   }
 
   #insert(row: number): void {
     const mask = this.#hash.length - 1;
-    let at = (this.#ids[4 * row] as number) & mask;
+    let at = (this.#ids[4 * row + HOME] as number) & mask;
     while (this.#hash[at] !== NONE) at = (at + 1) & mask;
     this.#hash[at] = row;
   }
@@ -217,8 +220,14 @@ export class ContentTable {
   }
 }
 
-function wordOf(id: ContentId, word: number): number {
-  return Number.parseInt(id.slice(8 * word, 8 * word + 8), 16);
+/** The word of an id that is its place in the hash table: the last, for the first of what was written here is the time, the same for a minute. */
+const HOME = 3;
+
+/** An id's bytes, on their way to or from text. */
+const SCRATCH = Buffer.alloc(16);
+
+function readWords(id: ContentId): void {
+  SCRATCH.write(id, 0, 16, 'hex');
 }
 
 type Column = Uint8Array | Uint16Array | Uint32Array | Float64Array;

@@ -46,6 +46,7 @@ export class HotCache<Key> {
     this.nextRound();
     this.#entries.set(id, { bytes, round: this.#round - 1 });
     this.#bytes += bytes.length + ENTRY_BYTES;
+    if (this.#bytes <= this.#bytesMax) return;
     for (const oldest of this.#entries.keys()) {
       if (this.#bytes <= this.#bytesMax) break;
       this.delete(oldest);

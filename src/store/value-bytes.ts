@@ -1,33 +1,59 @@
-/** Bytes of small values in memory: those that wait to be written, and what was used lately, within its bound. */
-import type { ContentRow } from './content-table.ts';
-import { HotCache } from './hot-cache.ts';
+/**
+ * Bytes of small values in memory: those that wait to be written, and what was used lately, within its bound, the longest unused first out.
+ *
+ * Arrays by content row and a list through them: a Map that is deleted from at its front looks at all that was deleted, at every look for its oldest.
+ */
+import { type ContentRow, grown } from './content-table.ts';
+
+/** What an entry costs beside its bytes: the view and its buffer. */
+const ENTRY_BYTES = 200;
+const NONE = 0;
+const ROWS_FIRST = 1024;
 
 export class ValueBytes {
   readonly #unwritten = new Map<ContentRow, Uint8Array>();
-  readonly #hot: HotCache<ContentRow>;
+  readonly #bytesMax: number;
+  #hot: (Uint8Array | undefined)[] = [];
+  #older = new Uint32Array(ROWS_FIRST);
+  #newer = new Uint32Array(ROWS_FIRST);
+  #oldest = NONE;
+  #newest = NONE;
+  #bytes = 0;
 
-  constructor(hotBytesMax: number) {
-    this.#hot = new HotCache(hotBytesMax, () => undefined);
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
   }
 
   /** Memory in bytes, without what waits to be written (`ValueBacklog.bytes`). */
   get bytes(): number {
-    return this.#hot.bytes;
+    return this.#bytes + this.#older.byteLength + this.#newer.byteLength;
   }
 
   get(content: ContentRow): Uint8Array | undefined {
-    return this.#hot.get(content) ?? this.#unwritten.get(content);
+    const bytes = this.#hot[content];
+    if (bytes === undefined) return this.#unwritten.get(content);
+    if (this.#newest !== content) {
+      this.#unlink(content);
+      this.#link(content);
+    }
+    return bytes;
   }
 
   /** Bytes whose checksum was verified; nobody changes them any more. */
   put(content: ContentRow, bytes: Uint8Array): void {
-    this.#hot.put(content, bytes);
+    this.#forget(content);
+    if (bytes.length + ENTRY_BYTES > this.#bytesMax) return;
+    if (content >= this.#older.length) this.#grow(content);
+    this.#hot[content] = bytes;
+    this.#link(content);
+    this.#bytes += bytes.length + ENTRY_BYTES;
+    while (this.#bytes > this.#bytesMax) this.#forget(this.#oldest);
   }
 
   /** As `put`; they stay until `written`. */
   wait(content: ContentRow, bytes: Uint8Array): void {
     this.#unwritten.set(content, bytes);
-    this.#hot.put(content, bytes);
+    this.put(content, bytes);
   }
 
   /** True where these very bytes still waited: their content was not removed meanwhile. */
@@ -41,6 +67,40 @@ export class ValueBytes {
 
   delete(content: ContentRow): void {
     this.#unwritten.delete(content);
-    this.#hot.delete(content);
+    this.#forget(content);
+  }
+
+  #forget(content: number): void {
+    const bytes = this.#hot[content];
+    if (bytes === undefined) return;
+    this.#hot[content] = undefined;
+    this.#unlink(content);
+    this.#bytes -= bytes.length + ENTRY_BYTES;
+  }
+
+  #link(content: number): void {
+    this.#older[content] = this.#newest;
+    this.#newer[content] = NONE;
+    if (this.#newest !== NONE) this.#newer[this.#newest] = content;
+    this.#newest = content;
+    if (this.#oldest === NONE) this.#oldest = content;
+  }
+
+  #unlink(content: number): void {
+    const older = this.#older[content] as number;
+    const newer = this.#newer[content] as number;
+    if (older === NONE) this.#oldest = newer;
+    else this.#newer[older] = newer;
+    if (newer === NONE) this.#newest = older;
+    else this.#older[newer] = older;
+  }
+
+  #grow(content: number): void {
+    const rows = Math.max(this.#older.length * 2, content + 1);
+    this.#older = grown(this.#older, rows);
+    this.#newer = grown(this.#newer, rows);
+    const longer = Array.from<Uint8Array | undefined>({ length: rows });
+    for (let row = 0; row < this.#hot.length; row += 1) longer[row] = this.#hot[row];
+    this.#hot = longer;
   }
 }

@@ -48,6 +48,9 @@ export class ValueTable {
   #count = 0;
   #oldest = NONE;
   #newest = NONE;
+  /** A key is looked for several times in a row. */
+  #hashedKey = '';
+  #hashed = hashOf('');
 
   get count(): number {
     return this.#count;
@@ -60,8 +63,16 @@ export class ValueTable {
     return [...columns, ...links].reduce((sum, column) => sum + column.byteLength, this.#arena.bytes);
   }
 
+  #hash(key: string): number {
+    if (key !== this.#hashedKey) {
+      this.#hashedKey = key;
+      this.#hashed = hashOf(key);
+    }
+    return this.#hashed;
+  }
+
   find(key: string): ValueRow | undefined {
-    const hash = hashOf(key);
+    const hash = this.#hash(key);
     const mask = this.#table.length - 1;
     for (let at = hash & mask; ; at = (at + 1) & mask) {
       const row = this.#table[at] as number;
@@ -75,7 +86,7 @@ export class ValueTable {
     if (this.#rows >= this.#hashes.length && this.#free.length === 0) this.#grow();
     if ((this.#count + 1) * 3 > this.#table.length * 2) this.#rehash(this.#table.length * 2);
     const row = this.#free.pop() ?? this.#rows++;
-    const hash = hashOf(key);
+    const hash = this.#hash(key);
     this.#hashes[row] = hash;
     this.#keys[row] = this.#arena.add(row, key);
     this.#contents[row] = content;

@@ -140,7 +140,15 @@ export class ReplicaServer {
     const { content, first, count } = want;
     const { mover } = this.#cluster;
     const { signal } = copy.over;
-    const request = { content, first, count, sizeBytes, from: this.#cluster.endpoint(copy.writer), signal };
+    const request = {
+      content,
+      first,
+      count,
+      sizeBytes,
+      from: this.#cluster.endpoint(copy.writer),
+      signal,
+      isPatient: true,
+    };
     if (sizeBytes < smallContentMaxBytes) {
       const onBlock = async (_block: number, _checksum: number, bytes: Uint8Array | undefined) => {
         assert(bytes !== undefined, 'a pull without a file hands over its bytes');
@@ -171,6 +179,7 @@ export class ReplicaServer {
       id,
       chunkSizeBytes,
       onFull: 'fail',
+      isCopy: true,
       signal: over.signal,
       ...(lengthBytes !== undefined && { lengthBytes }),
     });

@@ -5,6 +5,7 @@
  * lost. `If-None-Match: *` is decided by the key's owner, one of several wins. `If-Match` compares when the request comes and again
  * before the last bytes are taken: it is no lock.
  */
+import { BLOCK_SIZE_BYTES } from '../../core/chunk.ts';
 import { ForebayError } from '../../core/errors.ts';
 import { OWN_ID } from '../../core/object.ts';
 import type { Volume } from '../../core/volume.ts';
@@ -161,7 +162,7 @@ function contentTypeOf({ headers, metadata }: WriteAttributes): { contentType?: 
 
 interface ValuePut extends Pick<PutOptions, 'contentType' | 'ttlMs' | 'signal'> {
   readonly key: string;
-  readonly body: ValueBody;
+  readonly body: WriteBody;
   readonly condition?: WriteCondition;
 }
 
@@ -172,15 +173,19 @@ export async function putValue(volume: KvVolume, put: ValuePut): Promise<ValueFa
   const match = ifMatch === undefined ? undefined : { key, ifMatch, signal };
   if (match !== undefined) await checkMatch(volume, match);
   let kept: ValueFact | undefined;
-  const outcome = await volume.put(key, match === undefined ? body : matchedBody(volume, body, match), {
-    ...(contentType !== undefined && { contentType }),
-    ...(ttlMs !== undefined && { ttlMs }),
-    ...(ifNoneMatch !== undefined && { onlyIfAbsent: true }),
-    onKept: (fact) => {
-      kept = fact;
+  const outcome = await volume.put(
+    key,
+    match === undefined ? valueBody(body, signal) : matchedBody(volume, body, match),
+    {
+      ...(contentType !== undefined && { contentType }),
+      ...(ttlMs !== undefined && { ttlMs }),
+      ...(ifNoneMatch !== undefined && { onlyIfAbsent: true }),
+      onKept: (fact) => {
+        kept = fact;
+      },
+      signal,
     },
-    signal,
-  });
+  );
   if (outcome === 'exists') throw new ForebayError('preconditionFailed', 'the key has a value, or is being put');
   kept ??= await volume.stat(key, signal);
   if (kept === undefined) throw new ForebayError('overloaded', 'the value was evicted as soon as it was put');
@@ -200,8 +205,27 @@ async function checkMatch(volume: KvVolume, { key, ifMatch, signal }: Match): Pr
   throw new ForebayError('preconditionFailed', `the value is ${now}`);
 }
 
+/** A large one goes from its connection into the value's file, where the platform can. */
+function valueBody(body: WriteBody, signal: AbortSignal): ValueBody {
+  const { lengthBytes, receiveInto } = body;
+  const stream = () => body.stream();
+  if (receiveInto === undefined) return { lengthBytes, stream };
+  return {
+    lengthBytes,
+    stream,
+    receive: (file, onBlock) =>
+      receiveInto({
+        file,
+        position: 0,
+        sliceBytes: BLOCK_SIZE_BYTES,
+        onSlice: ({ position, checksum }) => onBlock(position / BLOCK_SIZE_BYTES, checksum),
+        signal,
+      }),
+  };
+}
+
 /** The body, of which the last bytes come only where the condition still holds. */
-function matchedBody(volume: KvVolume, body: ValueBody, match: Match): ValueBody {
+function matchedBody(volume: KvVolume, body: WriteBody, match: Match): ValueBody {
   return {
     lengthBytes: body.lengthBytes,
     async *stream() {

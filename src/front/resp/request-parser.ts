@@ -8,7 +8,12 @@
  *
  * Bounds: respArgumentsMax, respRequestMaxBytes; before a client has named itself, Redis's own lower ones.
  */
-import { respArgumentMaxBytes, respArgumentsMax, respRequestMaxBytes, respWholeMaxBytes } from '../../core/limits.ts';
+import {
+  respArgumentMaxBytes,
+  respArgumentsMax,
+  respRequestMaxBytes,
+  respWholeMaxBytes,
+} from '../../core/kv-limits.ts';
 import { splitWords } from './inline-words.ts';
 
 export type Argument = string | Buffer;
@@ -86,6 +91,11 @@ export class RequestParser {
   /** Bytes of the body that were not taken yet. */
   get bodyLeft(): number {
     return this.#bodyLeft;
+  }
+
+  /** The rest of the body was taken off the connection by somebody else. */
+  skipBody(): void {
+    this.#bodyLeft = 0;
   }
 
   /** Whether the CRLF behind the last body has been read. */
