@@ -1,13 +1,15 @@
 /** How an origin may be told to misbehave, for the tests of bad days. */
 
 export type OriginFault = {
-  /** Only requests of this method (`GET`, `HEAD`, `LIST`); absent: all. */
+  /** Only requests of this method (`GET`, `HEAD`, `LIST`, `PUT`); absent: all. */
   readonly method?: string;
   readonly key?: string;
   /** How many requests it befalls; absent: all until `reset`. */
   readonly times?: number;
 } & (
   | { readonly kind: 'status'; readonly status: number; readonly code?: string; readonly retryAfterS?: number }
+  /** Does what was asked, and breaks the connection instead of answering; of writes, named as in the log (`COMPLETE`). */
+  | { readonly kind: 'unanswered' }
   /** Takes the request and never answers. */
   | { readonly kind: 'hang' }
   /** Closes the connection after this fraction of the promised body. */

@@ -165,7 +165,8 @@ export class OriginServer {
     if (fault?.kind === 'hang') return; // the client or close() ends it
     if (fault?.kind === 'status') return this.#refuse(response, { method, key, ...fault });
     if (bucket !== this.bucket) return this.#refuse(response, { method, key, status: 404, code: 'NoSuchBucket' });
-    if (key !== '' && this.#written?.isWrite(method, url.searchParams)) return this.#write(request, response, url);
+    if (key !== '' && this.#written?.isWrite(method, url.searchParams))
+      return this.#write(request, response, { url, fault });
     if (isList) return this.#list(url.searchParams, response);
     if (key === '' && method === 'HEAD') return this.#refuse(response, { method, key, status: 200, code: '' });
     if (method !== 'GET' && method !== 'HEAD')
@@ -178,12 +179,18 @@ export class OriginServer {
     await this.#serve(method, object, request.headers.range, response, fault);
   }
 
-  async #write(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
+  async #write(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { url, fault }: { url: URL; fault: OriginFault | undefined },
+  ): Promise<void> {
     const key = decodeURIComponent(url.pathname.split('/').slice(2).join('/'));
     const answer = await (this.#written as WrittenObjects).answer(request, key, url.searchParams);
     const { method, status, code, headers, receivedBytes } = answer;
     const atMs = Number(process.hrtime.bigint()) / 1e6;
     this.requests.push({ method, key, status, start: 0, end: 0, sentBytes: 0, receivedBytes, atMs });
+    const befallen = fault ?? (method === request.method ? undefined : this.#faults.take(method, key));
+    if (befallen?.kind === 'unanswered') return void response.destroy();
     const body = answer.body ?? (code === undefined ? '' : errorXml(code));
     const length = status === 204 ? {} : { 'content-length': String(Buffer.byteLength(body)) };
     response.writeHead(status, { 'content-type': 'application/xml', ...length, ...headers });

@@ -44,6 +44,11 @@ export class AttachedCoordinator implements Coordinator {
     this.#node = node;
   }
 
+  /** The newest revision that this life knows of. */
+  get seenRevision(): number {
+    return this.#seenRevision;
+  }
+
   get #hears(): boolean {
     return this.#server.hears(this.#node);
   }

@@ -122,6 +122,17 @@ export class CoordinatorState {
     return undefined;
   }
 
+  /** A state of its own with all of this one's keys, history and sessions. Nobody is told of its changes. */
+  copy(): CoordinatorState {
+    const copy = new CoordinatorState();
+    copy.revision = this.revision;
+    copy.compacted = this.compacted;
+    for (const [id, session] of this.sessions) copy.sessions.set(id, { ...session });
+    for (const [key, entry] of this.#entries) copy.#entries.set(key, entry);
+    copy.#steps.push(...this.#steps);
+    return copy;
+  }
+
   /** As after a restore from a backup taken `revisions` ago: later sessions are unknown, earlier ones begin a new term. */
   setBack(revisions: number, { nowMs, ttlMs }: { nowMs: number; ttlMs: number }): void {
     for (let count = 0; count < revisions; count++) {

@@ -36,12 +36,16 @@ export interface SimCoordinatorOptions {
   readonly faults: CoordinatorFaults;
 }
 
+/** So many revisions are not made up for by those who write to an older state before they find out. */
+const OLDER_LEAST = 40;
+
 export class SimCoordinator {
   readonly clock: SimClock;
   readonly random: SimRandom;
   readonly trace: Trace;
   readonly faults: CoordinatorFaults;
-  readonly state = new CoordinatorState();
+  /** Another one while it is set back for a while. */
+  state = new CoordinatorState();
   /** Called when a node is about to send a transaction that writes: it may be paused there. */
   beforeSend: ((life: Life) => void) | undefined;
   /** Before this time nobody reaches it; its sessions live on at least that long plus their term, as with etcd. */
@@ -49,6 +53,10 @@ export class SimCoordinator {
   readonly #cutUntilMs = new Map<string, number>();
   readonly #deaf = new Set<string>();
   readonly #watchers = new Set<() => void>();
+  /** Since when nobody reaches it, and since when it shows an older state. */
+  #awaySinceMs = 0;
+  #older: { readonly real: CoordinatorState; readonly sinceMs: number } | undefined;
+  readonly #attached: { readonly life: Life; readonly coordinator: AttachedCoordinator }[] = [];
 
   constructor(options: SimCoordinatorOptions) {
     this.clock = options.clock;
@@ -59,13 +67,16 @@ export class SimCoordinator {
 
   /** The coordinator as one life of a node sees it. `clock` is the one of the node's machine, `node` names its connection. */
   attach({ life, clock, node = life.name }: { life: Life; clock: Clock; node?: string }): Coordinator {
-    return new AttachedCoordinator(this, { life, clock, node });
+    const coordinator = new AttachedCoordinator(this, { life, clock, node });
+    this.#attached.push({ life, coordinator });
+    return coordinator;
   }
 
   /** Nobody reaches it for `ms`. */
   goAway(ms: number): void {
     this.trace.note('coordinator away', ms);
     const untilMs = this.clock.nowMs + ms;
+    if (this.#awayUntilMs <= this.clock.nowMs) this.#awaySinceMs = this.clock.nowMs;
     this.#awayUntilMs = Math.max(this.#awayUntilMs, untilMs);
     for (const session of this.state.sessions.values())
       session.expiresMs = Math.max(session.expiresMs, untilMs + session.ttlMs);
@@ -109,6 +120,37 @@ export class SimCoordinator {
     this.trace.note('coordinator set back', revisions);
     this.state.setBack(revisions, { nowMs: this.clock.nowMs, ttlMs: 10_000 });
     this.changed();
+  }
+
+  /**
+   * Shows an older state than every node that lives has seen, as when it was restored from the wrong backup, until the function
+   * that is returned brings the right one back. `undefined`: there is none that is old enough.
+   */
+  showOlder(share: number): (() => void) | undefined {
+    const seen = this.#attached.flatMap(({ life, coordinator }) => (life.alive ? [coordinator.seenRevision] : []));
+    const revision = Math.floor(Math.min(...seen) * share);
+    if (this.#older || revision < 1 || this.state.revision - revision < OLDER_LEAST) return undefined;
+    const { state: real } = this;
+    this.trace.note('coordinator shows an older state', revision);
+    this.#older = { real, sinceMs: this.clock.nowMs };
+    this.state = real.copy();
+    this.setBack(real.revision - revision);
+    return () => {
+      this.trace.note('coordinator shows the right state again', real.revision);
+      this.#older = undefined;
+      this.state = real;
+      this.changed();
+    };
+  }
+
+  /** Since when nobody can use it. */
+  get unusableSinceMs(): number | undefined {
+    const isAway = this.clock.nowMs < this.#awayUntilMs;
+    if (!isAway && !this.#older) return undefined;
+    return Math.min(
+      isAway ? this.#awaySinceMs : Number.POSITIVE_INFINITY,
+      this.#older?.sinceMs ?? Number.POSITIVE_INFINITY,
+    );
   }
 
   reaches(node: string): boolean {

@@ -8,7 +8,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ForebayError } from '../src/core/errors.ts';
 import { newContentId } from '../src/core/ids.ts';
-import { kvLeaseMs, valueMaxBytes } from '../src/core/limits.ts';
+import { kvLeaseMs, valueMaxBytes } from '../src/core/kv-limits.ts';
 import type { Range } from '../src/core/range.ts';
 import type { Clock, Disk, File } from '../src/io/io.ts';
 import type { Kv, KvVolume, OpenValue, PutOptions, PutOutcome, ValueBody, ValueFact } from '../src/kv/kv.ts';

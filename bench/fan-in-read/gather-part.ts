@@ -1,5 +1,5 @@
 /** A reader gathers blocks that lie on several nodes, over shaped links; also beside a slow node, and after one has died. */
-import { kvPeerMs } from '../../src/core/limits.ts';
+import { kvPeerMs } from '../../src/core/kv-limits.ts';
 import { CPU_BUSY_MAX, CpuWatch } from '../cpu-busy.ts';
 import { barsSvg } from '../plot.ts';
 import type { Progress } from '../progress.ts';

@@ -151,17 +151,19 @@ export class Rig implements AsyncDisposable {
     const [files, adopted] = [join(directory, 'files'), join(directory, 'adopted')];
     for (const made of [files, adopted]) mkdirSync(made, { recursive: true });
     await using undo = new AsyncDisposableStack();
-    const job = await HostJob.start(host);
-    undo.defer(() => job.stop());
-    const copier = await HostJob.start(host);
-    undo.defer(() => copier.stop());
+    const starting = { job: HostJob.start(host), copier: HostJob.start(host) };
+    const serving = this.options.forebay ? this.#startDaemon(agent, index, directory) : undefined;
+    const stop = async (started: Promise<HostJob>) => (await started.catch(() => undefined))?.stop();
+    undo.defer(async () => (await serving?.catch(() => undefined))?.kill());
+    undo.defer(() => stop(starting.job));
+    undo.defer(() => stop(starting.copier));
+    const [job, copier] = await Promise.all([starting.job, starting.copier]);
     const node = { index, name: host.name, host, agent, directory, files, adopted, job, copier };
-    if (!this.options.forebay) {
+    const daemon = await serving;
+    if (daemon === undefined) {
       undo.move();
       return node;
     }
-    const daemon = await this.#startDaemon(agent, index, directory);
-    undo.defer(() => daemon.kill());
     const adopter = this.options.adopt ? await Adopter.start({ host, adopted, daemon, volume: BUCKET }) : undefined;
     undo.move();
     return { ...node, daemon, ...(adopter && { adopter }) };

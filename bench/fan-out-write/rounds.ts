@@ -6,9 +6,10 @@ import { CANDIDATES, type Candidate, measure, needsForebay, type StepTrial } fro
 import type { Checkpoint } from './checkpoint.ts';
 import type { Rig } from './rig.ts';
 
-/** Steps of each of ours that are not counted: daemons that serve a training job have been compiled long ago. */
-const WARM_UPS = 2;
-const RARE_ROUNDS = 2;
+/** Steps that are not counted: daemons that serve a training job have been compiled long ago. What ours do is much the same for all. */
+const WARM_UPS_FIRST = 2;
+/** One in so many rounds has the candidates that are only shown. */
+const RARE_EVERY = 5;
 
 export interface Round {
   readonly goodput: Goodput;
@@ -35,15 +36,17 @@ export async function runRounds(
     return trial;
   };
   // what a daemon and a job do first is also what their compilers see first
-  for (const candidate of candidates.filter((one) => !rarely.includes(one))) {
+  const often = candidates.filter((one) => !rarely.includes(one));
+  const first = often.find(needsForebay);
+  for (const candidate of often) {
     progress.say(`${what}, not counted: ${CANDIDATES[candidate]}`);
-    for (let i = 0; i < (needsForebay(candidate) ? WARM_UPS : 1); i++) await once(candidate);
+    for (let i = 0; i < (candidate === first ? WARM_UPS_FIRST : 1); i++) await once(candidate);
   }
   const rounds: Round[] = [];
   for (let i = 0; i < count; i++) {
     const goodput = await rig.goodput();
     const trials: Partial<Record<Candidate, StepTrial>> = {};
-    const measured = candidates.filter((one) => i < RARE_ROUNDS || !rarely.includes(one));
+    const measured = candidates.filter((one) => i % RARE_EVERY === 0 || !rarely.includes(one));
     for (let turn = 0; turn < measured.length; turn++) {
       const candidate = measured[(i + turn) % measured.length] as Candidate;
       progress.say(`${what}, round ${i + 1} of ${count}: ${CANDIDATES[candidate]}`);

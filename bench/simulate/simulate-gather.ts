@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { type FanInFigures, type GatherFigures, simulateFanIn } from '../../sim/fan-in/fan-in.ts';
 import type { FanInParameters } from '../../sim/fan-in/parameters.ts';
-import { kvPeerMs } from '../../src/core/limits.ts';
+import { kvPeerMs } from '../../src/core/kv-limits.ts';
 import { barsSvg, seriesSvg } from '../plot.ts';
 import { alignedTable, type Figure, shown, single } from '../result.ts';
 import { numberOf, type OptionValues, WrongUse } from '../scenario.ts';

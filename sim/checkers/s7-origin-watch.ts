@@ -37,6 +37,8 @@ export interface OriginWatchPlaces {
    * bring an older version back, which the drain looks for, and deletes.
    */
   readonly isDeleteDrained: (volume: string, key: string) => boolean;
+  /** Told of every change of ours. */
+  readonly finalised?: (key: string) => void;
   /** Whether a version of the key was shown as what cannot be drained. */
   readonly hadTrouble: (volume: string, key: string) => boolean;
 }
@@ -64,6 +66,7 @@ export class OriginWatch {
       if (now) this.#foreign.add(now);
       return;
     }
+    this.#places.finalised?.(change.key);
     if (change.before && this.#foreign.has(change.before)) this.#overForeign(change, change.before);
     if (now) this.#appeared(change.key, now);
     else this.#vanished(change);

@@ -18,7 +18,9 @@ import { NUMBER_METADATA, WriteHistory, type WriteOperation } from '../write-his
 import { Findings } from './checker.ts';
 import { Linearizable } from './s2-linearizable.ts';
 import { Copies } from './s3-copies.ts';
+import { Latest } from './s6-latest.ts';
 import { OriginWatch } from './s7-origin-watch.ts';
+import { CommitsWait } from './s15-commits.ts';
 
 const [volume] = writeVolumes(CALM_CLUSTER_WRITE as unknown as ClusterWriteOptions);
 assert.ok(volume);
@@ -183,4 +185,72 @@ test('S-3, S-4: who has a content follows the records, and what they promise mus
   assert.deepEqual(promises(), ['S-4']);
   copies.lost('b', 1);
   assert.equal(copies.isLost(7), true);
+});
+
+/** A committed checkpoint, its times 10 ms after each other from `fromMs` on; what became of `latest` is then seen. */
+function checkpoints() {
+  const { findings, promises } = rig();
+  const latest = new Latest(findings);
+  const asked = (name: string, askedMs: number, endedMs = askedMs + 10) => ({ volume: NAME, name, askedMs, endedMs });
+  const commit = (name: string, begunMs: number, committedMs: number) => {
+    latest.begun(asked(name, begunMs)).commit = asked(name, committedMs);
+  };
+  const saw = (name: string | undefined, askedMs: number) =>
+    latest.saw('a', NAME, name, { askedMs, answeredMs: askedMs + 5 });
+  return { latest, asked, commit, saw, promises };
+}
+
+test('S-6: the latest checkpoint is one that was committed, and none that was begun before another that is', () => {
+  const { commit, saw, promises } = checkpoints();
+  saw(undefined, 0);
+  commit('one', 10, 30);
+  commit('two', 50, 70);
+  saw('two', 75);
+  saw('one', 72);
+  assert.deepEqual(promises(), []);
+  saw('one', 90);
+  saw('none of ours', 90);
+  saw(undefined, 90);
+  assert.deepEqual(promises(), ['S-6', 'S-6', 'S-6']);
+});
+
+test('S-6: the latest checkpoint goes back by a rollback, and then forward only to what was begun after it', () => {
+  const { latest, asked, commit, saw, promises } = checkpoints();
+  commit('one', 10, 30);
+  commit('two', 50, 170);
+  commit('three', 55, 75);
+  latest.rollback(asked('one', 100));
+  saw('one', 120);
+  assert.deepEqual(promises(), []);
+  saw('two', 200);
+  assert.deepEqual(promises(), ['S-6']);
+  commit('four', 210, 230);
+  saw('four', 250);
+  assert.deepEqual(promises(), ['S-6']);
+  saw('one', 260);
+  assert.deepEqual(promises(), ['S-6', 'S-6']);
+});
+
+test('S-15: with the coordinator away nothing is acknowledged that was begun then, and later nothing let go or finalised', () => {
+  const { clock, random, trace, findings, put, promises } = rig();
+  const coordinator = new SimCoordinator({ clock, random, trace, faults: NO_COORDINATOR_FAULTS });
+  const waits = new CommitsWait(findings, coordinator);
+  const during = async () => {
+    await clock.sleep(1000);
+    coordinator.goAway(60_000);
+    waits.acknowledged(put('begun before'));
+    await clock.sleep(20_000);
+    waits.dropped('a', 'content');
+    assert.deepEqual(promises(), []);
+    waits.acknowledged({ ...put('begun then'), askedMs: clock.nowMs });
+    await clock.sleep(20_000);
+    waits.dropped('a', 'content');
+    waits.finalised('key');
+    assert.deepEqual(promises(), ['S-15', 'S-15', 'S-15']);
+    await clock.sleep(30_000);
+    waits.acknowledged({ ...put('begun after'), askedMs: clock.nowMs });
+    waits.finalised('key');
+    assert.equal(promises().length, 3);
+  };
+  return clock.settle(during(), 120_000);
 });

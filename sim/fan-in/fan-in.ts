@@ -9,14 +9,8 @@ import type { Member } from '../../src/cluster/member.ts';
 import { Placement } from '../../src/cluster/placement.ts';
 import { BLOCK_SIZE_BYTES, blockCount } from '../../src/core/chunk.ts';
 import type { ContentId } from '../../src/core/ids.ts';
-import {
-  kvBusyMs,
-  kvPrefetchBlocksMax,
-  kvPullBlocksMax,
-  kvRetryMs,
-  peerUploadsMax,
-  pullsMax,
-} from '../../src/core/limits.ts';
+import { kvBusyMs, kvPrefetchBlocksMax, kvPullBlocksMax, kvRetryMs } from '../../src/core/kv-limits.ts';
+import { peerUploadsMax, pullsMax } from '../../src/core/limits.ts';
 import { slotOfKey } from '../../src/kv/entry.ts';
 import { PrefetchBudget } from '../../src/kv/gather.ts';
 import { KeyDirectory } from '../../src/kv/key-directory.ts';

@@ -41,7 +41,6 @@ export interface VirtualTimes {
 }
 
 const VOLUME = 'steps';
-const STEP = 'step-1';
 const PIECE_BYTES = MiB / 4;
 const MARKER_BYTES = 4096;
 /** Sessions, keepers and the probes of a beginning are over. */
@@ -151,13 +150,13 @@ export class VirtualCluster {
   }
 
   /** All ranks save at once, each a file after the other; the last of them makes the first node write the marker. */
-  async save({ asCheckpoint }: { asCheckpoint: boolean }): Promise<VirtualTimes> {
+  async save(step: string, { asCheckpoint }: { asCheckpoint: boolean }): Promise<VirtualTimes> {
     const first = this.#node(0);
     const { nodes } = this.#options;
     const checkpoints = first.checkpoints;
     const checkpoint: AttemptName | undefined =
       asCheckpoint && checkpoints !== undefined
-        ? { checkpoint: STEP, ...(await this.run(checkpoints.begin(VOLUME, STEP))) }
+        ? { checkpoint: step, ...(await this.run(checkpoints.begin(VOLUME, step))) }
         : undefined;
     const fromMs = this.clock.nowMs;
     const keys: string[] = [];
@@ -172,11 +171,11 @@ export class VirtualCluster {
     const save = async (): Promise<{ blockedMs: number; committedMs: number }> => {
       await Promise.all(
         ranks.map(async ({ node, rank, sizes }) => {
-          for (const [file, size] of sizes.entries()) await put(node, `${STEP}/${node}-${rank}-${file}`, size);
+          for (const [file, size] of sizes.entries()) await put(node, `${step}/${node}-${rank}-${file}`, size);
         }),
       );
       const blockedMs = this.clock.nowMs;
-      await put(0, `${STEP}/.metadata`, MARKER_BYTES);
+      await put(0, `${step}/.metadata`, MARKER_BYTES);
       if (checkpoint !== undefined) await checkpoints?.commit(VOLUME, checkpoint);
       return { blockedMs, committedMs: this.clock.nowMs };
     };

@@ -44,6 +44,8 @@ export interface ClusterPlaces {
   readonly network: SimNetwork;
   readonly origin: SimOrigin;
   readonly coordinator: SimCoordinator;
+  /** A coordinator that is set back is put right after a while. */
+  readonly restoresCoordinator?: boolean;
   /** Starts the daemon of a machine that is down, and lets clients use it. */
   start(machine: ClusterMachine): Promise<void>;
 }
@@ -62,6 +64,7 @@ export class ClusterFaults {
   readonly #originCuts = new Map<ClusterMachine, number>();
   readonly #cuts = new Map<string, number>();
   #lastMs = 0;
+  #isOlder = false;
   /** The coordinator went back in time: nodes that have seen the future refuse it until they are started anew. */
   wasSetBack = false;
   /** Told when a machine has lost its disk. */
@@ -126,6 +129,8 @@ export class ClusterFaults {
       this.onDiskLost?.(machine);
     }
     await world.clock.sleep(random.exponential(random.pick([50, 2000, 20_000])));
+    // nobody would start a daemon that knows nothing with a coordinator that is wrong
+    while (this.#isOlder) await world.clock.sleep(100);
     machine.boot();
     while (!this.#isOver && random.chance(0.2)) {
       void this.#places.start(machine);
@@ -181,8 +186,9 @@ export class ClusterFaults {
       for (const each of machines) each.trouble(world.clock.nowMs + ms);
       this.#window(ms, () => {});
     },
-    coordinatorBack: () => {
+    coordinatorBack: (_, ms) => {
       const { random, coordinator, machines } = this.#places;
+      if (this.#places.restoresCoordinator) return this.#coordinatorOlder(2 * ms);
       this.wasSetBack = true;
       coordinator.setBack(random.between(1, 20));
       for (const each of machines) each.trouble(Number.POSITIVE_INFINITY);
@@ -269,6 +275,24 @@ export class ClusterFaults {
       Object.assign(disk.faults, { errorChance: random.pick([0.02, 0.2, 1]) });
       this.#window(ms, calm);
     }
+  }
+
+  /** The coordinator shows an older state until somebody puts that right, and starts every daemon anew. */
+  #coordinatorOlder(ms: number): void {
+    const { random, coordinator, machines } = this.#places;
+    if (this.#down.size > 0 || machines.some((each) => !each.node)) return;
+    const restore = coordinator.showOlder(random.pick([0.2, 0.5, 0.8]));
+    if (restore === undefined) return;
+    this.#isOlder = true;
+    for (const each of machines) each.trouble(Number.POSITIVE_INFINITY);
+    this.#window(ms, () => {
+      restore();
+      this.#isOlder = false;
+      for (const each of machines) {
+        each.troubleUntilMs = this.#places.world.clock.nowMs;
+        void this.restart(each, 'kill');
+      }
+    });
   }
 
   /** Two groups, neither empty where there are two machines. */

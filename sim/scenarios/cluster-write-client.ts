@@ -9,6 +9,7 @@ import type { OpenObject, Piece } from '../../src/read/reader.ts';
 import type { Checkpoints } from '../../src/write/checkpoints.ts';
 import type { Target, WriteBody, WriteCondition, Writer, Written } from '../../src/write/writer.ts';
 import type { Findings } from '../checkers/checker.ts';
+import type { Latest } from '../checkers/s6-latest.ts';
 import type { Life, SimClock } from '../sim-clock.ts';
 import { contentSlice, firstWrong } from '../sim-content.ts';
 import type { SimNode } from '../sim-node.ts';
@@ -41,6 +42,7 @@ export interface WriteClientPlace {
   readonly node: SimNode;
   readonly history: WriteHistory;
   readonly findings: Findings;
+  readonly latest: Latest;
   /** False once the node is being closed or was killed: nothing is acknowledged any more. */
   readonly isServed: () => boolean;
   readonly seen: (observation: Observation) => void;
@@ -201,10 +203,13 @@ export class WriteClient {
     isGivenUp: boolean,
   ): Promise<void> {
     const { history, clock } = this.place;
-    const checkpoints = this.place.node.checkpoints as Checkpoints;
+    const { latest } = this.place;
+    const checkpoints = this.#checkpoints;
     history.leftUploads++;
+    const begun = latest.begun({ volume, name, askedMs: clock.nowMs, endedMs: Number.POSITIVE_INFINITY });
     try {
       const { attempt } = await checkpoints.begin(volume, name);
+      begun.begun.endedMs = clock.nowMs;
       const checkpoint = { checkpoint: name, attempt };
       const numbers = await Promise.all(
         puts.map(async ({ key, sizeBytes, by }) => {
@@ -224,15 +229,49 @@ export class WriteClient {
       );
       for (const each of group) each.group = group;
       const { findings } = this.place;
-      await this.#write(group, async () => {
+      const commit = { volume, name, askedMs: clock.nowMs, endedMs: Number.POSITIVE_INFINITY };
+      begun.commit = commit;
+      const isDone = await this.#write(group, async () => {
         const { objects } = await checkpoints.commit(volume, checkpoint, { count: puts.length });
         if (objects !== puts.length)
           findings.add('S-6', `${name} was committed with ${objects} of ${puts.length} objects`);
         return undefined;
       });
+      if (isDone) commit.endedMs = clock.nowMs;
       history.leftUploads--;
     } catch (error) {
       this.#explain({ how: 'checkpoint', key: name }, error);
+    }
+  }
+
+  get #checkpoints(): Checkpoints {
+    return this.place.node.checkpoints as Checkpoints;
+  }
+
+  /** Asks which committed checkpoint is the latest. */
+  async latest(volume: string): Promise<void> {
+    const { clock, name: node, latest, isServed } = this.place;
+    const askedMs = clock.nowMs;
+    try {
+      const found = await this.#checkpoints.latest(volume);
+      if (isServed()) latest.saw(node, volume, found?.name, { askedMs, answeredMs: clock.nowMs });
+    } catch (error) {
+      this.#explain({ how: 'latest', key: volume }, error);
+    }
+  }
+
+  /** Makes a checkpoint that was committed the latest. */
+  async rollback(volume: string): Promise<void> {
+    const { clock, random, latest, isServed } = this.place;
+    const names = latest.committed(volume);
+    if (names.length === 0) return;
+    const name = random.pick(names);
+    const asked = latest.rollback({ volume, name, askedMs: clock.nowMs, endedMs: Number.POSITIVE_INFINITY });
+    try {
+      await this.#checkpoints.rollback(volume, name);
+      if (isServed()) asked.endedMs = clock.nowMs;
+    } catch (error) {
+      this.#explain({ how: 'rollback', key: name }, error);
     }
   }
 

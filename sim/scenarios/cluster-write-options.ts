@@ -74,7 +74,6 @@ export function drawClusterWrite(random: SimRandom): ClusterWriteOptions {
     originAwayWeight: weight(random),
     coordinatorCutWeight: weight(random),
     coordinatorAwayWeight: weight(random),
-    coordinatorBackWeight: 0,
     slowWeight: weight(random),
     silentWeight: weight(random),
     corruptWeight: weight(random),
@@ -98,6 +97,7 @@ export function drawClusterWrite(random: SimRandom): ClusterWriteOptions {
     keepsBeginOptions: random.chance(0.5),
     unansweredChance: isCalm ? 0 : random.pick([0, 0, 0.02, 0.1]),
     zombieChance: isCalm ? 0 : random.pick([0, 0, 0.01, 0.05]),
+    coordinatorBackWeight: random.chance(0.15) ? 1 : 0,
   };
 }
 
@@ -121,6 +121,7 @@ export const CALMER_CLUSTER_WRITE: readonly Partial<ClusterWriteOptions>[] = [
   { originAwayWeight: 0 },
   { coordinatorCutWeight: 0 },
   { coordinatorAwayWeight: 0 },
+  { coordinatorBackWeight: 0 },
   { coordinatorSlowWeight: 0 },
   { coordinatorDeafWeight: 0 },
   { loseDiskWeight: 0 },

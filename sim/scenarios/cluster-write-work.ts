@@ -121,14 +121,18 @@ export class WriteWork {
   /** Two objects as one, under a name of this client's own, some over an earlier one. */
   async #checkpoint(): Promise<void> {
     const { random, client, volumes, job } = this.#place;
+    const volume = random.pick(volumes);
+    if (random.chance(0.1)) await client.rollback(volume);
+    if (random.chance(0.3)) return client.latest(volume);
     const name = `${CHECKPOINTS}${job} ${random.chance(0.4) ? 0 : ++this.#steps}`;
     const puts = ['shard 0', 'shard 1'].map((shard) => {
       return { key: `${name}/${shard}`, sizeBytes: this.#size(), by: this.#anyone() };
     });
     await this.#unlessGone(
       puts.map(({ by }) => by),
-      client.checkpoint(random.pick(volumes), name, puts, random.chance(0.15)),
+      client.checkpoint(volume, name, puts, random.chance(0.15)),
     );
+    await client.latest(volume);
   }
 
   /** On this node or another. */

@@ -15,9 +15,11 @@ import { Membership } from '../checkers/membership.ts';
 import { Linearizable, textOf } from '../checkers/s2-linearizable.ts';
 import { AckLevels } from '../checkers/s3-ack-levels.ts';
 import { Copies } from '../checkers/s3-copies.ts';
+import { Latest } from '../checkers/s6-latest.ts';
 import { numberOf, OriginWatch } from '../checkers/s7-origin-watch.ts';
 import { Bounds } from '../checkers/s12-bounds.ts';
 import { Drained } from '../checkers/s13-drained.ts';
+import { CommitsWait } from '../checkers/s15-commits.ts';
 import { RecordWatch } from '../record-watch.ts';
 import { type Life, SimMachineClock } from '../sim-clock.ts';
 import { assertContentUntouched } from '../sim-content.ts';
@@ -85,8 +87,10 @@ export class ClusterWriteRun {
   readonly faults: ClusterFaults;
   readonly #copies: Copies;
   readonly #levels: AckLevels;
+  readonly #latest: Latest;
   readonly #linearizable: Linearizable;
   readonly #drained: Drained;
+  readonly #commitsWait: CommitsWait;
   readonly #membership: Membership;
   readonly #checkers: Checkers;
   readonly #bounds: Bounds;
@@ -123,9 +127,11 @@ export class ClusterWriteRun {
       volumeOf: (name) => watchOf(name).volume,
       hasShown: (write) => watchOf(write.volume).watch.hasShown(write),
     });
+    this.#latest = new Latest(findings);
     this.#linearizable = new Linearizable(this.history, findings, isOwn);
     const volumes = this.places.map(({ volume }) => volume);
     this.#drained = new Drained({ findings, records: this.records, copies: this.#copies, volumes, isOwn });
+    this.#commitsWait = new CommitsWait(findings, this.coordinator);
     this.#membership = new Membership(findings, this.coordinator);
     this.#checkers = new Checkers([this.#membership]);
     this.network.onAnswer = (seen) => this.#membership.answered(seen);
@@ -140,6 +146,8 @@ export class ClusterWriteRun {
       origin: first.origin,
       coordinator: this.coordinator,
       emitted: (machine, life, event) => {
+        if (event.kind === 'store.dropped' && event.reason === 'caller')
+          this.#commitsWait.dropped(machine.name, event.content);
         this.#checkers.tell('event', life, event);
         this.#bounds.disk(machine.disk);
       },
@@ -153,6 +161,7 @@ export class ClusterWriteRun {
       network: this.network,
       origin: first.origin,
       coordinator: this.coordinator,
+      restoresCoordinator: true,
       start: (each) => this.start(each),
     });
     if (options.zombieChance > 0) this.#makeZombies();
@@ -213,7 +222,11 @@ export class ClusterWriteRun {
       const isBaseless = (what: number | string) => this.#copies.isBaseless(what);
       const isDeleteDrained = (name: string, key: string) => this.#isDeleteDrained(name, key);
       const hadTrouble = (name: string, key: string) => this.#copies.hadTrouble(name, key);
+      // what a paused daemon had decided to send goes out when it wakes
+      const isPrompt = options.zombieChance === 0 && options.pauseWeight === 0;
+      const finalised = (key: string) => isPrompt && this.#commitsWait.finalised(key);
       const watch = new OriginWatch({
+        finalised,
         findings,
         history,
         origin,
@@ -275,12 +288,16 @@ export class ClusterWriteRun {
       node: machine.node as SimNode,
       history: this.history,
       findings,
+      latest: this.#latest,
       isServed: () => machine.life === life && machine.node !== undefined,
       seen: (observation) => {
         this.history.observed(observation);
         this.#linearizable.seen(observation);
       },
-      acknowledged: (write, written) => this.#levels.acknowledged(write, written),
+      acknowledged: (write, written) => {
+        this.#levels.acknowledged(write, written);
+        this.#commitsWait.acknowledged(write);
+      },
     });
   }
 
@@ -382,7 +399,13 @@ export class ClusterWriteRun {
       if (!this.world.findings.isEmpty) return;
     }
     for (const { volume } of this.places)
-      await Promise.all(this.machines.map((machine) => this.client(machine, 'lists').list(volume.name, '')));
+      await Promise.all(
+        this.machines.map(async (machine) => {
+          const client = this.client(machine, 'lists');
+          await client.list(volume.name, '');
+          await client.latest(volume.name);
+        }),
+      );
   }
 
   async #mustRead(machine: ClusterMachine, { volume, key }: KeyHistory): Promise<void> {

@@ -151,7 +151,7 @@ function addClientCommands(add: Add): void {
     'recover <volume>',
     'rebuild the records of a volume when the coordinator lost them',
     async () => (await drains()).recover,
-  );
+  ).option('--force', 'also where the coordinator seems to have lost nothing');
   add('adopt <directory>', 'take over what a job writes to a directory, as it finishes', async () => {
     return (await import('./adopt-command.ts')).adopt;
   })

@@ -109,10 +109,15 @@ export async function leave(_: readonly string[], options: WaitOptions, output: 
   return DONE;
 }
 
-export async function recover(operands: readonly string[], options: ClientOptions, output: Output): Promise<number> {
+export async function recover(
+  operands: readonly string[],
+  options: ClientOptions & { readonly force?: boolean },
+  output: Output,
+): Promise<number> {
   const [volume] = operands;
   if (volume === undefined) throw wrongUse('write it like: forebay recover VOLUME');
-  const report = await (await clientOf(options)).post<RecoverReport>('/v1/recover', { volume });
+  const asked = { volume, ...(options.force && { force: true }) };
+  const report = await (await clientOf(options)).post<RecoverReport>('/v1/recover', asked);
   if (output.json) output.object(report);
   else {
     const { recovered, bytes, known, silent } = report;

@@ -119,6 +119,18 @@ export class Drain {
    * node then.
    */
   async *leave(options: { wait: boolean; signal: AbortSignal }): AsyncGenerator<LeaveProgress> {
+    const { keeping } = this.#options;
+    const takeAgain = keeping.takeNoMore();
+    let isLeft = false;
+    try {
+      yield* this.#leave(options);
+      isLeft = true;
+    } finally {
+      if (!isLeft) takeAgain();
+    }
+  }
+
+  async *#leave(options: { wait: boolean; signal: AbortSignal }): AsyncGenerator<LeaveProgress> {
     const { cluster, keeping, clock } = this.#options;
     const hurry = () => Promise.all(this.volumes.map((volume) => this.progress(volume, { hurry: true })));
     if (options.wait) {
@@ -134,11 +146,11 @@ export class Drain {
     yield progress;
   }
 
-  /** Gives records to what the nodes keep and the coordinator does not know. */
-  async recover(volume: string, signal: AbortSignal): Promise<RecoverReport> {
+  /** Gives records to what the nodes keep and the coordinator does not know. `force`: also where it seems to have lost nothing. */
+  async recover(volume: string, { force, signal }: { force: boolean; signal: AbortSignal }): Promise<RecoverReport> {
     this.#staged(volume);
     const replicasOf = (name: string) => this.#options.volumes.get(name)?.volume.writes?.replicas ?? 1;
-    return await recover(volume, { ...this.#options, replicasOf }, signal);
+    return await recover(volume, { ...this.#options, replicasOf, force }, signal);
   }
 
   /** Volumes whose writes are staged. */

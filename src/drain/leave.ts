@@ -1,6 +1,6 @@
 /**
- * Leaving a cluster in order (DESIGN.md section 8): what only this node has drains, or is copied, before it goes. Writers should have gone elsewhere: what
- * they write here meanwhile is waited for, too.
+ * Leaving a cluster in order (DESIGN.md section 8): what only this node has drains, or is copied, before it goes. Meanwhile it takes no new writes
+ * and no copies of others'; what was begun before is waited for. Whoever gives the leave up has a node that takes them again.
  */
 import type { Cluster } from '../cluster/cluster.ts';
 import { leaveLookMs } from '../core/limits.ts';
@@ -18,6 +18,7 @@ export interface LeaveProgress {
 /** What a node keeps that the origin does not have; `write/dirty-keeping.ts` is one. */
 export interface KeptContents {
   contents(): Iterable<KeptContent>;
+  takeNoMore(): () => void;
 }
 
 export interface LeaveOptions {

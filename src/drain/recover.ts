@@ -31,7 +31,9 @@ export interface RecoverReport {
 export interface RecoverOptions {
   readonly cluster: Pick<Cluster, 'self' | 'members' | 'call' | 'handle' | 'fence'>;
   readonly records: Records;
-  readonly keeping: KeptContents;
+  readonly keeping: Pick<KeptContents, 'contents'>;
+  /** Somebody says that the coordinator lost its data: one that was used for long since then does not show it. */
+  readonly force: boolean;
   /** Copies pursued. */
   readonly replicasOf: (volume: string) => number;
 }
@@ -55,7 +57,7 @@ export async function recover(volume: string, options: RecoverOptions, signal: A
   const { notes, silent } = await gather(volume, options, signal);
   const newest = newestByKey(notes);
   const { asOf } = await options.records.read(volume, '', signal);
-  const isLost = newest.some(({ committed }) => committed > asOf);
+  const isLost = options.force || newest.some(({ committed }) => committed > asOf);
   const report = { recovered: 0, bytes: 0, known: 0, silent };
   // New revisions of what was committed here, in the old order.
   const order: { readonly old: number; readonly now: number }[] = [];
@@ -70,7 +72,7 @@ export async function recover(volume: string, options: RecoverOptions, signal: A
     if (!isLost)
       throw new ForebayError(
         'invalidRequest',
-        `the coordinator (revision ${asOf}) has not lost what it knew of ${volume}: ${noted.key} was committed at ${noted.committed}`,
+        `the coordinator (revision ${asOf}) seems not to have lost what it knew of ${volume}: ${noted.key} was committed at ${noted.committed}. Where its data was lost long ago, use forebay recover --force`,
       );
     const now = await give(volume, noted, order, options);
     if (now === undefined) {
@@ -159,7 +161,7 @@ async function gather(
   return { notes, silent };
 }
 
-function notesHere(keeping: KeptContents, message: PeerMessage): Json {
+function notesHere(keeping: Pick<KeptContents, 'contents'>, message: PeerMessage): Json {
   const volume = textOf(message['volume']);
   const after = textOf(message['after']);
   return Array.from(keeping.contents())

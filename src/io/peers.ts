@@ -57,6 +57,8 @@ export interface Pull extends BlockRequest {
   /** The pull fails with `peerTimeout` when no byte comes for this long. */
   readonly idleMs: number;
   readonly signal: AbortSignal;
+  /** Nobody waits for these bytes: where the processor is short, others come first. */
+  readonly isPatient?: boolean;
   /** A block came, whole and with the right checksum. In ascending order; the next is not reported before this settles. */
   onBlock(block: number, checksum: number, bytes: Uint8Array | undefined): void | Promise<void>;
 }

@@ -9,7 +9,7 @@ import { SETTLED } from '../core/abortable.ts';
 import { assert } from '../core/assert.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { kvBusyMs, kvPullBlocksMax, kvRetryMs } from '../core/limits.ts';
+import { kvBusyMs, kvPullBlocksMax, kvRetryMs } from '../core/kv-limits.ts';
 
 export interface BlockStreamOptions {
   readonly cluster: Cluster;

@@ -3,7 +3,7 @@
  *
  * Bounds: `kvDroppedKeptMax`; what is forgotten too early counts as lost.
  */
-import { kvDroppedKeptMax, kvLeaseMaxMs } from '../core/limits.ts';
+import { kvDroppedKeptMax, kvLeaseMaxMs } from '../core/kv-limits.ts';
 
 export class DroppedKeys {
   /** Key → until when it is remembered, oldest first. */

@@ -4,7 +4,7 @@
  * has come is brought in any case. A holder that does not answer costs one bounded delay, and then its values are misses.
  */
 import { blockCount } from '../core/chunk.ts';
-import { kvLeaseMs, kvMessageKeysMax, kvPullBlocksMax } from '../core/limits.ts';
+import { kvLeaseMs, kvMessageKeysMax, kvPullBlocksMax } from '../core/kv-limits.ts';
 import type { Found, KeyFinder } from './key-finder.ts';
 import type { OpenValue } from './kv.ts';
 import { openHere } from './prepared.ts';

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SLOTS, type Slot } from '../cluster/slot.ts';
 import type { ContentId } from '../core/ids.ts';
-import { kvClaimMs, takeoverMs } from '../core/limits.ts';
+import { kvClaimMs } from '../core/kv-limits.ts';
+import { takeoverMs } from '../core/limits.ts';
 import { slotOfKey } from './entry.ts';
 import { type Drop, KeyDirectory } from './key-directory.ts';
 

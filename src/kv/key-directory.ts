@@ -12,7 +12,7 @@
 import type { Slot } from '../cluster/slot.ts';
 import { Takeovers } from '../cluster/takeovers.ts';
 import type { ContentId } from '../core/ids.ts';
-import { kvClaimMs, kvClaimsMax, kvDirectoryKeysMax, kvDropsMax } from '../core/limits.ts';
+import { kvClaimMs, kvClaimsMax, kvDirectoryKeysMax, kvDropsMax } from '../core/kv-limits.ts';
 import { keyId, siblingsOf, slotOfKey } from './entry.ts';
 import { KeyTable } from './key-table.ts';
 

@@ -6,7 +6,7 @@
  */
 import { listOf, textOf } from '../cluster/chunk-wire.ts';
 import { isForebayError } from '../core/errors.ts';
-import { kvMessageKeyBytes, kvMessageKeysMax } from '../core/limits.ts';
+import { kvMessageKeyBytes, kvMessageKeysMax } from '../core/kv-limits.ts';
 import type { Json } from '../io/peers.ts';
 import type { KeyOwner } from './key-owner.ts';
 import type { ValueFact } from './kv.ts';

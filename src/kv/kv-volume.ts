@@ -12,7 +12,7 @@ import {
   kvMessageKeysMax,
   valueKeyMaxBytes,
   valueMaxBytes,
-} from '../core/limits.ts';
+} from '../core/kv-limits.ts';
 import type { Clock, Random } from '../io/io.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
 import type { Emit } from '../observe/events.ts';

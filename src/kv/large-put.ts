@@ -7,7 +7,7 @@ import { assert } from '../core/assert.ts';
 import { BLOCK_SIZE_BYTES, blockRange } from '../core/chunk.ts';
 import { ForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { valueBlocksInFlightMax } from '../core/limits.ts';
+import { valueBlocksInFlightMax } from '../core/kv-limits.ts';
 import type { ContentRow } from '../store/content-table.ts';
 import type { Reservation } from '../store/space.ts';
 import type { ValueRow } from '../store/value-table.ts';

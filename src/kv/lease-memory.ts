@@ -3,7 +3,7 @@
  *
  * Bounds: `entriesMax`; the oldest promise is forgotten first, which costs a question to the owner.
  */
-import { kvLeasesKeptMax } from '../core/limits.ts';
+import { kvLeasesKeptMax } from '../core/kv-limits.ts';
 import type { ValueFact } from './kv.ts';
 
 export interface Promised {

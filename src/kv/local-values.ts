@@ -10,16 +10,11 @@
 import { crc32 } from 'node:zlib';
 import { ForebayError } from '../core/errors.ts';
 import { type ContentId, newContentId } from '../core/ids.ts';
-import {
-  smallContentMaxBytes,
-  valueBlocksMax,
-  valueKeyMaxBytes,
-  valueMaxBytes,
-  valueSweepMs,
-  valueSweepRowsMax,
-} from '../core/limits.ts';
+import { valueBlocksMax, valueKeyMaxBytes, valueMaxBytes, valueSweepMs, valueSweepRowsMax } from '../core/kv-limits.ts';
+import { smallContentMaxBytes } from '../core/limits.ts';
 import type { Volume } from '../core/volume.ts';
 import type { Clock, Random } from '../io/io.ts';
+import type { ContentRow } from '../store/content-table.ts';
 import type { Reservation } from '../store/space.ts';
 import type { Store } from '../store/store.ts';
 import type { ValueRow, ValueTable } from '../store/value-table.ts';
@@ -29,7 +24,7 @@ import { putLarge } from './large-put.ts';
 import { LeaseBook } from './lease-book.ts';
 import { LocalOpen } from './local-open.ts';
 import { keysAfter } from './sorted-keys.ts';
-import { BlockMemory, bufferOf } from './value-blocks.ts';
+import { BlockMemory, wholeOf } from './value-blocks.ts';
 import { ValueShare } from './value-share.ts';
 import type { LocalOutcome, LocalPut, LocalValues, LocalValuesStatus } from './values.ts';
 
@@ -39,6 +34,8 @@ export interface LocalValuesOptions {
   readonly volume: Volume;
   /** Of the node's cache. */
   readonly capacityBytes: number;
+  /** Keys at most: their index is in memory. Infinity unless given. */
+  readonly keysMax?: number;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -81,6 +78,7 @@ class VolumeLocalValues implements LocalValues {
       values: this.#values,
       store: store.values,
       clock,
+      keysMax: options.keysMax ?? Number.POSITIVE_INFINITY,
       shareBytes: Math.floor((volume.kv?.share ?? 0) * capacityBytes),
       mayEvict: (row) => !this.#leases.isLeased(row, clock.boottimeMs()) && !this.#values.isOpen(row),
       evict: (row) => this.#goes(row),
@@ -136,9 +134,11 @@ class VolumeLocalValues implements LocalValues {
     const bytes = await wholeOf(body);
     const checksum = crc32(bytes);
     const before = this.#live(key);
-    if (before !== undefined && (await this.#isEqual(before, bytes, checksum))) {
+    if (before !== undefined) {
+      const compared = this.#table.content(before);
+      const isEqual = await this.#isEqual(before, bytes, checksum);
       const still = this.#live(key);
-      if (still !== undefined && this.#values.sizeBytes(still) === lengthBytes) return this.#same(still, options);
+      if (isEqual && still !== undefined && this.#table.content(still) === compared) return this.#same(still, options);
     }
     const { reservation, settle } = await this.#share.take(lengthBytes, options.signal);
     try {
@@ -171,20 +171,26 @@ class VolumeLocalValues implements LocalValues {
   async #putLarge(key: string, body: ValueBody, options: LocalPut): Promise<LocalOutcome> {
     const found = this.#live(key);
     const before = found !== undefined && this.#values.sizeBytes(found) === body.lengthBytes ? found : undefined;
-    const content = await putLarge({
-      values: this.#values,
-      memory: this.#memory,
-      body,
-      signal: options.signal,
-      before,
-      newId: () => this.#newId(),
-      room: () => this.#share.take(body.lengthBytes, options.signal),
-    });
-    if (content === 'same') {
-      const still = this.#live(key);
-      if (still !== undefined && still === before) return this.#same(still, options);
-      // It went while it was compared: there is nothing to keep of what was not written.
-      throw new ForebayError('overloaded', 'the value was replaced while the same one was put; put it again');
+    const compared = before === undefined ? undefined : this.#values.hold(before);
+    let content: ContentRow | 'same';
+    try {
+      content = await putLarge({
+        values: this.#values,
+        memory: this.#memory,
+        body,
+        signal: options.signal,
+        before,
+        newId: () => this.#newId(),
+        room: () => this.#share.take(body.lengthBytes, options.signal),
+      });
+      if (content === 'same') {
+        const still = this.#live(key);
+        if (still !== undefined && this.#table.content(still) === compared) return this.#same(still, options);
+        // It went while it was compared: there is nothing to keep of what was not written.
+        throw new ForebayError('overloaded', 'the value was replaced while the same one was put; put it again');
+      }
+    } finally {
+      if (compared !== undefined) this.#values.release(compared);
     }
     try {
       options.signal.throwIfAborted();
@@ -209,7 +215,7 @@ class VolumeLocalValues implements LocalValues {
       const piece = await this.#values.acquire(content, { start: 0, end: bytes.length }, { verify: false });
       if (piece?.kind !== 'bytes') return false;
       piece.release();
-      return Buffer.compare(piece.bytes, bytes) === 0 && this.#table.content(row) === content;
+      return Buffer.compare(piece.bytes, bytes) === 0;
     } finally {
       this.#values.release(content);
     }
@@ -309,16 +315,18 @@ class VolumeLocalValues implements LocalValues {
     return {
       content: this.#values.id(row),
       sizeBytes: this.#values.sizeBytes(row),
-      remainingMs: this.#table.deadlineMs(row) - this.#options.clock.boottimeMs(),
+      remainingMs: Math.max(0, this.#table.deadlineMs(row) - this.#options.clock.boottimeMs()),
       modifiedMs: this.#table.modifiedMs(row),
       ...(contentType === undefined ? {} : { contentType }),
     };
   }
 
-  /** The key's row, unless its time is over: then it goes. */
+  /** The key's row, unless its time is over: then it goes. What is leased stays until the lease ends (S-10). */
   #live(key: string): ValueRow | undefined {
     const row = this.#table.find(key);
-    if (row === undefined || this.#table.deadlineMs(row) > this.#options.clock.boottimeMs()) return row;
+    if (row === undefined) return undefined;
+    const nowMs = this.#options.clock.boottimeMs();
+    if (this.#table.deadlineMs(row) > nowMs || this.#leases.isLeased(row, nowMs)) return row;
     this.#expires(row);
     return undefined;
   }
@@ -410,7 +418,8 @@ class VolumeLocalValues implements LocalValues {
       await clock.sleep(from === 0 ? valueSweepMs : 1, signal);
       const nowMs = clock.boottimeMs();
       for (const row of this.#table.due(from, valueSweepRowsMax, nowMs)) {
-        if (this.#table.isLive(row) && this.#table.deadlineMs(row) <= nowMs) this.#expires(row);
+        const isOver = this.#table.isLive(row) && this.#table.deadlineMs(row) <= nowMs;
+        if (isOver && !this.#leases.isLeased(row, nowMs)) this.#expires(row);
       }
     }
   }
@@ -470,19 +479,4 @@ class VolumeLocalValues implements LocalValues {
 function checkKey(key: string): void {
   if (key.length >= 1 && key.length <= valueKeyMaxBytes) return;
   throw new ForebayError('invalidArgument', `a key has 1 to ${valueKeyMaxBytes} bytes, not ${key.length}`);
-}
-
-/** A small body, whole. */
-async function wholeOf(body: ValueBody): Promise<Uint8Array> {
-  if (body.whole !== undefined) return Uint8Array.from(body.whole);
-  const bytes = Buffer.allocUnsafe(body.lengthBytes);
-  let at = 0;
-  for await (const slice of body.stream()) {
-    if (at + slice.length > bytes.length) break;
-    bufferOf(slice, slice.length).copy(bytes, at);
-    at += slice.length;
-  }
-  if (at !== bytes.length)
-    throw new ForebayError('invalidArgument', `the value is not of the ${body.lengthBytes} bytes that were declared`);
-  return bytes;
 }

@@ -7,16 +7,8 @@
 
 import { fieldsOf, listOf } from '../cluster/chunk-wire.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
-import {
-  kvInlineMaxBytes,
-  kvLeaseMs,
-  kvPrefetchBlocksMax,
-  kvRetryMs,
-  kvTellMs,
-  ownerPatienceMs,
-  peerCallMs,
-  takeoverMs,
-} from '../core/limits.ts';
+import { kvInlineMaxBytes, kvLeaseMs, kvPrefetchBlocksMax, kvRetryMs, kvTellMs } from '../core/kv-limits.ts';
+import { ownerPatienceMs, peerCallMs, takeoverMs } from '../core/limits.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
 import type { Emit } from '../observe/events.ts';
 import { DroppedKeys } from './dropped-keys.ts';

@@ -2,7 +2,7 @@
 import type { Cluster } from '../cluster/cluster.ts';
 import type { Slot } from '../cluster/slot.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
-import { kvPeerMs } from '../core/limits.ts';
+import { kvPeerMs } from '../core/kv-limits.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
 import { slotOfKey } from './entry.ts';
 import type { LocalValues } from './values.ts';

@@ -75,6 +75,20 @@ function wrongLength(body: ValueBody): ForebayError {
   return new ForebayError('invalidArgument', `the value is not of the ${body.lengthBytes} bytes that were declared`);
 }
 
-export function bufferOf(bytes: Uint8Array, lengthBytes: number): Buffer {
+function bufferOf(bytes: Uint8Array, lengthBytes: number): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, lengthBytes);
+}
+
+/** A small body, whole. */
+export async function wholeOf(body: ValueBody): Promise<Uint8Array> {
+  if (body.whole !== undefined) return Uint8Array.from(body.whole);
+  const bytes = Buffer.allocUnsafe(body.lengthBytes);
+  let at = 0;
+  for await (const slice of body.stream()) {
+    if (at + slice.length > bytes.length) break;
+    bufferOf(slice, slice.length).copy(bytes, at);
+    at += slice.length;
+  }
+  if (at !== bytes.length) throw wrongLength(body);
+  return bytes;
 }

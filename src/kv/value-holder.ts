@@ -3,7 +3,7 @@
  * here, and drops what an owner says was deleted or replaced. Large values leave as blocks of their content (`cluster/holder.ts`).
  */
 import { countOf, fieldsOf, listOf, textOf } from '../cluster/chunk-wire.ts';
-import { kvInlineAnswerMaxBytes, kvInlineMaxBytes, kvLeaseMaxMs, kvMessageKeysMax } from '../core/limits.ts';
+import { kvInlineAnswerMaxBytes, kvInlineMaxBytes, kvLeaseMaxMs, kvMessageKeysMax } from '../core/kv-limits.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
 import type { DroppedKeys } from './dropped-keys.ts';
 import type { KvStatus, ValueBody } from './kv.ts';

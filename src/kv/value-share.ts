@@ -6,7 +6,8 @@
  * free, and above another such step space is made in the background. At most an eighth of what small values take is left dead.
  */
 import { ForebayError } from '../core/errors.ts';
-import { KiB, MiB, valueFullMemoryMs } from '../core/limits.ts';
+import { valueFullMemoryMs } from '../core/kv-limits.ts';
+import { KiB, MiB } from '../core/limits.ts';
 import { type Clock, DiskError } from '../io/io.ts';
 import type { Reservation } from '../store/space.ts';
 import type { ValueRow } from '../store/value-table.ts';
@@ -18,6 +19,7 @@ export interface ValueShareOptions {
   readonly store: Values;
   readonly clock: Clock;
   readonly shareBytes: number;
+  readonly keysMax: number;
   readonly mayEvict: (row: ValueRow) => boolean;
   readonly evict: (row: ValueRow) => void;
 }
@@ -65,7 +67,8 @@ export class ValueShare {
 
   /** Room for a value of this size, where that takes no wait. */
   takeNow(sizeBytes: number): Reservation | undefined {
-    const { values, store } = this.#options;
+    const { values, store, keysMax } = this.#options;
+    if (values.table.count >= keysMax && !this.#evictOldest()) return undefined;
     const bytes = valueFootprintBytes(sizeBytes);
     const left = this.#hardBytes - values.footprintBytes - this.#promisedBytes - bytes;
     if (left < 2 * this.#packBytes) this.#trim();
@@ -74,7 +77,9 @@ export class ValueShare {
 
   /** As `takeNow`, making room. Throws diskFull where all is leased or in use, diskUnavailable. */
   async take(sizeBytes: number, signal: AbortSignal): Promise<Room> {
-    const { values, store } = this.#options;
+    const { values, store, keysMax } = this.#options;
+    if (values.table.count >= keysMax && !this.#evictOldest())
+      throw new ForebayError('diskFull', `${values.name} has ${keysMax} keys, all of them leased or in use`);
     const bytes = valueFootprintBytes(sizeBytes);
     while (values.footprintBytes + this.#promisedBytes + bytes > this.#hardBytes) {
       signal.throwIfAborted();

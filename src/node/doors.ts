@@ -137,7 +137,7 @@ function leaving(drain: Drain): DrainAdmin {
     progress: (volume, options) => drain.progress(volume, options),
     conflicts: (volume) => drain.conflicts(volume),
     resolve: (resolution) => drain.resolve(resolution),
-    recover: (volume, signal) => drain.recover(volume, signal),
+    recover: (volume, options) => drain.recover(volume, options),
     async *leave(options) {
       yield* drain.leave(options);
       process.kill(process.pid, 'SIGTERM');

@@ -198,6 +198,9 @@ export async function createNode(options: NodeOptions): Promise<Node> {
   }
 }
 
+/** Memory counted for a key of a kv volume: twice what its rows take with a key of 80 bytes, which leaves room for longer ones. */
+const keyMemoryBytes = 640;
+
 /** What is kept in memory of small things: of values too, where there are any. */
 function hotMemory({ node, volumes }: NodeOptions['config']): { hotBytes: number; valueHotBytes: number } {
   const bytes = Math.floor(node.memoryBytes * hotShare);
@@ -214,12 +217,13 @@ function openValues(
   const volumes = config.volumes.flatMap(({ volume }) => (volume.kv ? [{ volume, kv: volume.kv }] : []));
   store.values.keepOnly(new Set(volumes.map(({ volume }) => volume.name)));
   if (volumes.length === 0) return undefined;
+  const keysMax = Math.floor(config.node.memoryBytes / keyMemoryBytes / volumes.length);
   return createKv({
     volumes: volumes.map(({ volume, kv }, index) => ({
       name: volume.name,
       suffixes: kv.suffixes,
       number: kv.respDb ?? index,
-      local: openLocalValues({ store, volume, capacityBytes, clock, random }),
+      local: openLocalValues({ store, volume, capacityBytes, keysMax, clock, random }),
     })),
     clock,
     random,

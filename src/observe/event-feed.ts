@@ -38,10 +38,12 @@ class Listener {
   /** Resolves when there is something to take, or the signal aborts. */
   async ready(signal: AbortSignal): Promise<void> {
     if (this.#events.length > 0 || signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      signal.addEventListener('abort', () => resolve(), { once: true });
-    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const wake = () => resolve();
+    this.#wake = wake;
+    signal.addEventListener('abort', wake, { once: true });
+    await promise;
+    signal.removeEventListener('abort', wake);
     this.#wake = undefined;
   }
 }

@@ -10,6 +10,7 @@ import type { JournalRecord } from './journal-record.ts';
 import { type PackPlace, readPackHeader, writePackHeader } from './packs.ts';
 import { PACK_HEADER_BYTES, smallFootprintBytes } from './store-index.ts';
 import type { StoreParts } from './store-parts.ts';
+import { missingIsUndefined } from './verification.ts';
 
 const sliceBytes = MiB;
 
@@ -27,18 +28,23 @@ interface Found {
   readonly from: PackPlace;
 }
 
-/** The pack of a lane from which most would come back, if at least `leastShare` of it is dead. */
+/** The pack of a lane from which most would come back, if at least `leastShare` of it is dead; the one that is being filled only where no other is. */
 export function emptiestPack(parts: StoreParts, lane: string, leastShare: number): number | undefined {
   let best: number | undefined;
   let bestShare = leastShare;
+  let filled: number | undefined;
   for (const [pack, lengthBytes] of parts.packs.packsOf(lane)) {
     const live = parts.index.packLive.get(pack) ?? 0;
     const share = lengthBytes === 0 ? 0 : (lengthBytes - live) / lengthBytes;
     if (share < bestShare || share === 0 || (best !== undefined && share === bestShare)) continue;
+    if (parts.packs.isFilled(pack)) {
+      filled = pack;
+      continue;
+    }
     best = pack;
     bestShare = share;
   }
-  return best;
+  return best ?? filled;
 }
 
 /** Empties and removes a pack; returns the bytes that came back, less than 0 when it could not be emptied. Throws DiskError, diskFull, diskUnavailable. */
@@ -59,7 +65,9 @@ async function moveByHeaders(options: CompactionOptions, pack: number): Promise<
   const length = parts.packs.lengths.get(pack) ?? 0;
   let moved = 0;
   for (let at = 0; at < length; ) {
-    const slice = Buffer.from(await parts.health.run(() => parts.packs.slice(pack, at, sliceBytes)));
+    const bytes = await parts.health.run(() => parts.packs.slice(pack, at, sliceBytes).catch(missingIsUndefined));
+    if (bytes === undefined) return moved;
+    const slice = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     const { found, through } = liveIn(options, slice, { pack, offset: at });
     if (through === 0) return moved;
     moved += await move(options, found);
@@ -144,7 +152,7 @@ async function moveByIndex(options: CompactionOptions, pack: number): Promise<nu
     const id = index.contents.id(content);
     const checksum = index.chunks.checksum(chunk, 0);
     const sizeBytes = index.contents.sizeBytes(content);
-    const bytes = await health.run(() => packs.read(from, { sizeBytes, checksum }));
+    const bytes = await health.run(() => packs.read(from, { sizeBytes, checksum }).catch(missingIsUndefined));
     if (!liesAt(parts, content, from) || index.contents.id(content) !== id) continue;
     if (bytes === undefined) parts.verification.dropBlock(content, 0, 'read');
     else moved += await move(options, [{ content, id, bytes, checksum, from }]);

@@ -8,7 +8,7 @@
 import { crc32 } from 'node:zlib';
 import type { ContentId } from '../core/ids.ts';
 import { MiB } from '../core/limits.ts';
-import type { Disk, File } from '../io/io.ts';
+import { type Disk, DiskError, type File } from '../io/io.ts';
 import type { OpenFiles } from './open-files.ts';
 import { SharedSync } from './shared-sync.ts';
 import { PACK_HEADER_BYTES } from './store-index.ts';
@@ -91,6 +91,11 @@ export class Packs {
     if (lane.current?.number === pack) seal(lane);
     for (const floor of lane.unsettled.keys()) if (floor <= pack) return false;
     return true;
+  }
+
+  /** Whether the pack is the one that its lane is filling. */
+  isFilled(pack: number): boolean {
+    return this.#lane(this.#laneOf.get(pack) ?? CACHE_LANE).current?.number === pack;
   }
 
   /** File lengths of a lane's packs. */
@@ -200,7 +205,7 @@ export class Packs {
     this.#syncs.delete(pack);
     this.#named.delete(pack);
     this.#files.forget(path);
-    await this.#disk.unlink(path);
+    await this.#disk.unlink(path).catch(ignoreMissing);
     const length = this.#lengths.get(pack) ?? 0;
     this.#lengths.delete(pack);
     const lane = this.#laneOf.get(pack);
@@ -268,6 +273,10 @@ export class Packs {
     if (lane.name !== CACHE_LANE) this.#laneOf.set(number, lane.name);
     return { number, file, offset: 0 };
   }
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!(error instanceof DiskError) || error.code !== 'ENOENT') throw error;
 }
 
 function joinedBytes(batch: readonly Waiting[]): Uint8Array {

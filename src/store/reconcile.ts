@@ -7,7 +7,7 @@ import type { ContentId } from '../core/ids.ts';
 import { MiB } from '../core/limits.ts';
 import { type Clock, type Disk, DiskError } from '../io/io.ts';
 import type { Emit } from '../observe/events.ts';
-import { type ContentRow, FLAG_LENT, FLAG_STAGED } from './content-table.ts';
+import { type ContentRow, FLAG_LENT, FLAG_STAGED, FLAG_VALUE } from './content-table.ts';
 import { Layout } from './layout.ts';
 import type { StoreParts } from './store-parts.ts';
 
@@ -85,7 +85,7 @@ function addOrphan(parts: StoreParts, path: string, orphan: { bytes: number; sin
 async function punchUnknown(parts: StoreParts, content: { id: ContentId; row: ContentRow }, disk: Disk): Promise<void> {
   const { index } = parts;
   const { id, row } = content;
-  if (!disk.canPunch || index.isWhole(row) || index.contents.has(row, FLAG_STAGED | FLAG_LENT)) return;
+  if (!disk.canPunch || index.isWhole(row) || index.contents.has(row, FLAG_STAGED | FLAG_LENT | FLAG_VALUE)) return;
   const stat = await disk.stat(parts.dataPath(id));
   const isStill = () =>
     index.contents.isLive(row) && index.contents.id(row) === id && !index.contents.has(row, FLAG_STAGED);

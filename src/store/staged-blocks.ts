@@ -26,6 +26,7 @@ export interface StagedStart {
   /** Known from the start. */
   readonly sizeBytes: number | undefined;
   readonly onBlock: ((block: number) => void) | undefined;
+  readonly isCopy: boolean;
 }
 
 export interface StagedBlocksParts {
@@ -33,6 +34,8 @@ export interface StagedBlocksParts {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly spaces: StagedSpace;
+  /** Something is being written that is no copy. */
+  readonly hasOwn: () => boolean;
 }
 
 /** Blocks that are summed by one request to the disk. */
@@ -45,6 +48,7 @@ export class StagedBlocks {
   readonly #row: ContentRow;
   readonly #claim: SpaceClaim;
   readonly #onBlock: ((block: number) => void) | undefined;
+  readonly #isCopy: boolean;
   #sizeBytes: number | undefined;
   /** Blocks that are not whole, or not summed. */
   readonly #covers = new Map<number, BlockCover>();
@@ -67,6 +71,7 @@ export class StagedBlocks {
     this.#claim = start.claim;
     this.reservation = start.reservation;
     this.#onBlock = start.onBlock;
+    this.#isCopy = start.isCopy;
     this.#sizeBytes = start.sizeBytes;
     this.#foundBytes = io.parts.index.contents.isSmall(start.row) ? 0 : this.#presentBytes;
   }
@@ -278,7 +283,8 @@ export class StagedBlocks {
   #setBlock(block: number, checksum: number): void {
     this.#covers.delete(block);
     this.#io.parts.index.setBlock(this.#row, block, checksum);
-    this.#writeback.note(block * BLOCK_SIZE_BYTES, this.#lengthOf(block));
+    // What a client waits for has the disk first.
+    if (!this.#isCopy || !this.#io.hasOwn()) this.#writeback.note(block * BLOCK_SIZE_BYTES, this.#lengthOf(block));
     this.#onBlock?.(block);
   }
 

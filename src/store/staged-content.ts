@@ -18,17 +18,16 @@ import type { Range } from '../core/range.ts';
 import type { Receiving } from './block-transfer.ts';
 import { type ContentRow, FLAG_DOOMED, FLAG_LENT } from './content-table.ts';
 import type { JournalRecord } from './journal-record.ts';
-import type { Gate } from './shared-sync.ts';
 import type { Reservation } from './space.ts';
 import { StagedBlocks, type StagedBlocksParts, type StagedStart } from './staged-blocks.ts';
 import type { SpaceClaim } from './staged-space.ts';
 import type { DirtyNote, ReceiveRange, Sealed, Staging } from './staging.ts';
 import { smallFootprintBytes } from './store-index.ts';
+import type { SyncTurns } from './sync-turns.ts';
 import { tableHash, writeTable } from './table-file.ts';
 
 export interface StagedParts extends StagedBlocksParts {
-  /** Syncs of large files hold up the disk for everybody: a few at once. */
-  readonly syncs: Gate;
+  readonly syncs: SyncTurns;
   readonly append: (record: JournalRecord, kept: boolean) => number;
   /** The last holder of a content let go. */
   readonly released: (row: ContentRow) => void;
@@ -38,6 +37,7 @@ export interface StagedParts extends StagedBlocksParts {
 export class StagedContent implements Staging {
   readonly id: ContentId;
   readonly reservation: Reservation;
+  readonly isCopy: boolean;
   readonly #io: StagedParts;
   readonly #row: ContentRow;
   readonly #claim: SpaceClaim;
@@ -57,6 +57,7 @@ export class StagedContent implements Staging {
     this.#row = start.row;
     this.#claim = start.claim;
     this.reservation = start.reservation;
+    this.isCopy = start.isCopy;
     this.#blocks = new StagedBlocks(io, start);
     const mayBeSmall = start.sizeBytes === undefined || start.sizeBytes < smallContentMaxBytes;
     if (mayBeSmall && io.parts.index.contents.presentBlocks(start.row) === 0) this.#memory = Buffer.alloc(0);
@@ -268,7 +269,7 @@ export class StagedContent implements Staging {
     const table = { ...note, ...this.#shape, checksums: this.#checksums };
     this.#hasTable = true;
     await Promise.all([
-      syncs.run(() => this.#blocks.withFile((file) => file.sync())),
+      syncs.run(() => this.#blocks.withFile((file) => file.sync()), this),
       this.#blocks.persist(() => parts.health.run(() => writeTable(disk, parts.layout.table(this.id), table))),
     ]);
     await parts.health.run(() => disk.syncDirectory(parts.layout.fan(this.id)));

@@ -15,6 +15,8 @@ export interface StagingOptions {
   readonly lengthBytes?: number;
   /** Without room on the disk: wait for `stagedWaitMs` (default), or fail at once with diskFull. */
   readonly onFull?: 'block' | 'fail';
+  /** It is a copy of what another node writes: what this node's own clients wait for comes first. */
+  readonly isCopy?: boolean;
   /** Called for every block that is whole, in the order in which they become so. */
   readonly onBlock?: (block: number) => void;
   readonly signal?: AbortSignal;

@@ -12,13 +12,13 @@ import { CHUNK_UNVERIFIED } from './chunk-table.ts';
 import { type ContentRow, FLAG_DIRTY, FLAG_DOOMED, FLAG_STAGED } from './content-table.ts';
 import type { JournalRecord } from './journal-record.ts';
 import { FORMAT_STAGED } from './layout.ts';
-import { Gate } from './shared-sync.ts';
 import type { Reservation } from './space.ts';
 import { StagedContent, type StagedParts } from './staged-content.ts';
 import { type SpaceClaim, StagedSpace } from './staged-space.ts';
 import type { DirtyContent, DirtyNote, Staging, StagingOptions } from './staging.ts';
 import { smallFootprintBytes } from './store-index.ts';
 import type { StoreParts } from './store-parts.ts';
+import { SyncTurns } from './sync-turns.ts';
 import { changed, copyFile, type FileStagingOptions, linkFile, statFile, type TakenFile } from './taken-file.ts';
 
 /** Large files synced at once: each holds a thread of the disk. */
@@ -56,7 +56,8 @@ export class Stagings {
       disk,
       clock,
       spaces,
-      syncs: new Gate(syncsAtOnce),
+      syncs: new SyncTurns(syncsAtOnce, clock),
+      hasOwn: () => this.#live.values().some(({ isCopy }) => !isCopy),
       append: options.append,
       released: options.released,
       ended: (staged) => {
@@ -124,7 +125,8 @@ export class Stagings {
     index.mark(row, FLAG_STAGED, true);
     append({ type: 'staged', id, chunkSizeBytes }, true);
     const sizeBytes = found === undefined ? lengthBytes : index.contents.sizeBytes(row);
-    const staged = new StagedContent(this.#io, { id, row, claim, reservation, sizeBytes, onBlock: options.onBlock });
+    const { onBlock, isCopy = false } = options;
+    const staged = new StagedContent(this.#io, { id, row, claim, reservation, sizeBytes, onBlock, isCopy });
     this.#live.set(id, staged);
     return staged;
   }

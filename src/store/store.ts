@@ -435,6 +435,7 @@ export class Store {
     const { journal, packs, files, lock } = this.#parts;
     this.#stop.abort();
     await Promise.race([this.#background, this.#options.clock.sleep(closeDeadlineMs)]);
+    await Promise.race([this.values.drained(), this.#options.clock.sleep(closeDeadlineMs)]);
     await journal.close(closeDeadlineMs);
     await packs.close();
     await Promise.race([files.close(), this.#options.clock.sleep(closeDeadlineMs)]);

@@ -5,7 +5,8 @@
  * Bounds:  `valueBacklogMaxBytes` wait; beyond that puts wait for the disk.
  */
 import type { ContentId } from '../core/ids.ts';
-import { MiB, valueBacklogMaxBytes } from '../core/limits.ts';
+import { valueBacklogMaxBytes } from '../core/kv-limits.ts';
+import { MiB } from '../core/limits.ts';
 import type { Disk } from '../io/io.ts';
 import type { ContentRow } from './content-table.ts';
 import { type PackPlace, type Packs, writePackHeader } from './packs.ts';

@@ -10,7 +10,7 @@
 import type { ChunkRef } from '../cluster/chunk-ref.ts';
 import { textOf } from '../cluster/chunk-wire.ts';
 import type { Cluster } from '../cluster/cluster.ts';
-import { isForebayError } from '../core/errors.ts';
+import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { dirtySweepMs, leftAfterMs, leftLookMs, replacedKeepMs, uncommittedKeepMs } from '../core/limits.ts';
 import type { WritePolicy } from '../core/volume.ts';
@@ -81,6 +81,7 @@ export class DirtyKeeping {
   readonly #heard = new Map<string, number>();
   readonly #stop = new AbortController();
   #sweeping = false;
+  #refusals = 0;
 
   constructor(options: DirtyKeepingOptions) {
     this.#options = options;
@@ -102,6 +103,23 @@ export class DirtyKeeping {
 
   close(): void {
     this.#stop.abort();
+  }
+
+  /** Nothing new is kept here until the function that is returned is called: the node is leaving. */
+  takeNoMore(): () => void {
+    this.#refusals += 1;
+    return () => {
+      this.#refusals -= 1;
+    };
+  }
+
+  /** Throws `shuttingDown` where nothing new is kept. */
+  checkTakesMore(): void {
+    if (this.#refusals > 0)
+      throw new ForebayError(
+        'shuttingDown',
+        `${this.#options.cluster.self} is leaving and takes no more writes: write through another node`,
+      );
   }
 
   *contents(): Generator<KeptContent> {
@@ -287,7 +305,7 @@ export class DirtyKeeping {
   // ---- what nobody says anything of --------------------------------------------------------------------------------
 
   async #sweep(): Promise<void> {
-    if (this.#sweeping || this.#stop.signal.aborted) return;
+    if (this.#sweeping || this.#stop.signal.aborted || this.#options.cluster.isFrozen) return;
     this.#sweeping = true;
     try {
       const nowMs = this.#options.cluster.clock.boottimeMs();

@@ -140,7 +140,15 @@ export class ReplicaServer {
     const { content, first, count } = want;
     const { mover } = this.#cluster;
     const { signal } = copy.over;
-    const request = { content, first, count, sizeBytes, from: this.#cluster.endpoint(copy.writer), signal };
+    const request = {
+      content,
+      first,
+      count,
+      sizeBytes,
+      from: this.#cluster.endpoint(copy.writer),
+      signal,
+      isPatient: true,
+    };
     if (sizeBytes < smallContentMaxBytes) {
       const onBlock = async (_block: number, _checksum: number, bytes: Uint8Array | undefined) => {
         assert(bytes !== undefined, 'a pull without a file hands over its bytes');
@@ -162,6 +170,7 @@ export class ReplicaServer {
         throw new ForebayError('conflict', `a copy of ${what.content} is under way for another life of its writer`);
       return known;
     }
+    this.#keeping.checkTakesMore();
     if (this.#copies.size >= replicasStagedMax)
       throw new ForebayError('overloaded', `${replicasStagedMax} copies are under way at ${this.#cluster.self}`);
     const over = new AbortController();
@@ -170,6 +179,7 @@ export class ReplicaServer {
       id,
       chunkSizeBytes,
       onFull: 'fail',
+      isCopy: true,
       signal: over.signal,
       ...(lengthBytes !== undefined && { lengthBytes }),
     });

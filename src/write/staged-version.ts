@@ -2,11 +2,11 @@
  * One version on its way through this node: staged while its replicas pull it, then sealed, committed and, at last, with
  * everyone who shall have it. Who begins one ends it with `commit` or `abandon`.
  */
-import { abortable } from '../core/abortable.ts';
+import { abortable, SETTLED } from '../core/abortable.ts';
 import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { type ContentId, newContentId } from '../core/ids.ts';
-import { commitTriesMax, degradedWaitMs, stageInlineMaxBytes } from '../core/limits.ts';
+import { commitTriesMax, copyGraceMs, degradedWaitMs, stageInlineMaxBytes } from '../core/limits.ts';
 import type { Range } from '../core/range.ts';
 import type { Level } from '../core/volume.ts';
 import type { Compare } from '../io/coordinator.ts';
@@ -98,6 +98,7 @@ export class StagedVersion {
     const { records, base, cluster, clock, random, store, slots, traffic, groupFor } = parts;
     const { policy, origin, chunkSizeBytes } = volume;
     const { lengthBytes, signal, patient } = options;
+    parts.keeping.checkTakesMore();
     const begun = (options.after ?? Promise.resolve()).then(() => records.read(target.volume, target.key, signal));
     const asked = begun.then((read) => askBase(read, () => base.ask(origin, target, { patient, signal })));
     asked.catch(() => undefined);
@@ -170,6 +171,7 @@ export class StagedVersion {
       };
       const first = decide(begun, wish.level === 'origin');
       await this.#seal(sizeBytes, sealed, first, bytes);
+      if (sizeBytes <= stageInlineMaxBytes && !this.#replication.hasAll) await this.#grace();
       let isUrgent = wish.level === 'origin' || (wish.level === 'replicated' && (await this.#replicated(wish)));
       wish.signal.throwIfAborted();
       const mayGoOn = (): void => {
@@ -229,6 +231,13 @@ export class StagedVersion {
     this.#isSealed = true;
     keeping.sealed(this.id, { writer: cluster.self, note });
     this.#unuse = keeping.use(this.id);
+  }
+
+  /** A moment in which the copies of something little are most likely made. */
+  async #grace(): Promise<void> {
+    const over = new AbortController();
+    const late = this.#parts.clock.sleep(copyGraceMs, over.signal).catch(() => undefined);
+    await Promise.race([this.#replication.settled, late]).finally(() => over.abort(SETTLED));
   }
 
   /** Waits for the copies. True where the origin is to be waited for in their place. */

@@ -14,7 +14,7 @@ import {
   type Tool,
 } from './client.ts';
 
-const VERSION = '1.44.5';
+export const BOTO3_VERSION = '1.44.5';
 const DRIVER = join(import.meta.dirname, 'boto3-driver.py');
 
 type Answer = { readonly result: unknown } | { readonly error: string };
@@ -67,7 +67,7 @@ function connect(python: string, door: Door): Client {
 export const boto3: Tool = {
   name: 'boto3',
   async connect(t, door) {
-    const python = await requirePython(t, 'boto3', VERSION);
+    const python = await requirePython(t, 'boto3', BOTO3_VERSION);
     return python === undefined ? undefined : connect(python, door);
   },
 };

@@ -1,6 +1,7 @@
 /** Bad days of the drain, with real daemons in front of a directory. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -151,6 +152,33 @@ test('copies that a dead node had are made anew, and a node leaves once nothing 
   const refused = await forebay(spare, 'leave');
   assert.equal(refused.code, 1, refused.out);
   assert.match(refused.out, /only here/);
+});
+
+test('a node that is leaving takes no writes and no copies, and does again when the leave is given up', async (t) => {
+  // nothing drains: the origin's place is a file
+  const volume = { origin: 'file:///proc/forebay-is-not-there', replicas: 1 };
+  const cluster = await stagedCluster(t, ['a', 'b'], { volume });
+  const [a, b] = cluster.nodes as [ClusterNode, ClusterNode];
+  await put(a, 'only-here', ramp(1000, 1));
+  const leaving = spawn(COMMAND, ['leave', '--wait', '--admin', a.doors.admin], { env: ownEnvironment(a.directory) });
+  const ended = once(leaving, 'exit');
+  try {
+    const tryPut = () => fetch(a.url(`${STAGED}/new`), { method: 'PUT', body: 'new' });
+    let refused = '';
+    await eventually('a refuses writes', async () => {
+      const answer = await tryPut();
+      refused = await answer.text();
+      return answer.status === 503;
+    });
+    assert.match(refused, /a is leaving and takes no more writes: write through another node/i);
+    await put(b, 'elsewhere', ramp(10));
+    await expectBytes(a, 'only-here', ramp(1000, 1));
+    leaving.kill('SIGTERM');
+    await eventually('a takes writes again', async () => (await tryPut()).status === 200);
+  } finally {
+    leaving.kill('SIGKILL');
+    await ended;
+  }
 });
 
 test("S-3: records are rebuilt from the nodes' journals when the coordinator's data is gone", async (t) => {

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { type Fixture, fixture } from './fixture.ts';
+import { type Fixture, fixture, VOLUME } from './fixture.ts';
 import { type ClusterNode, eventually, type Settings } from './node.ts';
 
 export const STAGED = 'work';
@@ -25,10 +25,12 @@ export async function stagedCluster(
     node?: Settings;
     environment?: Readonly<Record<string, string>>;
     coordinator?: string;
+    /** In front of the bench's origin, which may be told to misbehave; otherwise of a directory. */
+    withServer?: boolean;
   } = {},
 ): Promise<StagedCluster> {
-  const { coordinator } = settings;
-  const fix = await fixture(t, coordinator === undefined ? {} : { coordinator });
+  const { coordinator, withServer = false } = settings;
+  const fix = await fixture(t, { writable: withServer, ...(coordinator !== undefined && { coordinator }) });
   const lake = join(fix.directory, 'origin');
   mkdirSync(lake);
   const volumes = {
@@ -39,6 +41,7 @@ export async function stagedCluster(
       replicas: 2,
       revalidate: 'always',
       chunkSize: '4MiB',
+      ...(withServer && { origin: `s3://${VOLUME}`, endpoint: fix.endpoint, region: 'us-east-1' }),
       ...settings.volume,
     },
   };

@@ -245,7 +245,7 @@ export class DrainNode implements DrainCluster {
           return bytes && { kind: 'bytes', bytes, release: () => undefined };
         },
       },
-      keeping: { contents: () => [] },
+      keeping: { contents: () => [], takeNoMore: () => () => undefined },
       volumes: new Map([[VOLUME, { volume, origin }]]),
       budget: new Budget(clock, Number.POSITIVE_INFINITY),
       traffic: { turn: () => Promise.resolve() },

@@ -1,7 +1,7 @@
 /** What clients of caches send, byte by byte, and how the answers compare with those of redis-server. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { kvLeaseMs } from '../../src/core/limits.ts';
+import { kvLeaseMs } from '../../src/core/kv-limits.ts';
 import { OWNER, RawClient, READER, ramp, request, respFixture } from './fixture.ts';
 import { startRedis } from './redis-server.ts';
 

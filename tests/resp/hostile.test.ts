@@ -5,7 +5,7 @@ import { connect as connectSocket, type Socket } from 'node:net';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ForebayError } from '../../src/core/errors.ts';
-import { respBodiesMax } from '../../src/core/limits.ts';
+import { respBodiesMax } from '../../src/core/kv-limits.ts';
 import { eventually } from '../daemon/fixture.ts';
 import { RawClient, ramp, request, respFixture } from './fixture.ts';
 

@@ -79,7 +79,8 @@ export function createAdminDoor(options: AdminDoorOptions): { readonly server: S
     {
       maxHeaderSize: requestHeadMaxBytes,
       headersTimeout: clientIdleMs,
-      requestTimeout: clientIdleMs,
+      // A large body may take its time while it comes: `endIdleBody` looks after those that do not.
+      requestTimeout: 0,
       keepAliveTimeout: keepAliveIdleMs,
     },
     (request, response) => void door.answer(request, response),
@@ -145,6 +146,7 @@ class AdminDoor {
     let name = 'unknown';
     let bytes = 0;
     const gone = new AbortController();
+    endIdleBody(request);
     response.on('close', () => gone.abort(new Error('the client went away')));
     response.on('error', () => gone.abort(new Error('the connection failed')));
     try {
@@ -283,6 +285,14 @@ class AdminDoor {
     demand(key, given.volume, 'read');
     return sendJson(response, 200, await this.#options.reader.explain(given.volume, given.key));
   }
+}
+
+/** A body of which nothing comes for `clientIdleMs` ends its connection. */
+function endIdleBody(request: IncomingMessage): void {
+  const { headers, socket } = request;
+  if ((headers['content-length'] ?? '0') === '0' && headers['transfer-encoding'] === undefined) return;
+  request.setTimeout(clientIdleMs);
+  request.once('end', () => socket.setTimeout(0));
 }
 
 function visible(status: NodeStatus, key: AccessKey) {

@@ -17,12 +17,12 @@ export interface DrainAdmin {
   resolve(resolution: Resolution): Promise<void>;
   /** Ends the node, once nothing is only here. */
   leave(options: { wait: boolean; signal: AbortSignal }): AsyncIterable<LeaveProgress>;
-  recover(volume: string, signal: AbortSignal): Promise<RecoverReport>;
+  recover(volume: string, options: { force: boolean; signal: AbortSignal }): Promise<RecoverReport>;
 }
 
 const SOME = z.strictObject({ volume: VOLUME.optional() });
 const LEAVE = z.strictObject({ wait: z.boolean().default(false) });
-const ONE = z.strictObject({ volume: VOLUME });
+const RECOVER = z.strictObject({ volume: VOLUME, force: z.boolean().default(false) });
 const RESOLVE = z.strictObject({ volume: VOLUME, key: KEY, keep: z.enum(['ours', 'theirs']) });
 
 export function drainOperations(given: DrainAdmin | undefined): readonly (readonly [string, NamedOperation])[] {
@@ -74,9 +74,9 @@ class DrainOperations {
   }
 
   async recover(call: Call): Promise<number> {
-    const { volume } = checked(ONE, await bodyOf(call.request));
+    const { volume, force } = checked(RECOVER, await bodyOf(call.request));
     demandObjects(call, volume, 'admin');
-    return sendJson(call.response, 200, await this.#drain.recover(volume, call.signal));
+    return sendJson(call.response, 200, await this.#drain.recover(volume, { force, signal: call.signal }));
   }
 
   get #drain(): DrainAdmin {

@@ -6,8 +6,10 @@ import { connect } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { type Doors, GUEST, KEY, openKvDoors, settled } from '../../../tests/kv/doors.ts';
+import { TestKvVolume } from '../../../tests/kv-volume.ts';
 import { ForebayError } from '../../core/errors.ts';
-import { keyMaxBytes, kvKeysMax, kvLeaseMaxMs, kvLeaseMs, valueMaxBytes } from '../../core/limits.ts';
+import { kvKeysMax, kvLeaseMaxMs, kvLeaseMs, valueMaxBytes } from '../../core/kv-limits.ts';
+import { keyMaxBytes } from '../../core/limits.ts';
 import type { KvVolume, OpenValue } from '../../kv/kv.ts';
 import type { AccessKey } from '../credentials.ts';
 import { RESERVED } from '../kv/value-key.ts';
@@ -175,9 +177,9 @@ test('a batch comes as one stream in the order asked for, misses marked', async 
 
 /** Has values of a volume fail as those of a node that goes away. */
 function losing(volume: KvVolume, failsAt: (key: string) => 'before' | 'midway' | undefined): void {
-  const { open: openIt } = volume;
+  const openIt: KvVolume['open'] = TestKvVolume.prototype.open.bind(volume as TestKvVolume);
   volume.open = async (key, signal): Promise<OpenValue | undefined> => {
-    const value = await openIt.call(volume, key, signal);
+    const value = await openIt(key, signal);
     const fails = failsAt(key);
     if (value === undefined || fails === undefined) return value;
     const { fact } = value;

@@ -6,7 +6,8 @@
  */
 import { z } from 'zod';
 import { ForebayError } from '../../core/errors.ts';
-import { kvBodyMaxBytes, kvKeysMax, kvLeaseMaxMs, kvLeaseMs, listKeysMax, valueMaxBytes } from '../../core/limits.ts';
+import { kvBodyMaxBytes, kvKeysMax, kvLeaseMaxMs, kvLeaseMs, valueMaxBytes } from '../../core/kv-limits.ts';
+import { listKeysMax } from '../../core/limits.ts';
 import { parseDuration } from '../../core/quantity.ts';
 import { VOLUME_NAME, type Volume } from '../../core/volume.ts';
 import type { Network } from '../../io/io.ts';

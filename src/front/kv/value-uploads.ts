@@ -8,15 +8,8 @@
  */
 import { hash } from 'node:crypto';
 import { ForebayError } from '../../core/errors.ts';
-import {
-  kvLeaseMaxMs,
-  listKeysMax,
-  partMinBytes,
-  putSingleMaxBytes,
-  uploadIdleMaxMs,
-  uploadKeepMs,
-  valueMaxBytes,
-} from '../../core/limits.ts';
+import { kvLeaseMaxMs, valueMaxBytes } from '../../core/kv-limits.ts';
+import { listKeysMax, partMinBytes, putSingleMaxBytes, uploadIdleMaxMs, uploadKeepMs } from '../../core/limits.ts';
 import type { Clock, Random } from '../../io/io.ts';
 import type { KvVolume, OpenValue, ValueBody, ValueFact } from '../../kv/kv.ts';
 import { sourceBody } from '../../write/source-body.ts';

@@ -1,5 +1,6 @@
 /** Commands about keys: whether they are there, for how long, which there are. */
-import { kvLeaseMs, listKeysMax } from '../../core/limits.ts';
+import { kvLeaseMs } from '../../core/kv-limits.ts';
+import { listKeysMax } from '../../core/limits.ts';
 import { type Call, type Command, textOf } from './command.ts';
 import { literalPrefix, matches } from './glob.ts';
 import { array, bulk, integer, Refusal, simple, syntaxError } from './reply.ts';

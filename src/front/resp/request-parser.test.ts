@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { request } from '../../../tests/resp/fixture.ts';
-import { respArgumentMaxBytes, respRequestMaxBytes, respWholeMaxBytes } from '../../core/limits.ts';
+import { respArgumentMaxBytes, respRequestMaxBytes, respWholeMaxBytes } from '../../core/kv-limits.ts';
 import { findCommand } from './commands.ts';
 import { RequestParser } from './request-parser.ts';
 

@@ -8,7 +8,12 @@
  *
  * Bounds: respArgumentsMax, respRequestMaxBytes; before a client has named itself, Redis's own lower ones.
  */
-import { respArgumentMaxBytes, respArgumentsMax, respRequestMaxBytes, respWholeMaxBytes } from '../../core/limits.ts';
+import {
+  respArgumentMaxBytes,
+  respArgumentsMax,
+  respRequestMaxBytes,
+  respWholeMaxBytes,
+} from '../../core/kv-limits.ts';
 import { splitWords } from './inline-words.ts';
 
 export type Argument = string | Buffer;

@@ -7,14 +7,8 @@
  */
 import type { Socket } from 'node:net';
 import { AssertionError } from '../../core/assert.ts';
-import {
-  clientIdleMs,
-  discardMaxBytes,
-  lingerMs,
-  respArgumentMaxBytes,
-  respBodyAheadBytes,
-  respPipelineMax,
-} from '../../core/limits.ts';
+import { respArgumentMaxBytes, respBodyAheadBytes, respPipelineMax } from '../../core/kv-limits.ts';
+import { clientIdleMs, discardMaxBytes, lingerMs } from '../../core/limits.ts';
 import { ClientGone, clientGone } from '../http/client-gone.ts';
 import type { WriteBatch } from '../http/write-batch.ts';
 import { type Command, keysOf, type Shape } from './command.ts';

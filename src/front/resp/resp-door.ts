@@ -8,14 +8,8 @@
  */
 import type { Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
-import {
-  clientIdleMs,
-  connectionsMax,
-  doorCloseMs,
-  respBodiesMax,
-  respInputMaxBytes,
-  sweepEveryMs,
-} from '../../core/limits.ts';
+import { respBodiesMax, respInputMaxBytes } from '../../core/kv-limits.ts';
+import { clientIdleMs, connectionsMax, doorCloseMs, sweepEveryMs } from '../../core/limits.ts';
 import { clientGone } from '../http/client-gone.ts';
 import { WriteBatch } from '../http/write-batch.ts';
 import { checkCommand, findCommand } from './commands.ts';

@@ -2,7 +2,7 @@
  * Where scans have stopped: clients take a cursor for a number, and pages go on behind a key. Shared by all connections, for pools ask for each
  * page on another one. The longest unused goes first.
  */
-import { respScansMax } from '../../core/limits.ts';
+import { respScansMax } from '../../core/kv-limits.ts';
 
 export class Scans {
   readonly #places = new Map<number, { readonly volume: string; readonly after: string }>();

@@ -5,7 +5,7 @@
 import { isForebayError } from '../../core/errors.ts';
 import { DiskError } from '../../io/io.ts';
 import type { OpenValue } from '../../kv/kv.ts';
-import type { Piece } from '../../store/piece.ts';
+import type { Piece } from '../../read/reader.ts';
 import { clientGone } from '../http/client-gone.ts';
 import { EMPTY, WRITE_MAX_BYTES, written } from '../http/socket-write.ts';
 import type { Call } from './command.ts';

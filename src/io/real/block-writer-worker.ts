@@ -12,6 +12,7 @@ function run(data: PullerWorkerData): void {
   const libc = loadLibc();
   const sockets = loadSockets();
   if (!libc.available || !sockets) throw new Error('a writer needs FFI');
+  if (data.nice > 0) libc.lowerPriority(data.nice);
   const { words } = new PullerMemory(data.memory);
   const ring = new WriteRing(data.ring);
   for (let write = ring.take(); write; write = ring.take()) {

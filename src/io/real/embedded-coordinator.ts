@@ -258,9 +258,14 @@ class EmbeddedCoordinator implements Coordinator {
 
   #somethingNew(signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#watches.add(resolve);
-    signal.addEventListener('abort', () => resolve(), { once: true });
-    return promise.finally(() => this.#watches.delete(resolve));
+    const wake = () => resolve();
+    this.#watches.add(wake);
+    signal.addEventListener('abort', wake, { once: true });
+    return promise.finally(() => {
+      this.#watches.delete(wake);
+      // a watch lives for days: what is left on its signal is looked through with every listener that comes or goes
+      signal.removeEventListener('abort', wake);
+    });
   }
 
   /** Forgets the history up to now: watches that are behind get snapshots. */

@@ -19,6 +19,8 @@ export interface LibcCalls {
   shutdown(fd: number): number;
   /** `name` as in `net.ipv4.tcp_available_congestion_control`; connections inherit it from the socket that listens. */
   setCongestionControl(fd: number, name: string): number;
+  /** Lets other threads go first, as nice(1) does; of the calling thread alone. */
+  lowerPriority(nice: number): number;
   /** Bytes that a socket's peer has not acknowledged yet. */
   unacknowledged(fd: number): number;
   /** A non-blocking counter that makes `pollWait` of another thread return. */
@@ -57,6 +59,8 @@ const { EEXIST } = constants.errno;
 const CLOCK_BOOTTIME = 7;
 const F_DUPFD_CLOEXEC = 1030;
 const SHUT_RDWR = 2;
+/** With 0 for the process: on Linux the calling thread. */
+const PRIO_PROCESS = 0;
 const IPPROTO_TCP = 6;
 const TCP_CONGESTION = 13;
 const SIOCOUTQ = 0x5411n;
@@ -111,6 +115,7 @@ function open(ffi: Ffi) {
     fcntl: { return: 'i32', arguments: ['i32', 'i32', 'i32'] },
     close: { return: 'i32', arguments: ['i32'] },
     shutdown: { return: 'i32', arguments: ['i32', 'i32'] },
+    setpriority: { return: 'i32', arguments: ['i32', 'u32', 'i32'] },
     setsockopt: { return: 'i32', arguments: ['i32', 'i32', 'i32', 'pointer', 'u32'] },
     ioctl: { return: 'i32', arguments: ['i32', 'u64', 'pointer'] },
     eventfd: { return: 'i32', arguments: ['u32', 'i32'] },
@@ -168,6 +173,7 @@ function bind(ffi: Ffi): LibcCalls {
     },
     duplicate: (fd) => result(c.fcntl(fd, F_DUPFD_CLOEXEC, 0)),
     closeDescriptor: (fd) => result(c.close(fd)),
+    lowerPriority: (nice) => result(c.setpriority(PRIO_PROCESS, 0, nice)),
     shutdown: (fd) => result(c.shutdown(fd, SHUT_RDWR)),
     setCongestionControl: (fd, name) =>
       result(c.setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, namesPointer, names.write(name))),

@@ -28,6 +28,7 @@ export interface PullerWorkerData {
   readonly eventFd: number;
   /** The way to the writer's thread. */
   readonly ring: SharedArrayBuffer;
+  readonly nice: number;
 }
 
 /** A job for a puller. It uses the descriptors until it says `over`. */

@@ -30,6 +30,8 @@ export interface PullerThreadOptions {
   readonly libc: LibcCalls;
   /** It writes to files: it has a writer. */
   readonly writes: boolean;
+  /** As for nice(1). */
+  readonly nice: number;
   readonly onNews: (news: PullNews) => void;
   readonly onLost: (error: Error) => void;
 }
@@ -47,7 +49,7 @@ export class PullerThread {
   #writes = 0;
   #writesSinceMs = 0;
 
-  constructor({ libc, writes, onNews, onLost }: PullerThreadOptions) {
+  constructor({ libc, writes, nice, onNews, onLost }: PullerThreadOptions) {
     this.#libc = libc;
     this.#eventFd = libc.eventCounter();
     Atomics.store(this.#memory.words, CURRENT, -1);
@@ -55,6 +57,7 @@ export class PullerThread {
       memory: this.#memory.memory,
       eventFd: this.#eventFd,
       ring: this.#ring.memory,
+      nice,
     };
     this.#worker = startWorker('puller', new URL('./puller-worker.ts', import.meta.url), data);
     if (writes) {

@@ -249,6 +249,7 @@ class Puller {
 const libc = loadLibc();
 const sockets = loadSockets();
 if (!libc.available || !sockets) throw new Error('a puller needs FFI');
+if (data.nice > 0) libc.lowerPriority(data.nice);
 // Where there is a compile cache, the next thread takes this one's code from it: half the memory and the start.
 process.getBuiltinModule('node:module').flushCompileCache();
 new Puller(libc, sockets).run();

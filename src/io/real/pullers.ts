@@ -26,6 +26,8 @@ import { ReceivingThreads, type Reception } from './receiving-threads.ts';
 import { idlePeer } from './stream-receiver.ts';
 
 const { EAGAIN } = constants.errno;
+/** A quarter of the processor beside one other thread that wants it; all of it where nobody does. */
+const PATIENT_NICE = 5;
 
 export interface PullersOptions {
   readonly libc: LibcCalls;
@@ -56,6 +58,8 @@ class RawConnection implements Pooled {
 export class Pullers implements Receiver {
   readonly #options: PullersOptions;
   readonly #threads: ReceivingThreads;
+  /** For what nobody waits for. */
+  readonly #patient: ReceivingThreads;
   readonly #pool: PeerPool<RawConnection>;
   readonly #probe: NativeBuffer;
 
@@ -63,6 +67,7 @@ export class Pullers implements Receiver {
     const { libc, clock, pullers: threads, diskDeadlineMs } = options;
     this.#options = options;
     this.#threads = new ReceivingThreads({ libc, clock, threads, diskDeadlineMs });
+    this.#patient = new ReceivingThreads({ libc, clock, threads, diskDeadlineMs, nice: PATIENT_NICE });
     this.#pool = new PeerPool(clock);
     this.#probe = options.sockets.allocate(1);
   }
@@ -75,8 +80,9 @@ export class Pullers implements Receiver {
   async receive(receive: Receive): Promise<AnswerFailure | undefined> {
     const { pull, fresh } = receive;
     const connection = (fresh ? undefined : this.#idle(poolName(pull.from))) ?? (await this.#connect(pull));
-    const job = this.#begin(receive, connection);
-    const onAbort = () => this.#threads.fail(job, abortReason(pull.signal));
+    const threads = pull.isPatient === true ? this.#patient : this.#threads;
+    const job = this.#begin(threads, receive, connection);
+    const onAbort = () => threads.fail(job, abortReason(pull.signal));
     pull.signal.addEventListener('abort', onAbort);
     try {
       if (pull.signal.aborted) onAbort();
@@ -107,7 +113,7 @@ export class Pullers implements Receiver {
     return new RawConnection(fd, this.#options.libc);
   }
 
-  #begin({ pull, head, key }: Receive, connection: RawConnection): Reception {
+  #begin(threads: ReceivingThreads, { pull, head, key }: Receive, connection: RawConnection): Reception {
     const { into, first, count, sizeBytes, idleMs } = pull;
     const aheadMax = into ? pullAheadBlocksMax : pullAheadMemoryBlocksMax;
     const asked = {
@@ -121,7 +127,7 @@ export class Pullers implements Receiver {
       idleMs,
       aheadMax,
     } as const;
-    return this.#threads.begin({
+    return threads.begin({
       into,
       start: (fileFd) => ({ ...asked, fileFd }),
       report: ({ block, checksum, bytes }) => pull.onBlock(block, checksum, bytes),
@@ -142,7 +148,7 @@ export class Pullers implements Receiver {
 
   async close(): Promise<void> {
     this.#pool.close();
-    await this.#threads.close();
+    await Promise.all([this.#threads.close(), this.#patient.close()]);
   }
 }
 

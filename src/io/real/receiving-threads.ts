@@ -28,6 +28,8 @@ export interface ReceivingThreadsOptions {
   readonly libc: LibcCalls;
   readonly clock: Clock;
   readonly threads: number | undefined;
+  /** Of the threads, as for nice(1); 0 by default. */
+  readonly nice?: number;
   readonly diskDeadlineMs: number | undefined;
 }
 
@@ -147,6 +149,7 @@ export class ReceivingThreads {
     const thread: PullerThread = new PullerThread({
       libc: this.#options.libc,
       writes: disk !== MEMORY,
+      nice: this.#options.nice ?? 0,
       onNews: (news) => this.#hear(thread, news),
       onLost: (error) => this.#lost(thread, error),
     });
