@@ -1,14 +1,16 @@
 /** A RESP door on a free port of loopback, over kv volumes in a temporary directory and real io; and a client that sends and reads bytes as they are. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { AccessKey, Credentials } from '../../src/front/credentials.ts';
 import { createRespDoor } from '../../src/front/resp/resp-door.ts';
-import { createRealIo } from '../../src/io/real/real-io.ts';
+import { createRealClock } from '../../src/io/real/clock.ts';
+import { createRealDisk } from '../../src/io/real/disk.ts';
+import { createRealNetwork } from '../../src/io/real/network.ts';
 import type { Event } from '../../src/observe/events.ts';
 import { createTestKv, type TestKv, type TestKvVolume } from '../kv-volume.ts';
 
@@ -24,6 +26,9 @@ export const READER: AccessKey = {
   volumes: ['kv'],
   rights: ['read'],
 };
+
+/** Where values of half a gigabyte cost no disk. */
+const MEMORY = '/dev/shm';
 
 export interface RespFixture {
   readonly port: number;
@@ -43,14 +48,17 @@ export interface RespFixtureOptions {
 }
 
 export async function respFixture(t: TestContext, options: RespFixtureOptions = {}): Promise<RespFixture> {
-  const directory = mkdtempSync(join(tmpdir(), 'forebay-resp-'));
+  const directory = mkdtempSync(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'forebay-resp-'));
   const events: Event[] = [];
   const emit = (event: Event) => void events.push(event);
-  const io = createRealIo({ cacheDirectory: directory, emit });
+  // Without the deadline of a cache's disk: a machine that writes much may take seconds.
+  const clock = createRealClock();
+  const disk = createRealDisk();
+  const network = createRealNetwork({ clock, diskDeadlineMs: 60_000 });
   const kv = createTestKv({
     directory: join(directory, 'values'),
-    clock: io.clock,
-    disk: io.disk,
+    clock,
+    disk,
     ...(options.volumes && { volumes: options.volumes }),
     ...(options.ttlMs !== undefined && { ttlMs: options.ttlMs }),
   });
@@ -58,17 +66,18 @@ export async function respFixture(t: TestContext, options: RespFixtureOptions = 
     kv,
     isWritable: (volume) => options.readOnly?.includes(volume) !== true,
     credentials: credentials(options.keys),
-    network: io.network,
-    clock: io.clock,
+    network,
+    clock,
     version: '0.0.0',
     emit,
   });
-  const port = await io.network.listen(door.server, { host: '127.0.0.1', port: 0 });
+  const port = await network.listen(door.server, { host: '127.0.0.1', port: 0 });
   const clients: RawClient[] = [];
   t.after(async () => {
     for (const client of clients) client.socket.destroy();
     await door.close();
-    await io.close();
+    await network.close();
+    await disk.close();
     rmSync(directory, { recursive: true, force: true });
     for (const volume of kv.volumes.values())
       assert.deepEqual([volume.opened, volume.piecesOut], [0, 0], 'whatever was opened was closed');

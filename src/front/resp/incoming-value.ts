@@ -2,13 +2,23 @@
  * A value that is put while it arrives. The connection gives it the bytes; the put takes them at its own pace, and sees the
  * end only after `allow`: options behind the value (SET key value NX) are known later than its bytes.
  */
+import { receiveIntoMinBytes } from '../../core/limits.ts';
+import type { File } from '../../io/io.ts';
 import type { ValueBody } from '../../kv/kv.ts';
+
+/** Of the connection: puts the rest of the value into a file, by itself. */
+export type ReceiveRest = (file: File, onBlock: (block: number, checksum: number) => void) => Promise<void>;
 
 export class IncomingValue implements ValueBody {
   readonly lengthBytes: number;
   /** Bytes that wait to be taken. */
   queuedBytes = 0;
+  /** Somebody takes its bytes: until then they stay with the client. */
+  isWanted: boolean;
+  /** As `ValueBody.receive`; absent where the value is too small to be worth it. */
+  receive?: NonNullable<ValueBody['receive']>;
   readonly #onTaken: () => void;
+  readonly #begun = Promise.withResolvers<void>();
   #queue: Buffer[] = [];
   #hasArrived = false;
   #isAllowed = false;
@@ -16,9 +26,26 @@ export class IncomingValue implements ValueBody {
   #failure: Error | undefined = undefined;
   #wake: (() => void) | undefined = undefined;
 
-  constructor(lengthBytes: number, onTaken: () => void) {
+  constructor(lengthBytes: number, connection: { onTaken: () => void; receiveRest: ReceiveRest }) {
     this.lengthBytes = lengthBytes;
-    this.#onTaken = onTaken;
+    this.#onTaken = connection.onTaken;
+    this.isWanted = lengthBytes < receiveIntoMinBytes;
+    if (this.isWanted) return;
+    this.receive = async (file, onBlock) => {
+      await this.#begun.promise;
+      if (this.#failure) throw this.#failure;
+      this.isWanted = true;
+      await connection.receiveRest(file, onBlock);
+      while (!this.#hasArrived || !this.#isAllowed) {
+        if (this.#failure) throw this.#failure;
+        await this.#change();
+      }
+    };
+  }
+
+  /** Its bytes are the next of the connection. */
+  begin(): void {
+    this.#begun.resolve();
   }
 
   push(bytes: Buffer): void {
@@ -43,18 +70,22 @@ export class IncomingValue implements ValueBody {
   /** Nothing of it may be kept. */
   fail(error: Error): void {
     this.#failure ??= error;
+    this.#begun.resolve();
     this.#go();
   }
 
   /** Nobody takes what is still to come. */
   discard(): void {
     this.#isUnwanted = true;
+    this.isWanted = true;
     this.#queue = [];
     this.queuedBytes = 0;
     this.#onTaken();
   }
 
   async *stream(): AsyncIterable<Uint8Array> {
+    this.isWanted = true;
+    this.#onTaken();
     for (;;) {
       if (this.#failure) throw this.#failure;
       const bytes = this.#queue.shift();
@@ -63,12 +94,14 @@ export class IncomingValue implements ValueBody {
         this.#onTaken();
         yield bytes;
       } else if (this.#hasArrived && this.#isAllowed) return;
-      else {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        this.#wake = resolve;
-        await promise;
-      }
+      else await this.#change();
     }
+  }
+
+  #change(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    return promise;
   }
 
   #go(): void {

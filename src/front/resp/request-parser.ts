@@ -93,6 +93,11 @@ export class RequestParser {
     return this.#bodyLeft;
   }
 
+  /** The rest of the body was taken off the connection by somebody else. */
+  skipBody(): void {
+    this.#bodyLeft = 0;
+  }
+
   /** Whether the CRLF behind the last body has been read. */
   get isBodyClosed(): boolean {
     return !this.#tail;

@@ -7,8 +7,11 @@
  */
 import type { Socket } from 'node:net';
 import { AssertionError } from '../../core/assert.ts';
+
+import { BLOCK_SIZE_BYTES } from '../../core/chunk.ts';
 import { respArgumentMaxBytes, respBodyAheadBytes, respPipelineMax } from '../../core/kv-limits.ts';
 import { clientIdleMs, discardMaxBytes, lingerMs } from '../../core/limits.ts';
+import type { File } from '../../io/io.ts';
 import { ClientGone, clientGone } from '../http/client-gone.ts';
 import type { WriteBatch } from '../http/write-batch.ts';
 import { type Command, keysOf, type Shape } from './command.ts';
@@ -65,6 +68,8 @@ export class RespConnection implements CallHost {
   /** No further request is begun. */
   #ending = false;
   #isGone = false;
+  /** The network takes the bytes of a value off the socket. */
+  #isLent = false;
   /** The client sends no more. */
   #hasEnded = false;
   #discarded = 0;
@@ -118,7 +123,7 @@ export class RespConnection implements CallHost {
     const isStreaming = this.#underWay.length > 0 && socket.writableLength === 0;
     const owes = this.#parser.isMidway || this.#taking !== undefined || socket.writableLength > 0;
     const isNameless = this.session.key === undefined;
-    const isClientsTurn = (owes && !socket.isPaused()) || isNameless || this.#ending;
+    const isClientsTurn = (owes && !socket.isPaused() && !this.#isLent) || isNameless || this.#ending;
     const hasMoved = moved !== this.#moved && !isNameless;
     if (hasMoved || !isClientsTurn || (isStreaming && this.#taking === undefined)) {
       this.#moved = moved;
@@ -177,7 +182,7 @@ export class RespConnection implements CallHost {
 
   /** Reading goes on while what was read finds takers. */
   #adjust(): void {
-    if (this.#isGone || this.socket.destroyed) return;
+    if (this.#isGone || this.#isLent || this.socket.destroyed) return;
     const { socket } = this;
     const held = this.#parser.heldBytes;
     const isFree = this.#host.hold(held - this.#heldBytes);
@@ -187,7 +192,8 @@ export class RespConnection implements CallHost {
       socket.destroy();
       return;
     }
-    const isBehind = (this.#body?.queuedBytes ?? 0) > respBodyAheadBytes;
+    const body = this.#body;
+    const isBehind = body !== undefined && (!body.isWanted || body.queuedBytes > respBodyAheadBytes);
     const isBlocked = this.#waiting !== undefined || this.#underWay.length >= respPipelineMax || this.#hasTakingNoBody;
     const isUnread = this.#parser.unreadBytes > respArgumentMaxBytes;
     const mustStop = isBehind || ((isBlocked || socket.writableNeedDrain) && isUnread);
@@ -203,7 +209,7 @@ export class RespConnection implements CallHost {
 
   /** One thing that can be done now; false where there is none. */
   #step(): boolean {
-    if (this.#isGone || this.socket.destroyed) return false;
+    if (this.#isGone || this.#isLent || this.socket.destroyed) return false;
     if (this.#waiting !== undefined) return this.#beginWaiting(this.#waiting);
     if (this.#body !== undefined) return this.#moveBody(this.#body);
     if (this.#taking !== undefined && this.#parser.bodyLeft > 0) return false;
@@ -326,12 +332,16 @@ export class RespConnection implements CallHost {
 
   /** A value begins that is not collected. Where it is not wanted it is read and thrown away, and `run` says why. */
   #beginBody(call: UnderWay, lengthBytes: number): void {
-    const body = new IncomingValue(lengthBytes, this.#work);
+    const body: IncomingValue = new IncomingValue(lengthBytes, {
+      onTaken: this.#work,
+      receiveRest: (file, onBlock) => this.#receiveRest(call, { file, onBlock, lengthBytes }),
+    });
     const isFirst = call.body === undefined;
     call.body = body;
     const take = () => {
       if (this.#taking !== call) return;
       this.#body = body;
+      body.begin();
       this.#work();
     };
     const discard = (error: unknown) => {
@@ -352,7 +362,7 @@ export class RespConnection implements CallHost {
   }
 
   #moveBody(body: IncomingValue): boolean {
-    if (body.queuedBytes > respBodyAheadBytes) return false;
+    if (!body.isWanted || body.queuedBytes > respBodyAheadBytes) return false;
     const bytes = this.#parser.takeBody();
     if (bytes !== undefined) {
       body.push(bytes);
@@ -360,6 +370,44 @@ export class RespConnection implements CallHost {
     }
     if (this.#parser.bodyLeft > 0) return false;
     return this.#endBody(body);
+  }
+
+  /** The value goes into a file, round JavaScript. When that fails nobody knows where the next request begins: the connection ends. */
+  async #receiveRest(
+    call: UnderWay,
+    { file, onBlock, lengthBytes }: { file: File; onBlock: (block: number, sum: number) => void; lengthBytes: number },
+  ): Promise<void> {
+    const { socket } = this;
+    const pieces: Buffer[] = [];
+    for (let bytes = this.#parser.takeBody(); bytes !== undefined; bytes = this.#parser.takeBody()) pieces.push(bytes);
+    socket.pause();
+    socket.off('data', this.#onData);
+    this.#isLent = true;
+    try {
+      await this.session.parts.network.receiveInto({
+        connection: socket,
+        first: Buffer.concat(pieces),
+        lengthBytes,
+        file,
+        position: 0,
+        sliceBytes: BLOCK_SIZE_BYTES,
+        onSlice: ({ position, checksum }) => onBlock(Math.floor(position / BLOCK_SIZE_BYTES), checksum),
+        signal: this.signal,
+      });
+      this.#parser.skipBody();
+    } catch (error) {
+      if (this.#taking === call) {
+        this.#taking = undefined;
+        this.#body = undefined;
+        call.answer.closes = true;
+        this.#failed(call, error);
+      }
+      throw error;
+    } finally {
+      this.#isLent = false;
+      socket.on('data', this.#onData);
+    }
+    this.#work();
   }
 
   /** Looks behind the value's last byte: what is no CRLF there belies its length. */
