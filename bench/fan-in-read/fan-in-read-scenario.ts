@@ -16,13 +16,13 @@ const LINK_MBIT = 250;
 const LINK_MBIT_USER = 100;
 const PAIRS = 5;
 const SHORT_PAIRS = 30;
-const FULL = { pairs: 10, shortPairs: 60, lookups: 50_000 } as const;
+const FULL = { pairs: 10, shortPairs: 60, lookups: 50_000, cacheBlocks: [10_000, 30_000] } as const;
 const PROBE_LOOKUPS = 150;
 const LOOKUPS = 10_000;
 const PRESS_NODES = 3;
 /** The trace lasts an hour: this brings it down to a minute. */
 const SPEED = 60;
-const CACHE_BLOCKS: readonly number[] = [10_000, 30_000];
+const CACHE_BLOCKS: readonly number[] = [10_000];
 
 /** A trial of each takes a quarter to half a second. */
 const LOADS: readonly LoadSize[] = [
@@ -79,7 +79,7 @@ function optionsOf(values: OptionValues): FanInReadOptions {
     traceFile: traceOf(values),
     traceRequestsMax: Number.MAX_SAFE_INTEGER,
     speed: numberOf(values, 'speed', { min: 0.1, max: 1_000_000, whole: false }) ?? SPEED,
-    cacheBlocks: cacheBlocks === undefined ? CACHE_BLOCKS : [cacheBlocks],
+    cacheBlocks: cacheBlocks !== undefined ? [cacheBlocks] : isFull ? FULL.cacheBlocks : CACHE_BLOCKS,
     slow: values['slow'] === true || isFull,
     dead: values['dead'] === true || isFull,
     self: values['self'] === true,
@@ -101,7 +101,7 @@ export const fanInReadScenario: Scenario = {
   --lookups N          at the cache that is too small (default: ${LOOKUPS}, with --full ${FULL.lookups})
   --trace FILE         Mooncake's rows (default: an hour of conversations that comes along)
   --speed X            the trace's time ÷ time (default: ${SPEED})
-  --cache-blocks N     room for this many blocks (default: ${CACHE_BLOCKS.join(' and ')})
+  --cache-blocks N     room for this many blocks (default: ${CACHE_BLOCKS.join(', ')}, with --full ${FULL.cacheBlocks.join(' and ')})
   --pairs N            rounds (default: ${PAIRS}, beside redis ${SHORT_PAIRS}; with --full ${FULL.pairs} and ${FULL.shortPairs})
   --only FIGURE        measure only what gives this one; may be repeated:
                        ${FAN_IN_READ_FIGURES.join(', ')}

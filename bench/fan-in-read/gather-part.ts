@@ -101,7 +101,7 @@ function probeFigures(
   const told = (name: string, values: readonly number[], atMost: number | undefined, what: string) => ({
     [`${name}P99Ms${suffix}`]: single(p99(values), 'ms', {
       ...(atMost !== undefined && { target: { atMost } }),
-      beside: `of ${shown(values.length)} ${what}, median ${shown(p50(values))} ms`,
+      beside: `of ${shown(values.length)} ${what}, median ${shown(p50(values))} ms, slowest ${shown(Math.max(0, ...values))} ms`,
     }),
   });
   return {

@@ -1,7 +1,7 @@
 /** A client of one node: RESP for values, HTTP for lookups that name their lease. */
 import { Agent, request } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { firstWrong, patternSlices } from '../pattern.ts';
+import { firstWrong, PATTERN_SLICE_MAX_BYTES, patternSlice, patternSlices } from '../pattern.ts';
 import type { NodeDoors } from './kv-command.ts';
 import { RespError } from './replies.ts';
 import { RespClient } from './resp-client.ts';
@@ -63,7 +63,7 @@ export class KvClient {
     const refused = await Promise.all(
       values.map(async ({ key, seed, sizeBytes }) => {
         try {
-          await this.#resp.do(['SET', key, Buffer.concat([...patternSlices(seed, sizeBytes)])]);
+          await this.#resp.do(['SET', key, valueBytes(seed, sizeBytes)]);
           return 0;
         } catch (error) {
           if (error instanceof RespError) return 1;
@@ -78,6 +78,12 @@ export class KvClient {
     this.#resp.close();
     this.#agent.destroy();
   }
+}
+
+/** The bytes of a value, without a copy where it is no longer than a slice of the pattern. */
+export function valueBytes(seed: number, sizeBytes: number): Buffer {
+  if (sizeBytes <= PATTERN_SLICE_MAX_BYTES) return patternSlice(seed, 0, sizeBytes);
+  return Buffer.concat([...patternSlices(seed, sizeBytes)]);
 }
 
 /** One MGET; every byte is compared as it comes. */

@@ -1,7 +1,6 @@
 /** What a process of the bench does on its host. */
 
-import { patternSlices } from '../pattern.ts';
-import { readValues, type Value } from './kv-client.ts';
+import { readValues, type Value, valueBytes } from './kv-client.ts';
 import type { Gathered, Probe, Probed, Values } from './kv-command.ts';
 import { RespClient } from './resp-client.ts';
 
@@ -24,7 +23,7 @@ export async function put(what: { host: string; values: Values; from: number; st
   try {
     for (let index = what.from; index < what.values.count; index += what.step) {
       const { key, seed, sizeBytes } = valueAt(what.values, index);
-      await resp.do(['SET', key, Buffer.concat([...patternSlices(seed, sizeBytes)])]);
+      await resp.do(['SET', key, valueBytes(seed, sizeBytes)]);
     }
   } finally {
     resp.close();

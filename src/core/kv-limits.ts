@@ -70,3 +70,5 @@ export const valueFullMemoryMs = 50;
 /** How often values past their time are looked for, and rows looked at in one go. */
 export const valueSweepMs = 1000;
 export const valueSweepRowsMax = 65_536;
+/** Memory counted for a key of a kv volume: twice what its rows take with a key of 80 bytes, which leaves room for longer ones. */
+export const keyMemoryBytes = 640;

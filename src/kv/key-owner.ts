@@ -7,7 +7,7 @@
 import { countOf, fieldsOf, listOf, textOf } from '../cluster/chunk-wire.ts';
 import type { Members } from '../cluster/member.ts';
 import type { SlotMove } from '../cluster/placement.ts';
-import { isForebayError } from '../core/errors.ts';
+import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { kvMessageKeysMax, kvRetryMs, kvTellMs } from '../core/kv-limits.ts';
 import { takeoverMs } from '../core/limits.ts';
@@ -114,6 +114,9 @@ export class KeyOwner {
 
   /** Answers with parts of the same entries that others hold; waits a little for what is replaced to be dropped. */
   async #told(from: string, message: PeerMessage): Promise<Json> {
+    const { epoch } = message;
+    if (typeof epoch === 'number' && epoch > this.#scope.cluster.members.epoch)
+      throw new ForebayError('overloaded', 'this node has not heard yet of the members that it is told by');
     if (!this.#isNew(from, textOf(message['life']), countOf(message['seq']))) return [];
     const { nowMs } = this.#scope;
     const drops: Drop[] = [];

@@ -316,16 +316,18 @@ class VolumeLocalValues implements LocalValues {
     return {
       content: this.#values.id(row),
       sizeBytes: this.#values.sizeBytes(row),
-      remainingMs: this.#table.deadlineMs(row) - this.#options.clock.boottimeMs(),
+      remainingMs: Math.max(0, this.#table.deadlineMs(row) - this.#options.clock.boottimeMs()),
       modifiedMs: this.#table.modifiedMs(row),
       ...(contentType === undefined ? {} : { contentType }),
     };
   }
 
-  /** The key's row, unless its time is over: then it goes. */
+  /** The key's row, unless its time is over: then it goes. What is leased stays until the lease ends (S-10). */
   #live(key: string): ValueRow | undefined {
     const row = this.#table.find(key);
-    if (row === undefined || this.#table.deadlineMs(row) > this.#options.clock.boottimeMs()) return row;
+    if (row === undefined) return undefined;
+    const nowMs = this.#options.clock.boottimeMs();
+    if (this.#table.deadlineMs(row) > nowMs || this.#leases.isLeased(row, nowMs)) return row;
     this.#expires(row);
     return undefined;
   }
@@ -417,7 +419,8 @@ class VolumeLocalValues implements LocalValues {
       await clock.sleep(from === 0 ? valueSweepMs : 1, signal);
       const nowMs = clock.boottimeMs();
       for (const row of this.#table.due(from, valueSweepRowsMax, nowMs)) {
-        if (this.#table.isLive(row) && this.#table.deadlineMs(row) <= nowMs) this.#expires(row);
+        const isOver = this.#table.isLive(row) && this.#table.deadlineMs(row) <= nowMs;
+        if (isOver && !this.#leases.isLeased(row, nowMs)) this.#expires(row);
       }
     }
   }

@@ -7,6 +7,7 @@ import { Adoptions } from '../adopt/adoptions.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
+import { keyMemoryBytes } from '../core/kv-limits.ts';
 import { factShare, fillMemoryBytes, fillsInFlightMax, hotShare, scrubBytesPerS } from '../core/limits.ts';
 import type { ObjectVersion } from '../core/object.ts';
 import type { StoreStatus } from '../core/store-status.ts';
@@ -197,9 +198,6 @@ export async function createNode(options: NodeOptions): Promise<Node> {
     throw error;
   }
 }
-
-/** Memory counted for a key of a kv volume: twice what its rows take with a key of 80 bytes, which leaves room for longer ones. */
-const keyMemoryBytes = 640;
 
 /** What is kept in memory of small things: of values too, where there are any. */
 function hotMemory({ node, volumes }: NodeOptions['config']): { hotBytes: number; valueHotBytes: number } {

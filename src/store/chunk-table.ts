@@ -18,7 +18,7 @@ export const CHUNK_VISITED = 1;
 /** Not checked since the machine started anew. */
 export const CHUNK_UNVERIFIED = 2;
 /** Not in the order of eviction. */
-export const CHUNK_KEPT = 4;
+const CHUNK_KEPT = 4;
 
 const NONE = 0;
 

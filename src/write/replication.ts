@@ -7,6 +7,7 @@ import type { Cluster } from '../cluster/cluster.ts';
 import { isForebayError } from '../core/errors.ts';
 import { MiB } from '../core/limits.ts';
 import type { Compare } from '../io/coordinator.ts';
+import type { DirtyNote } from '../store/staging.ts';
 import type { CopyTraffic } from './copy-traffic.ts';
 import type { PeerSlots } from './peer-slots.ts';
 import { ReplicaFeeder } from './replica-feeder.ts';
@@ -90,10 +91,15 @@ export class Replication {
     this.#fill();
   }
 
-  /** Asks those that sealed it whether they still keep it; those that do not answer are left out. */
-  async renew(): Promise<void> {
-    const sealing = this.#sealing;
-    if (sealing === undefined) return;
+  /**
+   * Asks those that sealed it whether they still keep it; those that do not answer are left out. `note`: as it is in this
+   * life of the writer, for a copy whose note names another one is taken for left behind.
+   */
+  async renew(note?: DirtyNote): Promise<void> {
+    if (this.#sealing === undefined) return;
+    const sealing = note === undefined ? this.#sealing : { ...this.#sealing, note };
+    this.#sealing = sealing;
+    for (const feeder of this.#feeders) if (feeder.fence === undefined) feeder.seal(sealing);
     const asked = Array.from(this.#feeders).filter(({ fence }) => fence !== undefined);
     await Promise.all(
       asked.map(async (feeder) => {

@@ -276,7 +276,7 @@ export class StagedVersion {
       // copies were promised to the life that asked for them: in another one they may be gone
       while (cluster.session !== this.#session) {
         const { session } = cluster;
-        await this.#replication.renew();
+        await this.#replication.renew(encodeNote(volume, key, { record: decide(read).record, session }));
         this.#session = session;
         await hasLevel();
       }
