@@ -13,9 +13,11 @@ export class DroppedKeys {
     this.#keys.delete(key);
     this.#keys.set(key, nowMs + kvLeaseMaxMs);
     if (this.#keys.size <= kvDroppedKeptMax) return;
+    // many at once: looking for the oldest of a Map walks over all that were deleted before it
+    let left = kvDroppedKeptMax / 8;
     for (const oldest of this.#keys.keys()) {
       this.#keys.delete(oldest);
-      return;
+      if (--left === 0) return;
     }
   }
 

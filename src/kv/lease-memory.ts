@@ -34,9 +34,11 @@ export class LeaseMemory {
     this.#entries.delete(key);
     this.#entries.set(key, promised);
     if (this.#entries.size <= this.#entriesMax) return;
+    // many at once: looking for the oldest of a Map walks over all that were deleted before it
+    let left = Math.ceil(this.#entriesMax / 8);
     for (const oldest of this.#entries.keys()) {
       this.#entries.delete(oldest);
-      return;
+      if (--left === 0) return;
     }
   }
 
