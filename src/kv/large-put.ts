@@ -73,7 +73,7 @@ async function receiveLarge(
   try {
     const receiving = await values.receive(content, reservation);
     try {
-      await receive(receiving.file, receiving.stored);
+      await receive(receiving.file, (block, checksum) => receiving.stored(block, checksum));
     } finally {
       receiving.close();
     }

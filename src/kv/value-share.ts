@@ -27,7 +27,7 @@ export interface ValueShareOptions {
 /** Room that was found. `reservation` is of the disk; call `settle` once its bytes count in the volume's footprint, or are given up. */
 export interface Room {
   readonly reservation: Reservation;
-  settle(): void;
+  readonly settle: () => void;
 }
 
 const DEAD_SHARE_MAX = 1 / 8;
