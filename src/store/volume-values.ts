@@ -250,11 +250,12 @@ export class VolumeValues implements ValueLane {
 
   /** Writes a block. Throws DiskError, diskFull, diskUnavailable. */
   async putBlock(content: ContentRow, block: number, bytes: Uint8Array, reservation: Reservation): Promise<void> {
-    const { file, stored, close } = await this.receive(content, reservation);
+    const receiving = await this.receive(content, reservation);
+    const write = () => receiving.file.writeSummed(block * BLOCK_SIZE_BYTES, bytes);
     try {
-      stored(block, await this.#parts.health.run(() => file.writeSummed(block * BLOCK_SIZE_BYTES, bytes)));
+      receiving.stored(block, await this.#parts.health.run(write));
     } finally {
-      close();
+      receiving.close();
     }
   }
 
