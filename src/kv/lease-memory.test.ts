@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ContentId } from '../core/ids.ts';
-import { kvDroppedKeptMax, kvLeaseMaxMs } from '../core/limits.ts';
+import { kvDroppedKeptMax, kvLeaseMaxMs } from '../core/kv-limits.ts';
 import { DroppedKeys } from './dropped-keys.ts';
 import { LeaseMemory } from './lease-memory.ts';
 
