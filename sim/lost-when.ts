@@ -26,7 +26,7 @@ const POINTS = {
   staged: 'all bytes have come',
   committed: 'the record was committed, the writer does not know it yet',
   acknowledged: 'the writer has its answer',
-  replicated: 'two nodes have it',
+  replicated: 'its copies are made',
   finalised: 'the origin has it, nobody knows it yet',
   drained: 'the origin has it, and all know it',
 } as const;
@@ -36,8 +36,13 @@ const LOSSES = {
   daemon: 'daemon killed',
   power: 'power cut, disk kept',
   disk: 'machine lost with its disk',
+  disks: 'two machines lost with their disks, of three copies',
+  coordinator: "the coordinator's data lost",
 } as const;
 type Loss = keyof typeof LOSSES;
+
+/** Of those that cost more to play. */
+const SEEDS_OF: Readonly<Partial<Record<Loss, readonly number[]>>> = { disks: [1], coordinator: [1] };
 
 /** What a reader on another node is told. */
 type Told = 'old' | 'new' | 'error';
@@ -62,6 +67,8 @@ const SIZE_BYTES = 3 << 20;
 /** Longer than a session, and than what it takes until repair begins. */
 const AWAY_MS = 90_000;
 const BACK_MS = 120_000;
+/** Until somebody notices that every daemon refuses its coordinator. */
+const NOTICED_MS = 5000;
 const LIMIT_MS = 1_000_000;
 
 /** Plays a case once. Throws when a promise of the checkers broke. */
@@ -72,6 +79,7 @@ async function playCase(played: Case, seed: number): Promise<Outcome> {
   const findings = new Findings(() => clock.nowMs);
   const options = {
     ...CALM_CLUSTER_WRITE,
+    ...(played.loss === 'disks' && { nodes: 4, replicas: 3 }),
     operations: 0,
     sizeMaxMiB: 3,
     linkMiBPerS: 10,
@@ -94,6 +102,8 @@ class Play {
   #isStruck = false;
   #isAcknowledged = false;
   #new = 0;
+  #holders: readonly string[] = [];
+  #hit: readonly ClusterMachine[] = [];
 
   constructor(run: ClusterWriteRun, played: Case) {
     this.#run = run;
@@ -116,19 +126,39 @@ class Play {
     await this.#write();
     await clock.sleep(AWAY_MS);
     const away = await this.#read(old);
-    if (this.#isStruck) {
-      this.#writer.boot();
-      await this.#writer.start();
-    }
+    if (this.#isStruck) await this.#mend();
     await clock.sleep(BACK_MS);
     const back = await this.#read(old);
     const shown = numberOf(this.#run.places[0]?.origin.current(TARGET.key));
     return { isAcknowledged: this.#isAcknowledged, away, back, origin: shown === old ? 'old' : 'new' };
   }
 
+  async #mend(): Promise<void> {
+    if (this.#case.loss === 'coordinator') {
+      await this.#reader.node?.recover?.(TARGET.volume);
+      return;
+    }
+    for (const machine of this.#hit) {
+      machine.boot();
+      await machine.start();
+    }
+  }
+
+  get #reader(): ClusterMachine {
+    return this.#run.machines.at(-1) as ClusterMachine;
+  }
+
+  /** The writer's machine, and another one that has a copy, where two are struck. */
+  get #struck(): readonly ClusterMachine[] {
+    if (this.#case.loss !== 'disks') return [this.#writer];
+    const others = this.#run.machines.filter((each) => each !== this.#writer && each !== this.#reader);
+    const holder = others.find(({ name }) => this.#holders.includes(name)) ?? (others[0] as ClusterMachine);
+    return [this.#writer, holder];
+  }
+
   async #read(old: number): Promise<Told> {
     try {
-      const seen = await this.#client(this.#run.machines[1] as ClusterMachine).read(TARGET);
+      const seen = await this.#client(this.#reader).read(TARGET);
       return seen?.number === old ? 'old' : 'new';
     } catch (error) {
       if (!isForebayError(error)) throw error;
@@ -168,7 +198,8 @@ class Play {
         if (Number(dirty.metadata[NUMBER_METADATA]) === old) continue;
         this.#new = Number(dirty.metadata[NUMBER_METADATA]);
         this.#at('committed');
-        if (dirty.replicas.length > 1) this.#at('replicated');
+        this.#holders = dirty.replicas;
+        if (dirty.replicas.length >= this.#run.options.replicas) this.#at('replicated');
       }
       if (step.now?.current?.kind === 'stub' && Number(step.now.current.metadata[NUMBER_METADATA]) !== old)
         this.#at('drained');
@@ -188,10 +219,26 @@ class Play {
     if (point !== this.#case.point || this.#isStruck) return;
     this.#isStruck = true;
     const { loss } = this.#case;
-    this.#writer.crash(loss === 'daemon' ? 'process' : 'machine');
-    if (loss !== 'disk') return;
-    this.#writer.replaceDisk();
-    this.#run.lostDisk(this.#writer);
+    if (loss === 'coordinator') {
+      void this.#loseCoordinator();
+      return;
+    }
+    this.#hit = this.#struck;
+    for (const machine of this.#hit) {
+      machine.crash(loss === 'daemon' ? 'process' : 'machine');
+      if (loss !== 'disk' && loss !== 'disks') continue;
+      machine.replaceDisk();
+      this.#run.lostDisk(machine);
+    }
+  }
+
+  /** Its data goes, and somebody starts every daemon anew with the empty one. */
+  async #loseCoordinator(): Promise<void> {
+    const { coordinator, machines, world } = this.#run;
+    coordinator.loseData();
+    await world.clock.sleep(NOTICED_MS);
+    for (const machine of machines) machine.crash('process');
+    await Promise.all(machines.map((machine) => machine.start()));
   }
 }
 
@@ -219,7 +266,7 @@ export async function lostWhenPage(): Promise<string> {
       const answered = new Set<boolean>();
       for (const loss of Object.keys(LOSSES) as Loss[]) {
         const outcomes: Outcome[] = [];
-        for (const seed of SEEDS) outcomes.push(await playCase({ level, point, loss }, seed));
+        for (const seed of SEEDS_OF[loss] ?? SEEDS) outcomes.push(await playCase({ level, point, loss }, seed));
         for (const { isAcknowledged } of outcomes) answered.add(isAcknowledged);
         cells.push(cellOf(outcomes));
       }
@@ -235,7 +282,9 @@ const HEAD = `# What is lost when
 
 Generated by \`npm run lost-when\` from the simulator (\`sim/lost-when.ts\`): a key is overwritten through one node of three, in a
 volume with two replicas; the node of the writer is struck at one instant, by one loss. A cell says what a reader on another
-node is told: while the node is away (90 s), then once it is back. One text: both times the same. "The old" and "the new"
+node is told: while the node is away (90 s), then once it is back. One text: both times the same. Where two machines go there are four,
+and three replicas. Where the coordinator's data is lost, every daemon is killed 5 s later and started anew with an empty one, and after 90 s
+\`forebay recover\` rebuilds the records: until then the origin's version is what readers are told. "The old" and "the new"
 are whole versions; a mixture, a part, or nothing at all was never seen. The origin has no faults here.
 An error: \`forebay status\` and \`forebay conflicts\` name the key; the record stays, and the version before is not served in its place.
 `;

@@ -115,6 +115,15 @@ export class SimCoordinator {
     this.state.compacted = this.state.revision;
   }
 
+  /** All of its data is gone, and an empty one takes its place. */
+  loseData(): void {
+    this.trace.note('coordinator loses its data');
+    const { onChange } = this.state;
+    this.state = new CoordinatorState();
+    this.state.onChange = onChange;
+    this.changed();
+  }
+
   /** Restores the state of so many revisions ago. Whoever saw a later one refuses it from now on. */
   setBack(revisions: number): void {
     this.trace.note('coordinator set back', revisions);

@@ -49,6 +49,8 @@ export interface SimNode {
   readonly writer: Writer | undefined;
   /** Absent where no volume is staged. */
   readonly checkpoints?: Checkpoints | undefined;
+  /** Gives records to what the nodes keep and the coordinator does not know: `forebay recover`. */
+  readonly recover?: (volume: string) => Promise<unknown>;
   /** Absent where no kv volume is configured. */
   readonly kv?: Kv | undefined;
   /** A write to the key was acknowledged by the origin. */

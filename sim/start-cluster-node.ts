@@ -76,6 +76,7 @@ export async function startClusterNode(start: NodeStart): Promise<SimNode> {
     reader: node.reader,
     writer: node.writer,
     checkpoints: node.checkpoints,
+    recover: async (name) => node.drain?.recover(name, { force: false, signal: new AbortController().signal }),
     kv: node.kv,
     written: () => Promise.reject(new Error('writes go through the writer')),
     status: () => node.storeStatus,

@@ -32,7 +32,7 @@ async function bench(t: TestContext, change: Partial<FanInReadOptions>): Promise
       ],
       probeLookups: 8,
       pressLookups: 250,
-      pressNodes: 2,
+      pressNodes: 1,
       traceFile: CONVERSATION_TRACE,
       traceRequestsMax: 60,
       speed: 100,

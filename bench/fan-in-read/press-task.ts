@@ -9,9 +9,11 @@ import type { NodeDoors, Press, Pressed } from './kv-command.ts';
 
 /** How much more often the first chain is asked for than the others (Zipf's exponent): few are hot, most are cold. */
 const ZIPF = 0.8;
-/** Of the lease; some clients take their time between the lookup and the read. */
-const PAUSE_MAX = 0.5;
-const PAUSES = 0.25;
+/** Which clients take their time between the lookup and the read, and how long at most, of the lease. */
+const PAUSES = [
+  { share: 0.02, most: 0.8 },
+  { share: 0.25, most: 0.1 },
+] as const;
 const NOTE_EVERY = 250;
 const MISSES_TOLD = 20;
 
@@ -75,7 +77,8 @@ class Crowd {
         this.begun += 1;
         if (this.begun % NOTE_EVERY === 0) this.#note(this.begun);
         const values = this.#chain(draw(), 1 + Math.floor(next() * chainValues));
-        await this.#request(client, values, next() < PAUSES ? next() * PAUSE_MAX * leaseMs : 0);
+        const pause = PAUSES.find(({ share }) => next() < share);
+        await this.#request(client, values, next() * (pause?.most ?? 0) * leaseMs);
       }
     } finally {
       client.close();

@@ -141,7 +141,15 @@ class Comparison {
       if (!(rates.GET > 0 && rates.SET > 0)) throw new Error(`redis-benchmark says ${stdout.slice(0, 200)}`);
       return rates;
     };
-    const pairs = await interleave(Math.min(BENCHMARK_ROUNDS, this.#options.shortPairs), this.#both(run));
+    const count = Math.min(BENCHMARK_ROUNDS, this.#options.shortPairs);
+    const pairs = await interleave(count, this.#both(run)).catch((error: unknown) => {
+      // It ends at the first error of a server. Its word is only shown, and no reason to throw away what was measured.
+      this.#progress.say(
+        `redis-benchmark, ${size.name}: ${(error as { stderr?: string }).stderr?.trim() || String(error)}`,
+      );
+      return undefined;
+    });
+    if (pairs === undefined) return undefined;
     const of = (test: 'GET' | 'SET') =>
       ratio(pairs.map(({ ours, baseline }) => ({ ours: ours[test], baseline: baseline[test] })));
     return { GET: of('GET'), SET: of('SET') };

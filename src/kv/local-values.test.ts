@@ -21,6 +21,18 @@ test('values of every size come back as they were put, before and after a restar
   assert.equal(await bench.get('other'), undefined);
 });
 
+test('puts of one large key at once, some of equal bytes, all end well, and one of them is there', async () => {
+  const bench = new SimValues();
+  await bench.open();
+  const [old, other] = [bytesOf(1, 3 * MiB), bytesOf(2, 3 * MiB)];
+  await bench.put('k', old);
+  const puts = [old, other, old, other, old].map((bytes) => bench.values.put('k', bodyOf(bytes), { signal: NEVER }));
+  const outcomes = (await bench.run(Promise.all(puts))).map(({ outcome }) => outcome);
+  assert.ok(outcomes.includes('stored'), outcomes.join(' '));
+  const now = await bench.get('k');
+  assert.ok(now !== undefined && [old, other].some((bytes) => Buffer.compare(bytes, now) === 0));
+});
+
 test('equal bytes write nothing, others replace', async () => {
   const bench = new SimValues();
   await bench.open();

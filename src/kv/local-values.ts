@@ -172,6 +172,7 @@ class VolumeLocalValues implements LocalValues {
     const found = this.#live(key);
     const before = found !== undefined && this.#values.sizeBytes(found) === body.lengthBytes ? found : undefined;
     const compared = before === undefined ? undefined : this.#values.hold(before);
+    const had = before === undefined ? undefined : this.#fact(before);
     let content: ContentRow | 'same';
     try {
       content = await putLarge({
@@ -186,8 +187,8 @@ class VolumeLocalValues implements LocalValues {
       if (content === 'same') {
         const still = this.#live(key);
         if (still !== undefined && this.#table.content(still) === compared) return this.#same(still, options);
-        // It went while it was compared: there is nothing to keep of what was not written.
-        throw new ForebayError('overloaded', 'the value was replaced while the same one was put; put it again');
+        // It was there when this put began, and another put or delete came after: as if they had come one after the other.
+        return { outcome: 'same', fact: had as ValueFact };
       }
     } finally {
       if (compared !== undefined) this.#values.release(compared);

@@ -107,6 +107,48 @@ test('forebay checkpoint: begin, put, commit, latest, list, rollback, keep, abor
   await assert.rejects(forebay(a, 'dance', STAGED), /checkpoint takes one of/);
 });
 
+test('S-6: of many objects one is missing: the commit names it; put, all are there at once; a commit twice says the same, an abort after it is refused', async (t) => {
+  // 2,000 take some 10 s on a quiet machine
+  const objects = Number(process.env['FOREBAY_CHECKPOINT_OBJECTS'] ?? 200);
+  const { nodes } = await stagedCluster(t, ['a'], {
+    volume: { replicas: 1, origin: 'file:///proc/forebay-is-not-there' },
+  });
+  const [a] = nodes as [ClusterNode];
+  const name = 'run/step-1';
+  const attempt = await begin(a, name);
+  const headers = { 'x-forebay-checkpoint': name, 'x-forebay-attempt': attempt };
+  const keys = Array.from({ length: objects }, (_, index) => `${name}/shard-${index}`);
+  const missing = keys[Math.floor(objects / 3)] as string;
+  const left = keys.filter((key) => key !== missing);
+  const putSome = async () => {
+    for (let key = left.pop(); key !== undefined; key = left.pop()) await put(a, key, key, headers);
+  };
+  const fromMs = performance.now();
+  await Promise.all(Array.from({ length: 16 }, putSome));
+  const putMs = performance.now() - fromMs;
+  const commit = () => a.post('/v1/checkpoints/commit', { volume: STAGED, name, attempt, keys, count: objects });
+  const lacks = await refused(await commit(), 'checkpointIncomplete');
+  assert.equal(lacks.includes(JSON.stringify(missing)), true, lacks);
+  assert.equal(await status(a, keys[0] as string), 404, 'none is there');
+  await put(a, missing, missing, headers);
+  const commitMs = performance.now();
+  const first = await commit();
+  t.diagnostic(
+    `${objects} puts in ${Math.round(putMs)} ms, their commit in ${Math.round(performance.now() - commitMs)} ms`,
+  );
+  const answer = await first.json();
+  assert.deepEqual({ ...(answer as object), bytes: 0 }, { name, objects, bytes: 0, isLatest: true });
+  assert.deepEqual(await (await commit()).json(), answer, 'committed is committed');
+  for (const key of [keys[0] as string, missing, keys.at(-1) as string]) await expectBytes(a, key, key);
+  const aborted = await refused(
+    await a.post('/v1/checkpoints/abort', { volume: STAGED, name, attempt }),
+    'attemptEnded',
+  );
+  assert.match(aborted, /is committed/);
+  await expectBytes(a, missing, missing);
+  assert.equal((await writes(a, `${name}/`)).filter(({ key }) => keys.includes(key)).length, objects);
+});
+
 function cli() {
   const run = promisify(execFile);
   return async (node: ClusterNode, ...words: readonly string[]): Promise<string> => {

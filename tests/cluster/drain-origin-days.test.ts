@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MiB } from './fixture.ts';
 import { type ClusterNode, eventually } from './node.ts';
-import { expectBytes, put, ramp, STAGED, type StagedCluster, stagedCluster, writes } from './staged.ts';
+import { expectBytes, put, ramp, type StagedCluster, stagedCluster, writes } from './staged.ts';
 
 const DRAINED_MS = 90_000;
 /** Long enough for the drain to have tried, and to wait between its tries. */

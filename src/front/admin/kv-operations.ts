@@ -269,7 +269,7 @@ function finite(ms: number): number | null {
 }
 
 function ttlOf({ remainingMs }: ValueFact): number | null {
-  return finite(remainingMs);
+  return finite(Math.max(0, Math.ceil(remainingMs)));
 }
 
 function ttlWish(text: string | undefined): { ttlMs?: number } {

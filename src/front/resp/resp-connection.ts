@@ -7,7 +7,6 @@
  */
 import type { Socket } from 'node:net';
 import { AssertionError } from '../../core/assert.ts';
-
 import { BLOCK_SIZE_BYTES } from '../../core/chunk.ts';
 import { respArgumentMaxBytes, respBodyAheadBytes, respPipelineMax } from '../../core/kv-limits.ts';
 import { clientIdleMs, discardMaxBytes, lingerMs } from '../../core/limits.ts';

@@ -27,7 +27,7 @@ export async function sendValue(call: Call, value: OpenValue | undefined): Promi
   }
 }
 
-export function sendMiss(call: Call): void {
+function sendMiss(call: Call): void {
   if (!call.answer.begun) call.answer.status = 404;
   call.answer.reply(nil(call.answer.resp3));
 }
