@@ -28,6 +28,9 @@ const HOLDER_ERRORS = [
   'incompleteBody',
 ] as const;
 
+/** It does not have the bytes, whatever the record says. */
+const MISSING = ['notHeld', 'corrupt', 'replicasUnavailable'] as const;
+
 export type DrainCluster = Pick<Cluster, 'self' | 'members' | 'call' | 'onMembers' | 'member'>;
 
 export class PartUploads {
@@ -42,18 +45,23 @@ export class PartUploads {
     this.#cluster = cluster;
   }
 
-  /** Those of the nodes that are members. Throws replicasUnavailable where none is. */
-  holders(nodes: readonly string[]): string[] {
-    const live = nodes.filter((node) => this.#cluster.member(node) !== undefined);
-    if (live.length === 0)
-      throw new ForebayError('replicasUnavailable', `none of ${nodes.join(', ')} is in the cluster`);
-    return live;
+  #live(nodes: readonly string[]): string[] {
+    return nodes.filter((node) => this.#cluster.member(node) !== undefined);
   }
 
-  /** Puts the whole in one request, from the first holder that can. */
+  /** The other members. One that was away while copies were made anew has what its record no longer says. */
+  #others(nodes: readonly string[]): string[] {
+    return this.#cluster.members.members.map(({ node }) => node).filter((node) => !nodes.includes(node));
+  }
+
+  /** Puts the whole in one request, from the first holder that can. Throws replicasUnavailable where nobody who holds it is there. */
   async put(put: DrainPut, nodes: readonly string[], signal: AbortSignal): Promise<{ etag: string }> {
-    let last: unknown;
-    for (const node of this.#leastPutting(this.holders(nodes))) {
+    const named = this.#live(nodes);
+    const others = new Set(this.#others(nodes));
+    let last: unknown = noneThere(nodes);
+    let isMissing = true;
+    for (const node of [...this.#leastPutting(named), ...others]) {
+      if (others.has(node) && !isMissing) break;
       this.#puts.set(node, (this.#puts.get(node) ?? 0) + 1);
       try {
         const answer = await this.#call(node, putToWire(put), put.sizeBytes, signal);
@@ -62,7 +70,8 @@ export class PartUploads {
         // A holder that does not answer may have put it: the caller looks.
         if (!isForebayError(error, ...HOLDER_ERRORS) || isForebayError(error, 'peerTimeout', 'peerUnreachable'))
           throw error;
-        last = error;
+        if (!isForebayError(error, ...MISSING)) isMissing = false;
+        if (!others.has(node)) last = error;
       } finally {
         const count = (this.#puts.get(node) as number) - 1;
         if (count === 0) this.#puts.delete(node);
@@ -81,12 +90,17 @@ export class PartUploads {
     const failed = new AbortController();
     const signal = AbortSignal.any([options.signal, failed.signal]);
     const left = [...units].reverse();
-    const holders = new Set(this.holders(options.nodes));
+    const holders = new Set(this.#live(options.nodes));
     const underWay = new Set<Promise<void>>();
-    let lastError: unknown;
+    let others = this.#others(options.nodes);
+    let lastError: unknown = noneThere(options.nodes);
     try {
       while (left.length > 0 || underWay.size > 0) {
         signal.throwIfAborted();
+        if (holders.size === 0 && isForebayError(lastError, ...MISSING)) {
+          for (const node of others) holders.add(node);
+          others = [];
+        }
         if (holders.size === 0) throw lastError;
         const node = left.length === 0 ? undefined : this.#leastBusy(holders);
         if (node === undefined) {
@@ -150,6 +164,7 @@ export class PartUploads {
   }
 
   #leastPutting(holders: readonly string[]): readonly string[] {
+    if (holders.length === 0) return holders;
     const turn = this.#turn++ % holders.length;
     const turned = [...holders.slice(turn), ...holders.slice(0, turn)];
     const load = (node: string) => (this.#puts.get(node) ?? 0) + (this.#inFlight.get(node) ?? 0);
@@ -177,3 +192,6 @@ export class PartUploads {
     });
   }
 }
+
+const noneThere = (nodes: readonly string[]): ForebayError =>
+  new ForebayError('replicasUnavailable', `none of ${nodes.join(', ')} is in the cluster`);
