@@ -56,7 +56,11 @@ const DAMAGES: Readonly<Record<Sabotage, Damage>> = {
     breaks: /^S-(2|4|7|8|16)$/,
   },
   'forget-records': { scenario: 'cluster-write', overrides: CALM_CLUSTER_WRITE, breaks: /^S-(2|3|5)$/ },
-  'forget-leases': { scenario: 'kv', overrides: { ...CALM_KV, operations: 300 }, breaks: /^S-10$/ },
+  'forget-leases': {
+    scenario: 'kv',
+    overrides: { ...CALM_KV, operations: 1500, keys: 80 },
+    breaks: /^S-10$/,
+  },
 };
 const SEEDS_MAX = 20;
 
