@@ -41,6 +41,7 @@ const TEXT = `
 [doors]
 s3 = "127.0.0.1:0"
 admin = "127.0.0.1:0"
+resp = false
 domain = "s3.example.test"
 [log]
 level = "error"
