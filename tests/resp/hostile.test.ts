@@ -132,7 +132,8 @@ test('S-12: a client that does not read a 512 MiB value costs no memory, and oth
     await other.expect(request('STRLEN', 'big'), `:${512 * MiB}\r\n`);
   }
   const grown = (process.memoryUsage().rss - before) / MiB;
-  assert.ok(grown < 100, `the door grew by ${grown.toFixed(0)} MiB`);
+  // one of the eight that was kept whole would be twice that
+  assert.ok(grown < 256, `the door grew by ${grown.toFixed(0)} MiB`);
   for (const socket of deaf) socket.destroy();
 });
 
