@@ -62,9 +62,9 @@ test('a file that is written again, while it is taken over or later, is taken ov
   plan.finished('x', 110);
   plan.settled(step, done('1'), 120);
   assert.deepEqual(take(plan, 1000, '2'), ['adopt x']);
-  plan.seen('x', file('2'), 2000);
+  plan.seen('x', file('2'), plan.heard, 2000);
   assert.ok(plan.isIdle, 'what was seen again is the same');
-  plan.seen('x', file('3'), 3000);
+  plan.seen('x', file('3'), plan.heard, 3000);
   assert.deepEqual(plan.begin(3000, 8), [], 'nobody was seen to close it: it may be in the making');
   assert.deepEqual(take(plan, 3000 + adoptQuietMs, '3'), ['adopt x']);
   plan.finished('x', 9000);
@@ -84,10 +84,10 @@ test('a file that changed while it was taken over is taken over again when it is
 
 test('found files wait until they are quiet, unless they are old', () => {
   const plan = new AdoptPlan({ deletes: false });
-  plan.seen('old', file('1', true), 0);
-  plan.seen('new', file('1'), 0);
+  plan.seen('old', file('1', true), plan.heard, 0);
+  plan.seen('new', file('1'), plan.heard, 0);
   assert.deepEqual(take(plan, 0, '1'), ['adopt old']);
-  plan.seen('new', file('2'), 1000);
+  plan.seen('new', file('2'), plan.heard, 1000);
   assert.deepEqual(plan.begin(adoptQuietMs, 8), []);
   assert.deepEqual(take(plan, 1000 + adoptQuietMs, '2'), ['adopt new']);
 });
@@ -143,7 +143,7 @@ test('deletes are followed only where that is wanted, and a file that comes agai
     assert.equal(plan.totals(9).files, 0);
     plan.finished('d/x', 300);
     assert.deepEqual(take(plan, 400, '1'), ['adopt d/x']);
-    plan.onlySeen('', new Set(), 500);
+    plan.onlySeen('', new Set(), plan.heard, 500);
     assert.deepEqual(take(plan, 500, ''), deletes ? ['delete d/x'] : []);
   }
 });
@@ -165,18 +165,33 @@ test('a file renamed over another replaces it, and waits for what is under way w
 
 test('a file that is begun while closing is heard of waits for that, however long nothing is written', () => {
   const plan = new AdoptPlan({ deletes: false });
-  plan.seen('x', { version: '1', sizeBytes: 0, ripeInMs: Infinity }, 0);
+  plan.seen('x', { version: '1', sizeBytes: 0, ripeInMs: Infinity }, plan.heard, 0);
   assert.deepEqual(plan.begin(1_000_000, 8), []);
   assert.equal(plan.totals(9).filesDone, 0);
   plan.finished('x', 1_000_000);
-  plan.seen('x', { version: '2', sizeBytes: 5, ripeInMs: Infinity }, 1_000_001);
+  plan.seen('x', { version: '2', sizeBytes: 5, ripeInMs: Infinity }, plan.heard, 1_000_001);
   assert.deepEqual(take(plan, 1_000_100, '2'), ['adopt x']);
   assert.ok(plan.isIdle);
 });
 
+test('what is told of while a directory is looked at is newer than what the look saw', () => {
+  const plan = new AdoptPlan({ deletes: true });
+  for (const path of ['d/renamed', 'd/deleted']) plan.finished(path, 0);
+  take(plan, 100, '1');
+  const since = plan.heard;
+  plan.finished('d/new.tmp', 200);
+  plan.moved('d/new.tmp', 'd/new', 201);
+  plan.moved('d/renamed', 'd/other', 202);
+  plan.gone('d/deleted', 203);
+  const seen = ['d/renamed', 'd/deleted', 'd/new.tmp'];
+  for (const path of seen) plan.seen(path, file('1'), since, 300);
+  plan.onlySeen('d', new Set(seen), since, 300);
+  assert.deepEqual(take(plan, 400, '1'), ['adopt d/new', 'd/renamed → d/other', 'delete d/deleted']);
+});
+
 test('a file that is still being written when it seemed quiet is looked at later', () => {
   const plan = new AdoptPlan({ deletes: false });
-  plan.seen('x', file('1'), 0);
+  plan.seen('x', file('1'), plan.heard, 0);
   const [step] = plan.begin(adoptQuietMs, 8) as [AdoptStep];
   plan.settled(step, { kind: 'later' }, adoptQuietMs);
   assert.equal(plan.isIdle, false);
@@ -185,7 +200,7 @@ test('a file that is still being written when it seemed quiet is looked at later
 
 test('a hundred thousand files cost no more each than a few', () => {
   const plan = new AdoptPlan({ deletes: false });
-  for (let n = 0; n < 100_000; n += 1) plan.seen(`d/${n}`, file('1', true), 0);
+  for (let n = 0; n < 100_000; n += 1) plan.seen(`d/${n}`, file('1', true), plan.heard, 0);
   let looked = 0;
   const begunMs = performance.now();
   for (let steps = plan.begin(1, 8); steps.length > 0; steps = plan.begin(1, 8)) {

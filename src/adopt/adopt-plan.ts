@@ -24,6 +24,8 @@ interface Entry {
   /** Under which name the volume has it, and which version. */
   committedAs: string | undefined;
   committed: Version | undefined;
+  /** When it was last told of, among all that was. */
+  heard: number;
   /** Somebody was seen to finish it. */
   isFresh: boolean;
   isBusy: boolean;
@@ -55,6 +57,12 @@ export type AdoptOutcome =
   /** It would fail again. */
   | { readonly kind: 'refused'; readonly message: string };
 
+export interface SeenFile {
+  readonly version: Version;
+  readonly sizeBytes: number;
+  readonly ripeInMs: number;
+}
+
 export interface AdoptTotals {
   readonly files: number;
   readonly filesDone: number;
@@ -73,14 +81,24 @@ export class AdoptPlan {
   readonly #busyNames = new Set<string>();
   readonly #underWay = new Map<number, { readonly entry: Entry; readonly names: readonly string[] }>();
   #order = 0;
+  #heard = 0;
 
   constructor(options: { deletes: boolean }) {
     this.#deletes = options.deletes;
   }
 
-  /** A file was seen, as it is; `ripeInMs`: when it counts as finished though nobody was seen to close it, if ever. */
-  seen(path: string, file: { version: Version; sizeBytes: number; ripeInMs: number }, nowMs: number): void {
+  /** For a look that begins now: what is told of after it is newer than what the look sees. */
+  get heard(): number {
+    return this.#heard;
+  }
+
+  /**
+   * A file was seen, as it is, by a look that began at `since`; `ripeInMs`: when it counts as finished though nobody was seen
+   * to close it, if ever.
+   */
+  seen(path: string, file: SeenFile, since: number, nowMs: number): void {
     const entry = this.#entries.get(path) ?? this.#add(path);
+    if (entry.heard > since) return;
     entry.isGone = false;
     if (entry.version === file.version) {
       const isSooner = nowMs + file.ripeInMs < entry.ripeMs && entry.committed !== entry.version && entry.tries === 0;
@@ -102,6 +120,7 @@ export class AdoptPlan {
     entry.isGone = false;
     entry.version = undefined;
     entry.isFresh = true;
+    this.#hear(entry);
     this.#ripen(entry, nowMs + adoptSettleMs);
   }
 
@@ -113,6 +132,7 @@ export class AdoptPlan {
       this.#entries.delete(entry.path);
       entry.path = to + entry.path.slice(from.length);
       this.#entries.set(entry.path, entry);
+      this.#hear(entry);
       this.#ripen(entry, nowMs + (entry.committedAs === undefined ? adoptSettleMs : 0));
     }
     return movers.length === 0;
@@ -121,14 +141,16 @@ export class AdoptPlan {
   gone(path: string, nowMs: number): void {
     for (const entry of this.#below(path)) {
       entry.isGone = true;
+      this.#hear(entry);
       if (this.#deletes && entry.committedAs !== undefined) this.#ripen(entry, nowMs);
       else if (!entry.isBusy) this.#remove(entry);
     }
   }
 
-  /** After everything below a directory was seen: what was not is gone. */
-  onlySeen(directory: string, paths: ReadonlySet<string>, nowMs: number): void {
-    for (const entry of this.#below(directory)) if (!paths.has(entry.path)) this.gone(entry.path, nowMs);
+  /** After everything below a directory was seen, by a look that began at `since`: what was not is gone, unless told of later. */
+  onlySeen(directory: string, paths: ReadonlySet<string>, since: number, nowMs: number): void {
+    for (const entry of this.#below(directory))
+      if (!paths.has(entry.path) && entry.heard <= since) this.gone(entry.path, nowMs);
   }
 
   /** What to do now, at most so many steps; each is answered by `settled`. */
@@ -258,6 +280,7 @@ export class AdoptPlan {
       order: 0,
       committedAs: undefined,
       committed: undefined,
+      heard: 0,
       isFresh: false,
       isBusy: false,
       isGone: false,
@@ -266,6 +289,11 @@ export class AdoptPlan {
     };
     this.#entries.set(path, entry);
     return entry;
+  }
+
+  #hear(entry: Entry): void {
+    this.#heard += 1;
+    entry.heard = this.#heard;
   }
 
   #ripen(entry: Entry, atMs: number): void {

@@ -62,6 +62,7 @@ export class Adoption {
   #state: AdoptProgress['state'] = 'polled';
   /** Paths to look at; `true` where changes may have escaped the watch. */
   readonly #looks = new Map<string, boolean>();
+  #isLooking = false;
   #changed = Promise.withResolvers<void>();
   #inFlight = 0;
 
@@ -146,13 +147,19 @@ export class Adoption {
       else if (hint.kind === 'gone') this.#plan.gone(hint.path, nowMs);
       else if (hint.kind === 'look') this.#looks.set(hint.path, hint.hasEscaped);
       else if (hint.kind === 'lost') this.#state = 'polled';
-      else if (this.#plan.moved(hint.from, hint.to, nowMs)) {
-        // A file that was not known is finished now; a directory has to be looked at.
-        this.#plan.finished(hint.to, nowMs);
-        this.#looks.set(hint.to, true);
-      }
+      else this.#moved(hint.from, hint.to, nowMs);
     }
     this.#wake();
+  }
+
+  #moved(from: string, to: string, nowMs: number): void {
+    const isNew = this.#plan.moved(from, to, nowMs);
+    // A file that was not known is finished now; a directory has to be looked at.
+    if (isNew) this.#plan.finished(to, nowMs);
+    // A look under way, or one still to come, does not find below the old name what it was meant for.
+    let isMissed = isNew || this.#isLooking;
+    for (const path of this.#looks.keys()) isMissed ||= path === from || path.startsWith(`${from}/`);
+    if (isMissed) this.#looks.set(to, true);
   }
 
   #wake(): void {
@@ -173,22 +180,26 @@ export class Adoption {
   async #look(path: string, quietMs: number): Promise<void> {
     const { disk, clock } = this.#parts;
     const seen = new Map<string, FileStat>();
+    const since = this.#plan.heard;
+    this.#isLooking = true;
     try {
       const stat = await disk.stat(this.#absolute(path));
       if (stat?.kind === 'directory') await this.#walk(path, seen);
       else if (stat?.kind === 'file') {
-        this.#seen(path, stat, quietMs);
+        this.#seen(path, stat, quietMs, since);
         return;
       }
     } catch (error) {
       // A disk that does not answer is asked again with the next look.
       if (error instanceof DiskError) return;
       throw error;
+    } finally {
+      this.#isLooking = false;
     }
     // In the order in which they were written, which is then that of their commits.
     const inOrder = Array.from(seen).sort(([, a], [, b]) => Number(a.modifiedNs - b.modifiedNs));
-    for (const [each, stat] of inOrder) this.#seen(each, stat, quietMs);
-    this.#plan.onlySeen(path, new Set(seen.keys()), clock.boottimeMs());
+    for (const [each, stat] of inOrder) this.#seen(each, stat, quietMs, since);
+    this.#plan.onlySeen(path, new Set(seen.keys()), since, clock.boottimeMs());
   }
 
   async #walk(directory: string, seen: Map<string, FileStat>): Promise<void> {
@@ -208,12 +219,13 @@ export class Adoption {
     }
   }
 
-  #seen(path: string, stat: FileStat, quietMs: number): void {
+  #seen(path: string, stat: FileStat, quietMs: number, since: number): void {
     const { clock } = this.#parts;
     // A file that has been there for long, such as one that got a second name, is finished.
     const isOld = this.#isQuiet(stat, Math.min(quietMs, adoptRescanMs));
     const ripeInMs = isOld ? 0 : quietMs;
-    this.#plan.seen(path, { version: versionOf(stat), sizeBytes: stat.sizeBytes, ripeInMs }, clock.boottimeMs());
+    const file = { version: versionOf(stat), sizeBytes: stat.sizeBytes, ripeInMs };
+    this.#plan.seen(path, file, since, clock.boottimeMs());
   }
 
   #isQuiet({ modifiedNs }: FileStat, quietMs: number): boolean {

@@ -69,7 +69,11 @@ export class InotifyEvents {
     const from = this.#movedFrom;
     if ((mask & IN_MOVED_TO) !== 0 && from?.cookie === cookie) {
       this.#movedFrom = undefined;
-      if (isDirectory) this.#rename(from.path, path);
+      if (isDirectory) {
+        this.#rename(from.path, path);
+        // It may have had its new name already when it was to be watched under the old one.
+        this.#watches.add(path);
+      }
       hints.push({ kind: 'moved', from: from.path, to: path });
       return;
     }

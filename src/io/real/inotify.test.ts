@@ -82,6 +82,21 @@ test('a directory that appears is watched, one that is renamed is followed, and 
   assert.ok(!(await until('finished last')).some((text) => text.includes('unseen')));
 });
 
+test('directories that are made, filled and renamed faster than they are watched are watched under their last names', {
+  skip,
+}, async (t) => {
+  const { directory, ...told } = await watched(t);
+  const names = Array.from({ length: 50 }, (_, n) => `step-${n}`);
+  for (const name of names) {
+    fs.mkdirSync(join(directory, `${name}.tmp/rank`), { recursive: true });
+    fs.renameSync(join(directory, `${name}.tmp`), join(directory, name));
+  }
+  await told.until('step-49.tmp → step-49');
+  for (const name of names) fs.writeFileSync(join(directory, name, 'rank/last'), 'x');
+  const heard = await told.until('finished step-49/rank/last');
+  for (const name of names) assert.ok(heard.includes(`finished ${name}/rank/last`), name);
+});
+
 test('what cannot be watched is refused', { skip }, async () => {
   await assert.rejects(
     watchDirectory('/nonexistent', () => undefined),
