@@ -5,7 +5,7 @@
 import type { Cluster } from '../cluster/cluster.ts';
 import { leaveLookMs } from '../core/limits.ts';
 import type { Clock } from '../io/io.ts';
-import type { KeptContent } from '../write/dirty-keeping.ts';
+import type { KeptContent } from '../write/kept-places.ts';
 
 export interface LeaveProgress {
   /** Versions that the origin does not have, and no other node of the cluster. */

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { dirty } from '../../tests/write/samples.ts';
 import { SimNodes, VOLUME } from '../../tests/write/sim-nodes.ts';
 import { isForebayError } from '../core/errors.ts';
-import type { KeptContent } from '../write/dirty-keeping.ts';
+import type { KeptContent } from '../write/kept-places.ts';
 import { recover, serveRecovery } from './recover.ts';
 
 test('a coordinator that was used for long since it lost its data gets records again only where somebody says so', async () => {

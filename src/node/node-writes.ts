@@ -20,6 +20,7 @@ import { DrainWaits } from '../write/drain-waits.ts';
 import { OriginBase } from '../write/origin-base.ts';
 import { PeerSlots } from '../write/peer-slots.ts';
 import { RecordFeed } from '../write/record-feed.ts';
+import { RecordLineage } from '../write/record-lineage.ts';
 import type { Records } from '../write/records.ts';
 import { ReplicaRing } from '../write/replica-group.ts';
 import { ReplicaPursuit } from '../write/replica-pursuit.ts';
@@ -74,6 +75,7 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
     cluster,
     store,
     records,
+    lineage: new RecordLineage({ coordinator, random }),
     feed,
     emit,
     policyOf,
@@ -134,7 +136,7 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
       return writer;
     },
     start() {
-      feed.start(volumes.keys());
+      void keeping.learn().then(() => feed.start(volumes.keys()));
       void keeping.run();
       void pursuit.run();
       drain?.start();

@@ -1,7 +1,8 @@
 /** What a node says of its part in fan-out writes, per volume. */
 import type { Cluster } from '../cluster/cluster.ts';
 import type { Volume, WritePolicy } from '../core/volume.ts';
-import type { DirtyKeeping, KeptContent } from './dirty-keeping.ts';
+import type { DirtyKeeping } from './dirty-keeping.ts';
+import type { KeptContent } from './kept-places.ts';
 
 export interface Amount {
   readonly objects: number;
