@@ -6,7 +6,7 @@
 import type { Cluster } from '../cluster/cluster.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { originContentId } from '../core/ids.ts';
-import { listKeysMax } from '../core/limits.ts';
+import { conflictLooksMax, listKeysMax } from '../core/limits.ts';
 import type { ObjectVersion } from '../core/object.ts';
 import type { Volume } from '../core/volume.ts';
 import type { Origin } from '../origin/origin.ts';
@@ -23,6 +23,8 @@ export interface Conflict {
   readonly sizeBytes?: number;
   /** Where our version lies at the origin meanwhile. */
   readonly parked?: string;
+  /** What the origin has under the key now; absent where it could not be asked. */
+  readonly theirs?: 'nothing' | { readonly etag: string; readonly sizeBytes: number; readonly modifiedMs: number };
 }
 
 export interface Resolution {
@@ -53,6 +55,7 @@ export class Conflicts {
         limit: listKeysMax,
         ...(after !== undefined && { after }),
       });
+      const troubled: Conflict[] = [];
       for (const { key, record } of page) {
         const version = pendingOf(record);
         if (version?.trouble === undefined) continue;
@@ -61,10 +64,26 @@ export class Conflicts {
           version.kind === 'dirty'
             ? { what: 'object' as const, sizeBytes: version.sizeBytes }
             : { what: 'delete' as const };
-        found.push({ volume, key, kind, message, ...object, ...(parked && { parked: parked.key }) });
+        troubled.push({ volume, key, kind, message, ...object, ...(parked && { parked: parked.key }) });
+      }
+      for (let at = 0; at < troubled.length; at += conflictLooksMax) {
+        const some = troubled.slice(at, at + conflictLooksMax);
+        found.push(...(await Promise.all(some.map(async (each) => ({ ...each, ...(await this.#theirs(each)) })))));
       }
       after = page.at(-1)?.key;
       if (page.length < listKeysMax) return found;
+    }
+  }
+
+  async #theirs({ volume, key }: Conflict): Promise<Pick<Conflict, 'theirs'>> {
+    try {
+      const now = await this.#options.volumes.get(volume)?.origin.head(key);
+      if (now === undefined) return { theirs: 'nothing' };
+      const { etag, sizeBytes, modifiedMs } = now;
+      return { theirs: { etag, sizeBytes, modifiedMs } };
+    } catch (error) {
+      if (!isForebayError(error)) throw error;
+      return {};
     }
   }
 
@@ -87,7 +106,8 @@ export class Conflicts {
     });
     await onWritten(name, key);
     const { parked } = version.trouble;
-    if (parked !== undefined)
+    // of what is kept the parked copy stays until the origin has it: its keeper sees to that
+    if (keep === 'theirs' && parked !== undefined)
       await origin.delete(parked.key, { ifMatch: parked.etag }).catch((error: unknown) => {
         if (!isForebayError(error)) throw error;
       });

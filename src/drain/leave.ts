@@ -45,11 +45,12 @@ export function onlyHere({ keeping, cluster }: Pick<LeaveOptions, 'keeping' | 'c
   let objects = 0;
   let bytes = 0;
   let example: string | undefined;
-  for (const { noted, content, sizeBytes, volume, key } of keeping.contents()) {
+  for (const { noted, content, sizeBytes, volume, key, isReplaced } of keeping.contents()) {
+    if (isReplaced) continue;
     const dirty = noted?.record.current;
     const replicas = dirty?.kind === 'dirty' && dirty.content === content ? dirty.replicas : [];
     if (replicas.some((node) => node !== cluster.self && cluster.member(node) !== undefined)) continue;
-    // Replaced: it waits for its readers only.
+    // Its record names other nodes.
     if (noted?.revision !== undefined && replicas.length === 0) continue;
     objects++;
     bytes += sizeBytes;

@@ -12,7 +12,17 @@ test('a coordinator that was used for long since it lost its data gets records a
   const version = dirty(1, { replicas: ['a'] });
   const { content, sizeBytes, chunkSizeBytes } = version;
   const noted = { record: { current: version }, session: '', revision: 5 };
-  const kept: KeptContent = { content, volume: VOLUME, sizeBytes, chunkSizeBytes, key: 'k', noted, isUsed: false };
+  const kept: KeptContent = {
+    content,
+    volume: VOLUME,
+    sizeBytes,
+    chunkSizeBytes,
+    key: 'k',
+    noted,
+    isUsed: false,
+    isReplaced: false,
+    isForeign: false,
+  };
   const keeping = { contents: () => [kept] };
   serveRecovery({ cluster, keeping });
   for (let n = 2; n < 10; n += 1)

@@ -122,7 +122,8 @@ export class DirtyKeeping {
   }
 
   *contents(): Generator<KeptContent> {
-    for (const kept of this.#kept.all()) yield { ...kept, isUsed: kept.uses > 0 };
+    for (const kept of this.#kept.all())
+      yield { ...kept, isUsed: kept.uses > 0, isReplaced: kept.doomedMs !== undefined };
   }
 
   /** Nobody lets go of it while it is used; returns what ends that. */

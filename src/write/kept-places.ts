@@ -13,6 +13,10 @@ export interface KeptContent {
   readonly noted: NotedRecord | undefined;
   /** Somebody of this node is committing it, or makes copies of it. */
   readonly isUsed: boolean;
+  /** Another version, or a delete, or a person's decision, took its place: it waits for its readers only. */
+  readonly isReplaced: boolean;
+  /** What is noted is of records that the coordinator has lost: which version counts is not known (`forebay recover`). */
+  readonly isForeign: boolean;
 }
 
 export interface Kept {

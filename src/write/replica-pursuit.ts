@@ -73,6 +73,7 @@ export class ReplicaPursuit {
   /** How many copies of a version that is not drained live, and this node has to make; for who wants to know whether all is safe. */
   needed(kept: KeptContent): { readonly dirty: DirtyRecord; readonly needed: CopiesNeeded } | undefined {
     const dirty = kept.noted?.record.current;
+    if (kept.isReplaced || kept.isForeign) return undefined;
     if (kept.noted?.revision === undefined || dirty?.kind !== 'dirty' || dirty.content !== kept.content)
       return undefined;
     const view = {
