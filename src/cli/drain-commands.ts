@@ -140,8 +140,9 @@ export async function recover(
   const report = await (await clientOf(options)).post<RecoverReport>('/v1/recover', asked);
   if (output.json) output.object(report);
   else {
-    const { recovered, bytes, known, silent } = report;
+    const { recovered, replaced, bytes, known, silent } = report;
     output.line(`${volume}: ${recovered} objects, ${formatSize(bytes)}, have a record again; ${known} had one`);
+    if (replaced > 0) output.line(`${replaced} of them are newer than what the coordinator had of their keys`);
     if (silent.length > 0)
       output.line(`did not answer: ${silent.map(printable).join(', ')}; run it again when they are back`);
   }

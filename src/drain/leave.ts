@@ -3,6 +3,7 @@
  * and no copies of others'; what was begun before is waited for. Whoever gives the leave up has a node that takes them again.
  */
 import type { Cluster } from '../cluster/cluster.ts';
+import type { ContentId } from '../core/ids.ts';
 import { leaveLookMs } from '../core/limits.ts';
 import type { Clock } from '../io/io.ts';
 import type { KeptContent } from '../write/kept-places.ts';
@@ -18,6 +19,8 @@ export interface LeaveProgress {
 /** What a node keeps that the origin does not have; `write/dirty-keeping.ts` is one. */
 export interface KeptContents {
   contents(): Iterable<KeptContent>;
+  /** What is noted of it, of a life of the records that is lost, is older than its record: it goes in its time. */
+  judged(content: ContentId): void;
   takeNoMore(): () => void;
 }
 

@@ -67,6 +67,7 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
   const onUnreadable = (key: string, error: Error) =>
     emit({ kind: 'node.warning', message: `the record of ${key} is left out: ${error.message}` });
   const records = createRecords({ coordinator, clock, onUnreadable });
+  const lineage = new RecordLineage({ coordinator, random });
   const feed = new RecordFeed({ records, clock, emit });
   const volumes = stagedVolumes(options.volumes);
   const policyOf = (volume: string): WritePolicy | undefined => volumes.get(volume)?.policy;
@@ -75,7 +76,7 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
     cluster,
     store,
     records,
-    lineage: new RecordLineage({ coordinator, random }),
+    lineage,
     feed,
     emit,
     policyOf,
@@ -119,7 +120,7 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
     writer({ reader, writeThrough, directory }) {
       const onWritten = (volume: string, key: string) => reader.written(volume, key);
       const { originBudget: budget } = options;
-      drain = new Drain({ ...options, records, keeping, budget, traffic, clock, random, onWritten });
+      drain = new Drain({ ...options, records, lineage, keeping, budget, traffic, clock, random, onWritten });
       uploads = new StagedUploads({ ...parts, volumes, directory });
       checkpoints = createNodeCheckpoints({ ...parts, coordinator, volumes, reader, io });
       const writer = new StagedWriter({

@@ -128,12 +128,7 @@ export class DirtyKeeping {
 
   /** Nobody lets go of it while it is used; returns what ends that. */
   use(content: ContentId): () => void {
-    const kept = this.#kept.get(content);
-    if (kept === undefined) return () => undefined;
-    kept.uses += 1;
-    return () => {
-      kept.uses -= 1;
-    };
+    return this.#kept.use(content);
   }
 
   /** The store has sealed it: this node's own, or a copy. */
@@ -375,9 +370,14 @@ export class DirtyKeeping {
    * then, so what is of no record any more is ordinary cache. Nobody can have renamed it: the feed has told of all records since.
    */
   async #settleOver(kept: Kept): Promise<void> {
-    const { records, store } = this.#options;
+    const { records, store, lineage } = this.#options;
     const { content, volume, key } = kept;
     const { record, revision, asOf } = await records.read(volume, key);
+    // another node may have found meanwhile that the coordinator was set back
+    if ((await lineage.read()).id !== this.#lineage) {
+      this.#lineage = await judgeNotes(() => this.#kept.all(), this.#options);
+      return;
+    }
     if (this.#kept.get(content) !== kept || kept.key !== key || kept.uses > 0 || !this.#mayBeOver(kept)) return;
     if (record !== undefined && contentsOf(record).includes(content)) this.#named(kept, key, record, revision);
     else if (record !== undefined) this.#unnamed(kept, record, revision);

@@ -65,6 +65,16 @@ export class KeptPlaces {
     return Array.from(this.#places.get(placeOf(volume, key)) ?? []);
   }
 
+  /** Returns what ends the use. */
+  use(content: ContentId): () => void {
+    const kept = this.#kept.get(content);
+    if (kept === undefined) return () => undefined;
+    kept.uses += 1;
+    return () => {
+      kept.uses -= 1;
+    };
+  }
+
   add(kept: Kept): void {
     this.#kept.set(kept.content, kept);
     this.#place(kept);

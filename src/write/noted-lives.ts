@@ -23,7 +23,8 @@ export async function judgeNotes(
   for (const kept of all()) {
     const { noted } = kept;
     if (noted?.revision === undefined) continue;
-    kept.isForeign = noted.lineage === undefined ? noted.revision > revision : noted.lineage !== id;
+    // what a record names, as the feed has told in this life, is known
+    kept.isForeign = kept.isUnheard && (noted.lineage === undefined ? noted.revision > revision : noted.lineage !== id);
     if (kept.isForeign) foreign += 1;
   }
   if (foreign > 0) {

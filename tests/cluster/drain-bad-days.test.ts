@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -241,4 +241,50 @@ test("S-3: records are rebuilt from the nodes' journals when the coordinator's d
     await expectBytes(again[1]!, key, bytes);
     assert.ok(cluster.atOrigin(key)?.equals(bytes), key);
   }
+  // what was replaced before the loss, too: the recovery found that it is older
+  for (const node of again)
+    await eventually(`${node.name} holds nothing that has to go to the origin`, async () => {
+      const { dirty, uncommitted } = await heldBy(node);
+      return dirty.objects + uncommitted.objects === 0;
+    });
+});
+
+test('S-3: versions that are newer than an older state of the coordinator come back, and nothing is dropped before', async (t) => {
+  const cluster = await stagedCluster(t, ['a', 'b']);
+  const [a, b] = cluster.nodes as [ClusterNode, ClusterNode];
+  const place = join(cluster.fix.directory, 'origin');
+  renameSync(place, `${place}.away`);
+  const replicated = { 'x-forebay-ack': 'replicated' };
+  await put(a, 'k', ramp(1000, 1), replicated);
+  await put(a, 'same', ramp(1000, 2), replicated);
+  await Promise.all([a, b].map((node) => node.kill()));
+  const files = ['', '-wal', '-shm'].map((suffix) => join(cluster.fix.directory, `coordinator.sqlite${suffix}`));
+  for (const file of files) if (existsSync(file)) copyFileSync(file, `${file}.older`);
+  const restart = () => Promise.all([a, b].map(({ name, directory }) => cluster.start(name, { directory })));
+  const second = await restart();
+  await expectMembers(second, ['a', 'b']);
+  await put(second[0]!, 'k', ramp(2000, 3), replicated);
+  await put(second[0]!, 'new', ramp(3000, 4), replicated);
+  await Promise.all(second.map((node) => node.kill()));
+  for (const file of files) {
+    rmSync(file, { force: true });
+    if (existsSync(`${file}.older`)) renameSync(`${file}.older`, file);
+  }
+  const again = await restart();
+  await expectMembers(again, ['a', 'b']);
+  await expectBytes(again[1]!, 'k', ramp(1000, 1));
+  const report = await forebay(again[0]!, 'recover', STAGED, '--json');
+  assert.equal(report.code, 0, report.out);
+  const { recovered, replaced } = JSON.parse(report.out) as { recovered: number; replaced: number };
+  assert.deepEqual({ recovered, replaced }, { recovered: 2, replaced: 1 }, report.out);
+  const expected = { k: ramp(2000, 3), same: ramp(1000, 2), new: ramp(3000, 4) };
+  for (const node of again) for (const [key, bytes] of Object.entries(expected)) await expectBytes(node, key, bytes);
+  renameSync(`${place}.away`, place);
+  for (const [key, bytes] of Object.entries(expected))
+    await eventually(`${key} is drained`, () => cluster.atOrigin(key)?.equals(bytes) ?? false, 90_000);
+  for (const node of again)
+    await eventually(`${node.name} holds nothing that has to go to the origin`, async () => {
+      const { dirty, uncommitted } = await heldBy(node);
+      return dirty.objects + uncommitted.objects === 0;
+    });
 });
