@@ -5,12 +5,13 @@
  */
 import type { Cluster } from '../cluster/cluster.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
-import { originContentId } from '../core/ids.ts';
-import { conflictLooksMax, listKeysMax } from '../core/limits.ts';
+import { type ContentId, originContentId } from '../core/ids.ts';
+import { baseOwnMax, conflictLooksMax, listKeysMax } from '../core/limits.ts';
 import type { ObjectVersion } from '../core/object.ts';
 import type { Volume } from '../core/volume.ts';
 import type { Origin } from '../origin/origin.ts';
 import type { Base, DirtyRecord, ObjectRecord, Tombstone, Trouble } from '../write/object-record.ts';
+import { lateOf } from '../write/record-decisions.ts';
 import type { Records } from '../write/records.ts';
 import { pendingOf, restated } from '../write/version-order.ts';
 
@@ -119,7 +120,12 @@ function ours(
   revision: number,
   now: ObjectVersion | undefined,
 ): DirtyRecord | Tombstone {
-  const base: Base = { origin: now === undefined ? 'absent' : { etag: now.etag }, own: version.base.own };
+  const { own, late } = version.base;
+  const base: Base = {
+    origin: now === undefined ? 'absent' : { etag: now.etag },
+    own,
+    ...(late !== undefined && { late }),
+  };
   if (version.kind === 'dirty') {
     const { trouble: _, upload: _upload, ...rest } = restated(version, revision, { base, urgent: true });
     return rest;
@@ -128,14 +134,21 @@ function ours(
   return rest;
 }
 
-/** Says explicitly that our version is given up: its holders may free it. */
+/** Says explicitly that our version is given up: its holders may free it. A request of it that comes late is known for what it is. */
 function theirs(
   { volume, key }: { volume: Volume; key: string },
-  { begunRevision }: DirtyRecord | Tombstone,
+  version: DirtyRecord | Tombstone,
   now: ObjectVersion | undefined,
 ): NonNullable<ObjectRecord['current']> {
-  if (now === undefined)
-    return { kind: 'tombstone', modifiedMs: 0, base: { origin: 'absent', own: [] }, begunRevision, drained: true };
+  const { begunRevision } = version;
+  const late =
+    version.kind === 'dirty'
+      ? lateOf({ ...version, base: { ...version.base, ownDelete: true } })
+      : tombstoneLate(version);
+  if (now === undefined) {
+    const base: Base = { origin: 'absent', own: [], ...late };
+    return { kind: 'tombstone', modifiedMs: 0, base, begunRevision, drained: true };
+  }
   const { sizeBytes, modifiedMs, headers, metadata, etag } = now;
   const content = originContentId({ volume: volume.name, key, etag });
   return {
@@ -147,5 +160,11 @@ function theirs(
     headers,
     metadata,
     etag,
+    ...late,
   };
+}
+
+function tombstoneLate({ base: { own, late = [] } }: Tombstone): { late?: readonly ContentId[] } {
+  const all = [...late, ...own];
+  return all.length === 0 ? {} : { late: all.slice(-baseOwnMax) };
 }
