@@ -32,6 +32,7 @@ import type {
 } from './kv.ts';
 import { leaseHere, openHere } from './prepared.ts';
 import { RemoteKeys } from './remote-keys.ts';
+import { withKeeping } from './value-blocks.ts';
 import { bodyOf } from './value-holder.ts';
 import type { LocalOutcome, LocalValues } from './values.ts';
 
@@ -193,7 +194,7 @@ export class KvVolume implements KvVolumeSeam {
     // on a node alone nobody asks what it was that a small put kept
     const now =
       this.#remote === undefined && options.onKept === undefined && body.whole !== undefined
-        ? this.#local.putNow(key, body.whole, options)
+        ? this.#local.putNow(key, body.whole, withKeeping(options, body))
         : undefined;
     if (now !== undefined) return now.outcome;
     const { outcome, fact } = await this.#putLocally(key, body, options);
@@ -205,7 +206,8 @@ export class KvVolume implements KvVolumeSeam {
     const { onlyIfAbsent: _, onKept: __, ...rest } = options;
     if (this.#remote !== undefined && this.#local.find(key) !== undefined) this.#remote.replaces(key);
     const { outcome, fact } =
-      (body.whole && this.#local.putNow(key, body.whole, rest)) ?? (await this.#local.put(key, body, rest));
+      (body.whole && this.#local.putNow(key, body.whole, withKeeping(rest, body))) ??
+      (await this.#local.put(key, body, rest));
     if (this.#remote !== undefined) await this.#remote.stored(key, fact);
     return { outcome, fact };
   }

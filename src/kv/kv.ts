@@ -13,8 +13,10 @@ import type { Piece } from '../store/piece.ts';
 export interface ValueBody {
   /** 1 byte to `valueMaxBytes`. */
   readonly lengthBytes: number;
-  /** All bytes, where they are in hand: then `stream` need not be asked. Not to be kept: copy them. */
+  /** All bytes, where they are in hand: then `stream` need not be asked. Not to be kept without `mayKeep`: copy them. */
   readonly whole?: Uint8Array;
+  /** Nobody changes `whole` any more, and hardly anything else is kept with it: it may be. */
+  readonly mayKeep?: boolean;
   /**
    * Receives all bytes into `file` from its start on, without JavaScript in between where the platform can; used instead of `stream`, by
    * stores of large values. `onBlock` takes the CRC32 of each MiB (the last is shorter) in order. Rejects as `stream` throws; then nobody writes to

@@ -23,6 +23,8 @@ export const FLAG_DIRTY = 16;
 
 /** Bytes of a value of a kv volume: only `values.ts` removes them. */
 export const FLAG_VALUE = 32;
+/** Of a value that lies in a pack though it is not small otherwise. Set by `StoreIndex.setSmall`. */
+export const FLAG_PACKED = 64;
 
 const NONE = 0;
 
@@ -135,8 +137,9 @@ export class ContentTable {
     this.#sizes[row] = sizeBytes;
   }
 
+  /** It lies in a pack, or will. */
   isSmall(row: ContentRow): boolean {
-    return (this.#sizes[row] as number) < smallContentMaxBytes;
+    return (this.#sizes[row] as number) < smallContentMaxBytes || this.has(row, FLAG_PACKED);
   }
 
   chunkBlocks(row: ContentRow): number {

@@ -8,7 +8,7 @@
  */
 import type { Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
-import { respBodiesMax, respInputMaxBytes } from '../../core/kv-limits.ts';
+import { respBodiesMax, respInputMaxBytes, respWholeBusyMaxBytes, respWholeMaxBytes } from '../../core/kv-limits.ts';
 import { clientIdleMs, connectionsMax, doorCloseMs, sweepEveryMs } from '../../core/limits.ts';
 import { clientGone } from '../http/client-gone.ts';
 import { WriteBatch } from '../http/write-batch.ts';
@@ -134,6 +134,7 @@ function createHost({ clock, emit }: RespParts): RespHost & { turn(): void } {
       heldBytes += changeBytes;
       return changeBytes <= 0 || heldBytes <= respInputMaxBytes;
     },
+    wholeMaxBytes: () => (heldBytes > respInputMaxBytes / 2 ? respWholeBusyMaxBytes : respWholeMaxBytes),
     done({ command, answer, beganMs }) {
       const { status, sentBytes: bytes } = answer;
       const operation = command.name.toUpperCase();
