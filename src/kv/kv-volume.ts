@@ -100,7 +100,8 @@ export class KvVolume implements KvVolumeSeam {
     checkKey(key);
     if (body.lengthBytes > valueMaxBytes)
       throw new ForebayError('tooLarge', `a value has at most ${valueMaxBytes} bytes, not ${body.lengthBytes}`);
-    if (options.onlyIfAbsent === true) return this.#putIfAbsent(key, body, options);
+    if (options.onlyIfAbsent === true || options.mustBeAbsent !== undefined)
+      return this.#putIfAbsent(key, body, options);
     if (this.#remote === undefined || body.lengthBytes > kvInlineMaxBytes) return this.#putHere(key, body, options);
     if (entryOf(key, this.#options.suffixes).suffix === '') return this.#putHere(key, body, options);
     const bytes = body.whole ?? (await collect(body));
@@ -203,7 +204,7 @@ export class KvVolume implements KvVolumeSeam {
   }
 
   async #putLocally(key: string, body: ValueBody, options: PutOptions): Promise<LocalOutcome> {
-    const { onlyIfAbsent: _, onKept: __, ...rest } = options;
+    const { onlyIfAbsent: _, mustBeAbsent: __, onKept: ___, ...rest } = options;
     if (this.#remote !== undefined && this.#local.find(key) !== undefined) this.#remote.replaces(key);
     const { outcome, fact } =
       (body.whole && this.#local.putNow(key, body.whole, withKeeping(rest, body))) ??
@@ -212,27 +213,42 @@ export class KvVolume implements KvVolumeSeam {
     return { outcome, fact };
   }
 
-  /** Claimed at the key's owner before a byte is taken, and confirmed there once it is here. */
+  /** Claimed at the key's owner before a byte is taken (or when that is known to be wanted), and confirmed there once it is here. */
   async #putIfAbsent(key: string, body: ValueBody, options: PutOptions): Promise<PutOutcome> {
-    const { signal, onlyIfAbsent: _, onKept, ...rest } = options;
-    if (this.#local.find(key) !== undefined) return 'exists';
-    const token = hex(this.#options.random.bytes(8));
-    if ((await this.#claim(key, token, signal)) === 'exists') return 'exists';
+    const { signal, onlyIfAbsent, mustBeAbsent, onKept, ...rest } = options;
     const cameFirst = new ForebayError('preconditionFailed', 'somebody else put this key first');
-    const admit = async () => {
+    let token: string | undefined;
+    const claim = async () => {
       if (this.#local.find(key) !== undefined) throw cameFirst;
+      const asked = hex(this.#options.random.bytes(8));
+      if ((await this.#claim(key, asked, signal)) === 'exists') throw cameFirst;
+      token = asked;
     };
-    let kept: ValueFact | undefined;
+    const admit = async () => {
+      if (token === undefined && mustBeAbsent?.() === true) await claim();
+      const isHere = this.#local.find(key) !== undefined;
+      if (isHere && token !== undefined) throw cameFirst;
+      if (isHere) this.#remote?.replaces(key);
+    };
+    let claimed: ValueFact | undefined;
     try {
-      kept = (await this.#local.put(key, body, { ...rest, signal, admit })).fact;
-      if ((await this.#settle(key, kept, token, signal)) === 'exists') throw cameFirst;
+      if (onlyIfAbsent === true) await claim();
+      const { outcome, fact } = await this.#local.put(key, body, { ...rest, signal, admit });
+      if (outcome === 'same' && (onlyIfAbsent === true || mustBeAbsent?.() === true)) throw cameFirst;
+      if (token === undefined) {
+        await this.#remote?.stored(key, fact);
+        onKept?.(fact);
+        return outcome;
+      }
+      claimed = fact;
+      if ((await this.#settle(key, fact, token, signal)) === 'exists') throw cameFirst;
     } catch (error) {
-      if (kept !== undefined && this.#local.drop(key, kept.content)) this.#remote?.removed(key);
-      this.#unclaim(key, token);
+      if (claimed !== undefined && this.#local.drop(key, claimed.content)) this.#remote?.removed(key);
+      if (token !== undefined) this.#unclaim(key, token);
       if (error === cameFirst) return 'exists';
       throw error;
     }
-    onKept?.(kept);
+    onKept?.(claimed);
     return 'stored';
   }
 

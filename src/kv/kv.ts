@@ -32,6 +32,8 @@ export interface PutOptions {
   readonly ttlMs?: number;
   /** Only where no value is there and no such put of another client is under way: a lock that one of several gets. */
   readonly onlyIfAbsent?: boolean;
+  /** Asked when all bytes have come, and then as `onlyIfAbsent`: for doors that read conditions behind the bytes. */
+  readonly mustBeAbsent?: () => boolean;
   /** Shown by doors that have such headers. */
   readonly contentType?: string;
   /** Called before the put resolves with what is under the key then, `exists` aside: for answers that carry an ETag. */

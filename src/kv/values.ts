@@ -8,7 +8,7 @@
 import type { ContentId } from '../core/ids.ts';
 import type { OpenValue, PutOptions, ValueBody, ValueFact } from './kv.ts';
 
-export interface LocalPut extends Omit<PutOptions, 'onlyIfAbsent'> {
+export interface LocalPut extends Omit<PutOptions, 'onlyIfAbsent' | 'mustBeAbsent'> {
   /** Just before the value becomes visible; when it rejects nothing is kept. */
   readonly admit?: (content: ContentId) => Promise<void>;
 }

@@ -120,6 +120,16 @@ test('MSET and MGET take large and small values together', async (t) => {
   await client.expect(request('MSET', 'one', one, 'two'), "-ERR wrong number of arguments for 'mset' command\r\n");
 });
 
+test('SET NX of values that are not collected: one of several writers gets the key', async (t) => {
+  const { connect } = await respFixture(t);
+  const clients = [await connect(), await connect()] as const;
+  const requests = [1, 2].map((seed) => request('SET', 'k', ramp(400_000, seed), 'NX'));
+  for (const [at, client] of clients.entries()) client.send((requests[at] as Buffer).subarray(0, 390_000));
+  for (const [at, client] of clients.entries()) client.send((requests[at] as Buffer).subarray(390_000));
+  const answers = await Promise.all(clients.map((client) => client.read(5)));
+  assert.deepEqual(answers.map(String).toSorted(), ['$-1\r\n', '+OK\r\n']);
+});
+
 test('SET with options behind a value that was not collected', async (t) => {
   const { connect, volume } = await respFixture(t);
   const client = await connect();
