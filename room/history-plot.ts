@@ -12,7 +12,7 @@ export interface Moment {
   readonly high: number;
 }
 
-const [WIDTH, HEIGHT] = [460, 170];
+const [WIDTH, HEIGHT] = [360, 170];
 const [LEFT, RIGHT, TOP, BOTTOM] = [62, 14, 12, 28];
 
 const round = (value: number) => Math.round(value * 10) / 10;

@@ -1,10 +1,9 @@
 /** The pages of a room that are not notes. */
-import { shown } from '../bench/result.ts';
 import type { Problem } from './folder.ts';
 import { noteLine, noteLink, tasksHtml } from './note-page.ts';
 import { listHtml, type Page, sumHtml, tableHtml } from './page.ts';
 import type { Note, Room } from './room.ts';
-import { counted, escapeHtml, folded } from './text.ts';
+import { counted, escapeHtml, folded, grouped } from './text.ts';
 
 const RECENT_MAX = 12;
 
@@ -118,7 +117,7 @@ export function tagsPage(room: Room): Page {
   const sections = Array.from(
     room.tags,
     ([tag, notes]) =>
-      `<section><h2 id="${escapeHtml(tag)}">#${escapeHtml(tag)} <span class="count">${shown(notes.length)}</span></h2>${listHtml(
+      `<section><h2 id="${escapeHtml(tag)}">#${escapeHtml(tag)} <span class="count">${grouped(notes.length)}</span></h2>${listHtml(
         notes.map((note) => noteLine(note, '')),
         '',
       )}</section>`,

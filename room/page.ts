@@ -1,5 +1,5 @@
 /** The frame that all pages share: heading, ways to the other pages, search. One style sheet and one script lie beside them. */
-import { counted, escapeHtml } from './text.ts';
+import { counted, escapeHtml, grouped } from './text.ts';
 
 /** Pages besides the notes', in the order of the menu. */
 export const PAGES = [
@@ -38,7 +38,7 @@ export type Counts = Readonly<Partial<Record<PageName, number>>>;
 function menu(page: Page, counts: Counts): string {
   return PAGES.map(([name, label]) => {
     const count = counts[name];
-    const shown = count === undefined ? '' : ` <span class="count">${count.toLocaleString('en-US')}</span>`;
+    const shown = count === undefined ? '' : ` <span class="count">${grouped(count)}</span>`;
     const current = page.name === name ? ' aria-current="page"' : '';
     return `<li><a href="${page.up}${name}"${current}>${label}${shown}</a></li>`;
   }).join('');

@@ -3,6 +3,7 @@
  * old room or the new one. A crash leaves the old one, and a folder with `.forebay-room-` in its name that may be deleted.
  */
 import {
+  chmodSync,
   constants,
   copyFileSync,
   existsSync,
@@ -24,7 +25,7 @@ import { runsPage } from './runs-page.ts';
 const MARK = '_room/style.css';
 const ASSETS = ['style.css', 'search.js'] as const;
 /** All texts of the search together: what a browser loads when somebody searches. */
-const SEARCH_CHARACTERS_MAX = 24 * 2 ** 20;
+const SEARCH_CHARACTERS_MAX = 16 * 2 ** 20;
 
 /** Whether `out` may be replaced by a room: it is not there, empty, or a room. */
 export function isReplaceable(out: string): boolean {
@@ -57,9 +58,7 @@ function countsOf(room: Room): Counts {
 function searchIndex(notes: readonly Note[]): string {
   const each = Math.floor(SEARCH_CHARACTERS_MAX / Math.max(notes.length, 1));
   const rows = notes.map(({ title, page, tags, text }) => JSON.stringify([title, page, tags, text.slice(0, each)]));
-  // `<` and the line ends of JavaScript are written as escapes.
-  const script = `globalThis.forebayRoom = [\n${rows.join(',\n')}\n];\n`;
-  return script.replace(/[<\u2028\u2029]/g, (c) => `\\u${(c.codePointAt(0) as number).toString(16).padStart(4, '0')}`);
+  return `globalThis.forebayRoom = [\n${rows.join(',\n')}\n];\n`;
 }
 
 function writePages(room: Room, into: string, progress: (text: string, done: number, total: number) => void): void {
@@ -98,6 +97,7 @@ export function writeSite(
   mkdirSync(dirname(out), { recursive: true });
   const fresh = mkdtempSync(join(dirname(out), `.forebay-room-${basename(out)}-`));
   const old = `${fresh}-old`;
+  chmodSync(fresh, 0o777 & ~process.umask());
   try {
     writePages(room, fresh, progress);
     const isThere = existsSync(out);

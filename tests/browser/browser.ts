@@ -170,7 +170,8 @@ export class BrowserPage implements AsyncDisposable {
     if (method === 'Network.requestWillBeSent') {
       const { url } = parameters['request'] as { url: string };
       if (!/^(file|data):/.test(url)) this.network.push(url);
-    } else if (method === 'Network.loadingFailed') this.complaints.push(`loading failed: ${String(parameters['errorText'])}`);
+    } else if (method === 'Network.loadingFailed')
+      this.complaints.push(`loading failed: ${String(parameters['errorText'])}`);
     else if (method === 'Runtime.exceptionThrown') this.complaints.push(JSON.stringify(parameters['exceptionDetails']));
     else if (method === 'Runtime.consoleAPICalled' && /^(error|warning|assert)$/.test(String(parameters['type'])))
       this.complaints.push(JSON.stringify(parameters['args']));

@@ -10,7 +10,16 @@ const PIXEL = Buffer.from(
 export function resultOf(date: string, median: number): unknown {
   return {
     scenario: 'fan-out-read',
-    environment: { date, commit: 'abc', node: 'v26', kernel: '6.18', cores: 2, cpu: 'a cpu', memoryGiB: 8, fileSystem: 'ext4' },
+    environment: {
+      date,
+      commit: 'abc',
+      node: 'v26',
+      kernel: '6.18',
+      cores: 2,
+      cpu: 'a cpu',
+      memoryGiB: 8,
+      fileSystem: 'ext4',
+    },
     parameters: { nodes: 8 },
     figures: {
       efficiency: {
