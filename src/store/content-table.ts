@@ -25,6 +25,8 @@ export const FLAG_DIRTY = 16;
 
 /** Bytes of a value of a kv volume: only `values.ts` removes them. */
 export const FLAG_VALUE = 32;
+/** Of a value that lies in a pack though it is not small otherwise. Set by `StoreIndex.setSmall`. */
+export const FLAG_PACKED = 64;
 
 /** The word of an id that is its place in the hash table: the last, for the first of what was written here is the time, the same for a minute. */
 const HOME = 3;
@@ -129,8 +131,9 @@ export class ContentTable {
     this.#sizes[row] = sizeBytes;
   }
 
+  /** It lies in a pack, or will. */
   isSmall(row: ContentRow): boolean {
-    return (this.#sizes[row] as number) < smallContentMaxBytes;
+    return (this.#sizes[row] as number) < smallContentMaxBytes || this.has(row, FLAG_PACKED);
   }
 
   chunkBlocks(row: ContentRow): number {

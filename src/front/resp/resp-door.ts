@@ -7,7 +7,7 @@
  * a socket; one that owes bytes, or does not read, is cut off after clientIdleMs.
  */
 import { createServer } from 'node:net';
-import { respBodiesMax, respInputMaxBytes } from '../../core/kv-limits.ts';
+import { respBodiesMax, respInputMaxBytes, respWholeBusyMaxBytes, respWholeMaxBytes } from '../../core/kv-limits.ts';
 import { clientIdleMs } from '../../core/limits.ts';
 import { clientGone } from '../http/client-gone.ts';
 import { Connections, type Door } from '../http/connections.ts';
@@ -85,6 +85,7 @@ function createHost({ clock, emit }: RespParts, nowMs: () => number): RespHost {
       heldBytes += changeBytes;
       return changeBytes <= 0 || heldBytes <= respInputMaxBytes;
     },
+    wholeMaxBytes: () => (heldBytes > respInputMaxBytes / 2 ? respWholeBusyMaxBytes : respWholeMaxBytes),
     done({ command, answer, beganMs }) {
       const { status, sentBytes: bytes } = answer;
       const operation = command.name.toUpperCase();
