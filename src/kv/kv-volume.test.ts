@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Life } from '../../sim/sim-clock.ts';
+import { SimRandom } from '../../sim/sim-random.ts';
 import { bytesOf, NEVER, SimValues, same } from '../../sim/sim-values.ts';
 import { KiB } from '../core/limits.ts';
 import type { ValueBody } from './kv.ts';
@@ -13,11 +14,10 @@ async function volumeOn(bench: SimValues): Promise<KvVolume> {
     suffixes: [],
     local: bench.values,
     clock: bench.machine.attach(new Life('volume')),
-    random: { bytes: (length) => Buffer.alloc(length, (tokens += 1)) },
+    random: new SimRandom(5),
     emit: () => undefined,
   });
 }
-let tokens = 0;
 
 /** A body whose last byte comes when it is let. */
 function heldBody(bytes: Uint8Array): ValueBody & { readonly end: () => void } {
@@ -34,7 +34,7 @@ function heldBody(bytes: Uint8Array): ValueBody & { readonly end: () => void } {
 }
 
 for (const [kind, length] of [
-  ['packed', 100 * KiB],
+  ['packed', 50 * KiB],
   ['in a file', 400 * KiB],
 ] as const)
   test(`of writers whose NX is read behind their bytes one gets the key, and the others keep nothing (${kind})`, async () => {
