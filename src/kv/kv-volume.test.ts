@@ -14,7 +14,7 @@ async function volumeOn(bench: SimValues): Promise<KvVolume> {
     suffixes: [],
     local: bench.values,
     clock: bench.machine.attach(new Life('volume')),
-    random: new SimRandom(5),
+    random: new SimRandom(1),
     emit: () => undefined,
   });
 }
