@@ -25,7 +25,7 @@ export interface Note {
   readonly isDecision: boolean;
   /** For a decision: the front matter's, else the first line that begins with `Status:`. */
   readonly status: string;
-  /** For search, cut at `SEARCH_CHARACTERS_MAX`. */
+  /** For search, cut at `searchCharacters`. */
   readonly text: string;
 }
 
@@ -57,6 +57,8 @@ export interface Room {
 
 const NOTE_BYTES_MAX = 4 * 2 ** 20;
 const SEARCH_CHARACTERS_MAX = 8192;
+/** All texts of the search together: what a browser loads when somebody searches. */
+const SEARCH_CHARACTERS_TOTAL_MAX = 16 * 2 ** 20;
 const IMAGE = /\.(png|jpe?g|gif|webp|avif|svg|bmp)$/i;
 
 /** A note's source as text; what cannot be shown is said. */
@@ -94,7 +96,10 @@ function anchorsOf({ title, headings }: { title: Heading | undefined; headings: 
   return new Set([...(title ? [title] : []), ...headings].map(({ anchor }) => anchor));
 }
 
-function readNote(file: RoomFile, page: string, problems: Problem[]): Read {
+/** A string of its own: a part of another keeps all of that in memory. */
+const copied = (text: string) => Buffer.from(text.toWellFormed()).toString();
+
+function readNote(file: RoomFile, page: string, searchCharacters: number, problems: Problem[]): Read {
   const { source, error } = sourceOf(file);
   const { matter, body, errors } = splitNote(source);
   for (const text of [...(error === undefined ? [] : [error]), ...errors]) problems.push({ path: file.path, text });
@@ -112,7 +117,7 @@ function readNote(file: RoomFile, page: string, problems: Problem[]): Read {
     tasks: parsed.tasks,
     isDecision: isDecision(file.path, tags),
     status: matter.status ?? /^\W*status\W+([^\n]{1,80})/im.exec(body)?.[1]?.trim() ?? '',
-    text: parsed.text.replace(/\s+/g, ' ').slice(0, SEARCH_CHARACTERS_MAX),
+    text: copied(parsed.text.slice(0, searchCharacters).replace(/\s+/g, ' ')),
   };
   return {
     note,
@@ -208,9 +213,13 @@ export function readRoom(options: RoomOptions, progress: (text: string, done: nu
   const folder: Folder = readFolder(options.directory, options.leaveOut);
   const problems: Problem[] = [...folder.problems];
   const pages = pagePaths(folder.notes.map(({ path }) => path));
+  const searchCharacters = Math.min(
+    SEARCH_CHARACTERS_MAX,
+    Math.floor(SEARCH_CHARACTERS_TOTAL_MAX / Math.max(folder.notes.length, 1)),
+  );
   const read = folder.notes.map((file, i) => {
     progress('reading notes', i + 1, folder.notes.length);
-    return readNote(file, pages.get(file.path) as string, problems);
+    return readNote(file, pages.get(file.path) as string, searchCharacters, problems);
   });
   const notes = read.map(({ note }) => note);
   const byPath = new Map(notes.map((note) => [note.path, note]));
