@@ -143,10 +143,11 @@ function addClientCommands(add: Add): void {
     '--wait',
     'until the origins have everything',
   );
-  client('conflicts <what> [target]', 'ls, or resolve VOLUME/KEY', async () => (await drains()).conflicts).option(
-    '--keep <whose>',
-    'of a conflict: ours or theirs',
-  );
+  client(
+    'conflicts <what> [target]',
+    'ls [VOLUME], or resolve VOLUME[/KEY]',
+    async () => (await drains()).conflicts,
+  ).option('--keep <whose>', 'of a conflict: ours or theirs');
   client('leave', 'end a node that has nothing which only it has', async () => (await drains()).leave).option(
     '--wait',
     'drain or copy what only it has first',
