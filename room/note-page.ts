@@ -15,7 +15,7 @@ export function noteLine(note: Note, up: string): string {
   return `${noteLink(note, up)} <span class="quiet">${escapeHtml(note.path)}</span>`;
 }
 
-export function contextOf(room: Room, note: Note): RenderContext {
+function contextOf(room: Room, note: Note): RenderContext {
   const context: RenderContext = {
     wiki: (link) => room.wiki(note, link),
     address: (address) => room.address(note, address),
@@ -25,7 +25,7 @@ export function contextOf(room: Room, note: Note): RenderContext {
 }
 
 /** One task as a line, with the way to where it stands. Its links are those of its own note, moved to a page at `up`. */
-export function taskHtml(task: Task, room: Room, up: string): string {
+function taskHtml(task: Task, room: Room, up: string): string {
   const note = room.byPath.get(task.path) as Note;
   const own = contextOf(room, note);
   const down = upFrom(note.page);

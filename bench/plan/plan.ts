@@ -59,7 +59,7 @@ export interface Plan {
   readonly notes: readonly string[];
 }
 
-export const MONTH_S = 30 * 86_400;
+const MONTH_S = 30 * 86_400;
 const HOUR_S = 3600;
 
 /** Three digits that count. */
@@ -117,7 +117,7 @@ const shareOf = ({ checkpointBytes, nodes, unevenness }: PlanInputs) => (unevenn
 /** Checkpoints that an upload of this length lets through: one at a time, the next begins when the last is done. */
 const everyS = (intervalS: number, busyS: number) => intervalS * Math.max(1, Math.ceil(busyS / intervalS));
 
-export const failuresPerMonth = ({ nodes, nodeMtbfS }: PlanInputs): Term => {
+const failuresPerMonth = ({ nodes, nodeMtbfS }: PlanInputs): Term => {
   const value = (MONTH_S * nodes) / nodeMtbfS;
   return { value, formula: `720 h × ${nodes} nodes ÷ ${digits(nodeMtbfS / HOUR_S)} h = ${digits(value)}` };
 };
