@@ -55,6 +55,7 @@ export interface Room {
   address(note: Note, address: string): Target;
 }
 
+const OTHERS_SHOWN_MAX = 4;
 const NOTE_BYTES_MAX = 4 * 2 ** 20;
 const SEARCH_CHARACTERS_MAX = 8192;
 /** All texts of the search together: what a browser loads when somebody searches. */
@@ -96,6 +97,12 @@ function anchorsOf({ title, headings }: { title: Heading | undefined; headings: 
   return new Set([...(title ? [title] : []), ...headings].map(({ anchor }) => anchor));
 }
 
+const HEAD_CHARACTERS = 4000;
+
+function statusIn(body: string): string {
+  return /^[\s*_>#|-]{0,8}status[*_:| ]{1,8}([^\n]{1,80})/im.exec(body.slice(0, HEAD_CHARACTERS))?.[1]?.trim() ?? '';
+}
+
 /** A string of its own: a part of another keeps all of that in memory. */
 const copied = (text: string) => Buffer.from(text.toWellFormed()).toString();
 
@@ -116,7 +123,7 @@ function readNote(file: RoomFile, page: string, searchCharacters: number, proble
     tags,
     tasks: parsed.tasks,
     isDecision: isDecision(file.path, tags),
-    status: matter.status ?? /^\W*status\W+([^\n]{1,80})/im.exec(body)?.[1]?.trim() ?? '',
+    status: matter.status ?? statusIn(body),
     text: copied(parsed.text.slice(0, searchCharacters).replace(/\s+/g, ' ')),
   };
   return {
@@ -179,7 +186,7 @@ function follow(
     if (to.others.length > 0)
       problems.push({
         path: note.path,
-        text: `[[${label}]] fits ${[to.path, ...to.others].join(', ')}; ${to.path} was taken: write its folder, too`,
+        text: `[[${label}]] fits ${[to.path, ...to.others.slice(0, OTHERS_SHOWN_MAX)].join(', ')}${to.others.length > OTHERS_SHOWN_MAX ? ', …' : ''}; ${to.path} was taken: write its folder, too`,
       });
     if (heading !== '' && !heading.startsWith('^') && !byPath.get(to.path)?.anchors.has(slugOf(heading)))
       problems.push({ path: note.path, text: `[[${label}]]: ${to.path} has no heading "${heading}"` });
@@ -243,10 +250,14 @@ export function readRoom(options: RoomOptions, progress: (text: string, done: nu
     tasks: notes.flatMap(({ tasks }) => tasks),
     tags: tagsOf(notes),
     runGroups: groupRuns(runs),
-    problems,
+    problems: withoutTwins(problems),
     linkedFiles: Array.from(links.files, (path) => here.get(path) as RoomFile),
     ...targets(index, byPath),
   };
+}
+
+function withoutTwins(problems: readonly Problem[]): Problem[] {
+  return Array.from(new Map(problems.map((problem) => [`${problem.path}\n${problem.text}`, problem])).values());
 }
 
 function runsOf(folder: Folder, options: RoomOptions, problems: Problem[]): Run[] {
