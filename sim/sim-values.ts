@@ -1,5 +1,4 @@
 /** The values of one node on simulated io, for the tests of `kv/`. */
-
 import assert from 'node:assert/strict';
 import { MiB } from '../src/core/limits.ts';
 import type { KvPolicy, Volume } from '../src/core/volume.ts';
