@@ -1,5 +1,6 @@
 /** The values of one node on simulated io, for the tests of `kv/`. */
 import assert from 'node:assert/strict';
+import { valuePackedMaxBytes } from '../src/core/kv-limits.ts';
 import { MiB } from '../src/core/limits.ts';
 import type { KvPolicy, Volume } from '../src/core/volume.ts';
 import type { OpenValue, ValueBody } from '../src/kv/kv.ts';
@@ -67,7 +68,7 @@ export class SimValues {
 
   async open(
     kv: Partial<KvPolicy> = {},
-    more: { hotBytes?: number; snapshotAfterBytes?: number; keysMax?: number } = {},
+    more: { hotBytes?: number; snapshotAfterBytes?: number; keysMax?: number; packedMaxBytes?: number } = {},
   ): Promise<void> {
     const clock = this.machine.attach(this.#life);
     this.store = await this.run(
@@ -90,6 +91,8 @@ export class SimValues {
       volume: volumeOf(kv),
       capacityBytes: this.capacityBytes,
       ...(more.keysMax === undefined ? {} : { keysMax: more.keysMax }),
+      // As in a share of gigabytes.
+      packedMaxBytes: more.packedMaxBytes ?? valuePackedMaxBytes,
       clock,
       random: this.#random,
     });
