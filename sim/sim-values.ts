@@ -1,5 +1,4 @@
 /** The values of one node on simulated io, for the tests of `kv/`. */
-
 import assert from 'node:assert/strict';
 import { valuePackedMaxBytes } from '../src/core/kv-limits.ts';
 import { MiB } from '../src/core/limits.ts';

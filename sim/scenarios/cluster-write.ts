@@ -42,6 +42,7 @@ import {
 import { WriteWork } from './cluster-write-work.ts';
 import { originFaults } from './read-cache-faults.ts';
 import type { Scenario, World } from './scenario.ts';
+import { UnderWay } from './under-way.ts';
 
 /** The safety phase ends after this at the latest. */
 const SAFETY_MAX_MS = 300_000;
@@ -95,7 +96,7 @@ export class ClusterWriteRun {
   readonly #checkers: Checkers;
   readonly #bounds: Bounds;
   #operationsLeft: number;
-  readonly #underWay = new Map<Life, number>();
+  readonly #underWay: UnderWay;
   #isSafety = true;
   readonly #safetyOver = Promise.withResolvers<void>();
 
@@ -103,6 +104,7 @@ export class ClusterWriteRun {
     const { findings } = world;
     this.world = world;
     this.options = options;
+    this.#underWay = new UnderWay(world, this.machines);
     this.random = world.random.fork('run');
     this.#operationsLeft = options.operations;
     this.network = this.#makeNetwork();
@@ -320,9 +322,7 @@ export class ClusterWriteRun {
       await clock.sleep(random.exponential(this.options.thinkMs), { life });
       if (!this.#isSafety || this.#operationsLeft === 0 || machine.life !== life || !machine.node) return;
       if (--this.#operationsLeft === 0) this.#safetyOver.resolve();
-      this.#underWay.set(life, (this.#underWay.get(life) ?? 0) + 1);
-      await work.operation();
-      this.#underWay.set(life, (this.#underWay.get(life) ?? 0) - 1);
+      await this.#underWay.counted(life, () => work.operation());
     }
   }
 
@@ -351,19 +351,8 @@ export class ClusterWriteRun {
   }
 
   async #settle(): Promise<void> {
-    const { clock, findings } = this.world;
-    for (const { life } of this.machines) await clock.sleep(life.pausedUntilMs - clock.nowMs);
-    const deadlineMs = clock.nowMs + RECOVERY_MAX_MS;
-    const left = () => this.machines.reduce((sum, { life }) => sum + (this.#underWay.get(life) ?? 0), 0);
-    while (left() > 0 && findings.isEmpty) {
-      if (clock.nowMs > deadlineMs) {
-        const open = this.history.open().map(textOf);
-        const text = `${left()} operations have not ended ${RECOVERY_MAX_MS} ms after the faults`;
-        findings.add('liveness', `${text}: ${open.join(', ')}`);
-        return;
-      }
-      await clock.sleep(100);
-    }
+    const { clock } = this.world;
+    if (!(await this.#underWay.ended(RECOVERY_MAX_MS, () => `: ${this.history.open().map(textOf).join(', ')}`))) return;
     await clock.sleep(SETTLE_MS);
     this.#membership.agree(this.machines.filter(({ node }) => node).map(({ name, life }) => ({ name, life })));
     this.#copies.audit();

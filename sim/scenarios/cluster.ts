@@ -34,6 +34,7 @@ import { ReadCacheClient } from './read-cache-client.ts';
 import { originFaults } from './read-cache-faults.ts';
 import { drawSize, keyOf, VOLUME_NAME } from './read-cache-options.ts';
 import type { Sabotage, Scenario, World } from './scenario.ts';
+import { UnderWay } from './under-way.ts';
 
 /** The safety phase ends after this at the latest. */
 const SAFETY_MAX_MS = 300_000;
@@ -79,7 +80,7 @@ export class ClusterRun {
   lastOwner: string | undefined;
   #operationsLeft: number;
   /** Operations of clients that have not ended, by the life that they use. */
-  readonly #underWay = new Map<Life, number>();
+  readonly #underWay: UnderWay;
   #isSafety = true;
   readonly #safetyOver = Promise.withResolvers<void>();
 
@@ -87,6 +88,7 @@ export class ClusterRun {
     const { clock, trace, findings } = world;
     this.world = world;
     this.options = options;
+    this.#underWay = new UnderWay(world, this.machines);
     this.volume = clusterVolume(options);
     this.random = world.random.fork('run');
     this.#operationsLeft = options.operations;
@@ -253,15 +255,9 @@ export class ClusterRun {
         const { life } = machine;
         const client = this.client(machine, `crowd ${clock.nowMs}`);
         const late = random.fraction() * stampedeSpreadMs;
-        clock.schedule(late, () => void this.#counted(life, () => client.crowd(key, warms)), life);
+        clock.schedule(late, () => void this.#underWay.counted(life, () => client.crowd(key, warms)), life);
       }
     }
-  }
-
-  async #counted(life: Life, work: () => Promise<void>): Promise<void> {
-    this.#underWay.set(life, (this.#underWay.get(life) ?? 0) + 1);
-    await work();
-    this.#underWay.set(life, (this.#underWay.get(life) ?? 0) - 1);
   }
 
   async #runClient(machine: ClusterMachine, index: number): Promise<void> {
@@ -273,23 +269,14 @@ export class ClusterRun {
       await clock.sleep(random.exponential(this.options.thinkMs), { life });
       if (!this.#isSafety || this.#operationsLeft === 0 || machine.life !== life || !machine.node) return;
       if (--this.#operationsLeft === 0) this.#safetyOver.resolve();
-      await this.#counted(life, () => client.operation());
+      await this.#underWay.counted(life, () => client.operation());
     }
   }
 
   /** Everything that was under way has ended, and the members agree. */
   async #settle(): Promise<void> {
-    const { clock, findings } = this.world;
-    for (const { life } of this.machines) await clock.sleep(life.pausedUntilMs - clock.nowMs);
-    const deadlineMs = clock.nowMs + RECOVERY_MAX_MS;
-    const left = () => this.machines.reduce((sum, { life }) => sum + (this.#underWay.get(life) ?? 0), 0);
-    while (left() > 0 && findings.isEmpty) {
-      if (clock.nowMs > deadlineMs) {
-        findings.add('liveness', `${left()} operations have not ended ${RECOVERY_MAX_MS} ms after the faults`);
-        return;
-      }
-      await clock.sleep(100);
-    }
+    const { clock } = this.world;
+    if (!(await this.#underWay.ended(RECOVERY_MAX_MS))) return;
     await clock.sleep(SETTLE_MS);
     this.checkMembers();
   }

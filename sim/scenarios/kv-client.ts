@@ -1,5 +1,4 @@
 /** A client of the kv scenario: puts, looks up, gets, gathers, deletes, locks, lists, and tells the checker all it sees. */
-
 import { BLOCK_SIZE_BYTES } from '../../src/core/chunk.ts';
 import { type ErrorCode, ForebayError } from '../../src/core/errors.ts';
 import { KiB } from '../../src/core/limits.ts';

@@ -12,7 +12,7 @@ import type { Event } from '../../src/observe/events.ts';
 import { checkClosed } from '../checkers/leaks.ts';
 import { KeptPromises } from '../checkers/s10-kept-promises.ts';
 import { Bounds } from '../checkers/s12-bounds.ts';
-import { type Life, SimMachineClock } from '../sim-clock.ts';
+import { SimMachineClock } from '../sim-clock.ts';
 import { assertContentUntouched } from '../sim-content.ts';
 import { NO_COORDINATOR_FAULTS, SimCoordinator } from '../sim-coordinator.ts';
 import { SimNetwork } from '../sim-network.ts';
@@ -24,6 +24,7 @@ import { KvClient } from './kv-client.ts';
 import { CALMER_KV, drawKv, KV_VOLUME, type KvScenarioOptions, kvKeys, kvVolume } from './kv-options.ts';
 import { CALM_ORIGIN } from './read-cache-faults.ts';
 import type { Scenario, World } from './scenario.ts';
+import { UnderWay } from './under-way.ts';
 
 const SAFETY_MAX_MS = 300_000;
 /** After the faults: what is under way has ended. */
@@ -70,7 +71,7 @@ class KvRun {
   readonly #faults: ClusterFaults;
   readonly #promises: KeptPromises;
   readonly #bounds: Bounds;
-  readonly #underWay = new Map<Life, number>();
+  readonly #underWay: UnderWay;
   /** Machine → until when something is wrong with it, or since when it serves. */
   readonly #wellFrom = new Map<string, number>();
   #operationsLeft: number;
@@ -81,6 +82,7 @@ class KvRun {
     const { clock, trace, findings } = world;
     this.#world = world;
     this.#options = options;
+    this.#underWay = new UnderWay(world, this.#machines);
     this.#random = world.random.fork('run');
     this.#operationsLeft = options.operations;
     const { latencyMs, lossChance, duplicateChance, lateChance } = options;
@@ -223,9 +225,7 @@ class KvRun {
       await clock.sleep(random.exponential(this.#options.thinkMs), { life });
       if (!this.#isSafety || this.#operationsLeft === 0 || machine.life !== life || !machine.node) return;
       if (--this.#operationsLeft === 0) this.#safetyOver.resolve();
-      this.#underWay.set(life, (this.#underWay.get(life) ?? 0) + 1);
-      await client.operation();
-      this.#underWay.set(life, (this.#underWay.get(life) ?? 0) - 1);
+      await this.#underWay.counted(life, () => client.operation());
       this.#checkShare(machine);
     }
   }
@@ -241,17 +241,8 @@ class KvRun {
   }
 
   async #settle(): Promise<void> {
-    const { clock, findings } = this.#world;
-    for (const { life } of this.#machines) await clock.sleep(life.pausedUntilMs - clock.nowMs);
-    const deadlineMs = clock.nowMs + RECOVERY_MAX_MS;
-    const left = () => this.#machines.reduce((sum, { life }) => sum + (this.#underWay.get(life) ?? 0), 0);
-    while (left() > 0 && findings.isEmpty) {
-      if (clock.nowMs > deadlineMs) {
-        findings.add('liveness', `${left()} operations have not ended ${RECOVERY_MAX_MS} ms after the faults`);
-        return;
-      }
-      await clock.sleep(100);
-    }
+    const { clock } = this.#world;
+    if (!(await this.#underWay.ended(RECOVERY_MAX_MS))) return;
     await clock.sleep(SETTLE_MS);
     for (const { name } of this.#machines)
       this.#wellFrom.set(name, Math.min(this.#wellFrom.get(name) ?? 0, clock.nowMs - SETTLE_MS / 2));

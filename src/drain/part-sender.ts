@@ -6,7 +6,6 @@
  *          first (`write/copy-traffic.ts`), unless somebody waits for what drains.
  * Errors:  notHeld where bytes are missing or wrong here, else the origin's.
  */
-
 import type { Cluster } from '../cluster/cluster.ts';
 import { ForebayError } from '../core/errors.ts';
 import { drainSendsMax, drainSendsWaitingMax } from '../core/limits.ts';

@@ -2,7 +2,6 @@
  * This node as a holder of values: leases them to those who ask, hands over small ones, takes parts in that belong to an entry
  * here, and drops what an owner says was deleted or replaced. Large values leave as blocks of their content (`cluster/holder.ts`).
  */
-
 import { countOf, fieldsOf, listOf, textOf } from '../cluster/chunk-wire.ts';
 import { kvInlineAnswerMaxBytes, kvInlineMaxBytes, kvLeaseMaxMs, kvMessageKeysMax } from '../core/kv-limits.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';

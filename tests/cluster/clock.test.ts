@@ -1,5 +1,4 @@
 /** Wall time orders nothing: nodes of one process, on real io, of which one has a clock of its own. */
-
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
