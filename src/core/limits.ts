@@ -325,6 +325,8 @@ export const stageInlineMaxBytes = 64 * KiB;
 /** How long the commit of such a content waits for its copies, which are made by one message: then one record says all, instead of two. */
 export const copyGraceMs = 4;
 /** Copies that a replica takes in at once; more are refused, for other nodes take them. */
+/** Copies that their writers took back, remembered so that a message from before that does not begin them anew. */
+export const takenBackMax = 1024;
 export const replicasStagedMax = 1024;
 /** How often copies that failed are tried again, and how many versions at once. */
 export const replicaRetryMs = 2000;

@@ -22,13 +22,13 @@ import {
 /** A replica may take this much longer to sync for every MiB: a disk that is slower counts as failed. */
 const SYNC_MS_PER_MIB = 32;
 
-type Sealing = Omit<StageSeal, keyof StagedContent | 'atUs'>;
+type Sealing = Omit<StageSeal, keyof StagedContent>;
 
 export interface FeederParts {
   readonly cluster: Cluster;
   readonly slots: PeerSlots;
   readonly traffic: CopyTraffic;
-  readonly what: Omit<StagedContent, 'session'>;
+  readonly what: Omit<StagedContent, 'session' | 'atUs'>;
   /** Blocks that are whole, in the order in which they became so; grows. */
   readonly blocks: readonly number[];
   readonly onSealed: (feeder: ReplicaFeeder) => void;
@@ -69,8 +69,8 @@ export class ReplicaFeeder {
       while (first + count < end && blocks[this.#next + count] === first + count) count += 1;
       this.#next += count;
       this.#inFlight += 1;
-      const { session } = this.#parts.cluster;
-      void this.#call(pullToWire({ ...what, session, first, count }), stageCallMs).then(
+      const { session, clock } = this.#parts.cluster;
+      void this.#call(pullToWire({ ...what, session, atUs: writerTimeUs(clock), first, count }), stageCallMs).then(
         () => {
           this.#inFlight -= 1;
           this.pump();

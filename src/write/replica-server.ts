@@ -10,7 +10,7 @@ import { assert } from '../core/assert.ts';
 import { BLOCK_SIZE_BYTES, blockCount } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { replicasStagedMax, smallContentMaxBytes } from '../core/limits.ts';
+import { replicasStagedMax, smallContentMaxBytes, takenBackMax } from '../core/limits.ts';
 import type { Json } from '../io/peers.ts';
 import type { Staging } from '../store/staging.ts';
 import type { DirtyKeeping } from './dirty-keeping.ts';
@@ -44,6 +44,8 @@ export class ReplicaServer {
   readonly #store: StagingStore;
   readonly #keeping: DirtyKeeping;
   readonly #copies = new Map<ContentId, Copy>();
+  /** When the writer of a copy took it back last, by its clock; the newest last. */
+  readonly #takenBack = new Map<ContentId, StageDrop>();
 
   constructor(options: { cluster: Cluster; store: StagingStore; keeping: DirtyKeeping }) {
     const { cluster } = options;
@@ -76,7 +78,13 @@ export class ReplicaServer {
     if (this.#store.dirty(want.content) !== undefined) return;
     const copy = this.#copyOf(from, want);
     const staging = await copy.opened;
-    await this.#pull(copy, staging, want, want.lengthBytes ?? (want.first + want.count) * BLOCK_SIZE_BYTES);
+    try {
+      await this.#pull(copy, staging, want, want.lengthBytes ?? (want.first + want.count) * BLOCK_SIZE_BYTES);
+    } catch (error) {
+      // its writer gives it up, too, unless this came late, and nobody would
+      if (this.#copies.get(want.content) === copy && copy.sealing === undefined) await this.#abandon(want.content);
+      throw error;
+    }
   }
 
   /** Idempotent: a writer that did not hear the answer, or that has another life now, asks again. */
@@ -173,6 +181,9 @@ export class ReplicaServer {
       return known;
     }
     this.#keeping.checkTakesMore();
+    const back = this.#takenBack.get(what.content);
+    if (back !== undefined && back.session === what.session && back.atUs >= what.atUs)
+      throw new ForebayError('conflict', `the copy of ${what.content} was taken back after it was asked for`);
     if (this.#copies.size >= replicasStagedMax)
       throw new ForebayError('overloaded', `${replicasStagedMax} copies are under way at ${this.#cluster.self}`);
     const over = new AbortController();
@@ -186,7 +197,7 @@ export class ReplicaServer {
       ...(lengthBytes !== undefined && { lengthBytes }),
     });
     opened.catch(() => this.#copies.delete(id));
-    const copy: Copy = { writer: from, session, opened, over, pulls: new Set(), sealing: undefined, atUs: 0 };
+    const copy: Copy = { writer: from, session, opened, over, pulls: new Set(), sealing: undefined, atUs: what.atUs };
     this.#copies.set(id, copy);
     return copy;
   }
@@ -197,11 +208,24 @@ export class ReplicaServer {
       throw new ForebayError('sessionLost', `${this.#cluster.self} does not know this life of ${node}`);
   }
 
-  async #dropped(from: string, { content, session, atUs }: StageDrop): Promise<void> {
+  async #dropped(from: string, drop: StageDrop): Promise<void> {
+    const { content, session, atUs } = drop;
+    this.#takeBack(drop);
     const copy = this.#copies.get(content);
     if (copy === undefined) await this.#keeping.unpromised(content, session, atUs);
     // one that was asked for again after this is wanted
     else if (copy.writer === from && copy.atUs < atUs) await this.#abandon(content);
+  }
+
+  #takeBack(drop: StageDrop): void {
+    // an older daemon does not say when
+    if (drop.atUs === Number.MAX_SAFE_INTEGER) return;
+    this.#takenBack.delete(drop.content);
+    this.#takenBack.set(drop.content, drop);
+    for (const oldest of this.#takenBack.keys()) {
+      if (this.#takenBack.size <= takenBackMax) break;
+      this.#takenBack.delete(oldest);
+    }
   }
 
   #look(): void {

@@ -13,13 +13,13 @@ import type { PeerSlots } from './peer-slots.ts';
 import { ReplicaFeeder } from './replica-feeder.ts';
 import { dropToWire, type StagedContent, type StageSeal, writerTimeUs } from './stage-wire.ts';
 
-export type Sealing = Omit<StageSeal, keyof StagedContent | 'atUs'>;
+export type Sealing = Omit<StageSeal, keyof StagedContent>;
 
 export interface ReplicationOptions {
   readonly cluster: Cluster;
   readonly slots: PeerSlots;
   readonly traffic: CopyTraffic;
-  readonly what: Omit<StagedContent, 'session'>;
+  readonly what: Omit<StagedContent, 'session' | 'atUs'>;
   /** The others of the replica group, first choice first. */
   readonly group: readonly string[];
   /** How many of them shall have it. */

@@ -15,6 +15,8 @@ export interface StagedContent {
   readonly lengthBytes: number | undefined;
   /** This life of the writer's daemon. */
   readonly session: string;
+  /** When it was asked, by the writer's clock of its life, µs: what was taken back before that does not count. */
+  readonly atUs: number;
 }
 
 /** "Please pull these blocks of me": whole MiB of a content that is still being written. */
@@ -26,14 +28,12 @@ export interface StagePull extends StagedContent {
 /** "All of it is there: pull the rest, compare, sync, keep." Its answer is the fence that a commit relies on. */
 export interface StageSeal extends StagedContent, Sealed {
   readonly note: DirtyNote;
-  /** When it was asked, by the writer's clock of its life, µs: what was taken back before that does not count. */
-  readonly atUs: number;
   /** All bytes, of a small content. */
   readonly bytes: Uint8Array | undefined;
 }
 
-function stagedToWire({ content, chunkSizeBytes, lengthBytes, session }: StagedContent) {
-  return { content, chunkSizeBytes, lengthBytes, session };
+function stagedToWire({ content, chunkSizeBytes, lengthBytes, session, atUs }: StagedContent) {
+  return { content, chunkSizeBytes, lengthBytes, session, at: atUs };
 }
 
 function stagedFromWire(fields: Fields): StagedContent {
@@ -45,10 +45,11 @@ function stagedFromWire(fields: Fields): StagedContent {
     chunkSizeBytes,
     lengthBytes: lengthBytes === undefined ? undefined : countOf(lengthBytes),
     session: textOf(fields['session']),
+    atUs: fields['at'] === undefined ? 0 : countOf(fields['at']),
   };
 }
 
-export function contentFromWire(fields: Fields): ContentId {
+function contentFromWire(fields: Fields): ContentId {
   const content = parseContentId(textOf(fields['content']));
   if (content === undefined) throw malformed('no content id');
   return content;
@@ -71,7 +72,6 @@ export function sealToWire(seal: StageSeal): PeerMessage {
     ...stagedToWire(seal),
     sizeBytes: seal.sizeBytes,
     table: seal.table,
-    at: seal.atUs,
     volume,
     key,
     record: Buffer.from(record).toString('utf8'),
@@ -87,7 +87,6 @@ export function sealFromWire(message: PeerMessage): StageSeal {
     ...stagedFromWire(message),
     sizeBytes: countOf(message['sizeBytes']),
     table: textOf(message['table']),
-    atUs: message['at'] === undefined ? 0 : countOf(message['at']),
     note: {
       volume: textOf(message['volume']),
       key: textOf(message['key']),
