@@ -106,4 +106,23 @@ export const KV_REGRESSIONS: readonly Regression[] = [
       silentWeight: 1,
     },
   },
+  {
+    name: 'a gather missed what its holder had promised: the holder lived, and answered a question later than kvPeerMs',
+    seed: 3919,
+    overrides: {
+      ...CALM_KV,
+      clientsPerNode: 1,
+      operations: 231,
+      thinkMs: 500,
+      keys: 20,
+      entries: 0,
+      sizeMaxKiB: 1500,
+      share: 0.9,
+      capacityMiB: 48,
+      linkMiBPerS: 10,
+      changeChance: 0.5,
+      latencyMs: 5,
+      lateChance: 0.1,
+    },
+  },
 ];

@@ -140,10 +140,28 @@ export class KeyFinder {
         const isAnswered = await this.#inBatches(indexes, keys, (batch) =>
           this.#askHolder(node, batch, { keys, found, options }),
         );
-        if (!isAnswered) for (const at of indexes) if (found[at] === MISSING) found[at] = SILENT;
+        if (isAnswered) return;
+        const lives = options.inline === true && (await this.#livesWith(node, keys, indexes));
+        for (const at of indexes)
+          if (found[at] === MISSING)
+            found[at] = (lives ? this.#recalled(node, keys[at] as string) : undefined) ?? SILENT;
       }),
     ]);
     return found;
+  }
+
+  /** Whether a holder that did not answer in time, and has promised some of these, at least says hello: it may only be slow. */
+  async #livesWith(node: string, keys: readonly string[], indexes: readonly number[]): Promise<boolean> {
+    const { hellos } = this.#scope.cluster;
+    const hasPromised = indexes.some((at) => this.#recalled(node, keys[at] as string) !== undefined);
+    return hasPromised && !hellos.isSilent(node) && (await hellos.isThere(node));
+  }
+
+  /** What a node has promised is there while it lives (S-10), also where it cannot be asked about it just now. */
+  #recalled(node: string, key: string): Found | undefined {
+    const promised = this.#remembered(key);
+    if (promised?.node !== node) return undefined;
+    return { kind: 'there', ...promised, isLeased: false, bytes: undefined };
   }
 
   /** What is here stays here, if it can be promised. */

@@ -44,6 +44,12 @@ export class LeaseBook {
     this.#file(row, added);
   }
 
+  /** A client gave the value less time than its lease has. */
+  shorten(row: ValueRow, untilMs: number): void {
+    const lease = this.#leases.get(row);
+    if (lease !== undefined && untilMs < lease.untilMs) lease.untilMs = untilMs;
+  }
+
   /** The value is not there any more, or is another. */
   remove(row: ValueRow): void {
     const lease = this.#leases.get(row);

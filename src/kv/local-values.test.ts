@@ -143,3 +143,21 @@ test('a body that is received into the file by its door is a value like others; 
   same(await bench.get('k'), bytes);
   assert.equal((await bench.run(bench.values.put('k', body(bytes.length), { signal: NEVER }))).outcome, 'same');
 });
+
+test('S-10: a lease outlasts the time to live, but is not renewed beyond it, and ends with the time that a client gives', async () => {
+  const bench = new SimValues();
+  await bench.open();
+  await bench.put('k', bytesOf(1, 100), 1000);
+  assert.equal(bench.values.lease('k', 3000), true);
+  await bench.sleep(2000);
+  assert.ok(bench.values.find('k'), 'leased');
+  assert.equal(bench.values.lease('k', 3000), false);
+  await bench.sleep(2500);
+  assert.equal(bench.values.find('k'), undefined);
+
+  await bench.put('l', bytesOf(1, 100));
+  assert.equal(bench.values.lease('l', 10_000), true);
+  assert.equal(bench.values.expire('l', 200), true);
+  await bench.sleep(2000);
+  assert.equal(bench.values.find('l'), undefined, 'a client wished it so');
+});

@@ -344,6 +344,8 @@ class VolumeLocalValues implements LocalValues {
     const row = this.#live(key);
     if (row === undefined || this.#values.isUnverified(row)) return false;
     const nowMs = this.#options.clock.boottimeMs();
+    // It is here only for an earlier lease: granting more of them would keep it for good.
+    if (this.#table.deadlineMs(row) <= nowMs) return false;
     const parts = this.#parts(row);
     let more = 0;
     for (const part of parts)
@@ -386,6 +388,7 @@ class VolumeLocalValues implements LocalValues {
       return true;
     }
     const { deadlineMs, expiryMs } = this.#meta({ ttlMs });
+    this.#leases.shorten(row, deadlineMs);
     this.#table.setTimes(row, { deadlineMs, expiryMs, modifiedMs: this.#table.modifiedMs(row) });
     this.#values.renote(row);
     return true;
