@@ -8,7 +8,7 @@ import { type FrontMatter, splitNote } from './front-matter.ts';
 import { type Heading, type Parsed, parseLine, parseNote, type Target, type WikiLink, wikiLabel } from './markdown.ts';
 import { type Found, NoteIndex } from './note-index.ts';
 import { pagePaths } from './page-paths.ts';
-import { groupRuns, type Run, type RunGroup, readRuns } from './runs.ts';
+import { groupRuns, type ReportFile, type Run, type RunGroup, readRuns } from './runs.ts';
 import type { Task } from './task-query.ts';
 import { addressOf, folded, slugOf } from './text.ts';
 
@@ -50,6 +50,8 @@ export interface Room {
   readonly problems: readonly Problem[];
   /** Files that notes or runs lead to: they are copied. */
   readonly linkedFiles: readonly RoomFile[];
+  /** Pages of evaluations: they are copied. */
+  readonly reports: readonly ReportFile[];
   /** Where a link in `note` leads, as an address relative to its page. */
   wiki(note: Note, link: WikiLink): Target;
   address(note: Note, address: string): Target;
@@ -236,7 +238,7 @@ export function readRoom(options: RoomOptions, progress: (text: string, done: nu
   );
   const links = new Links();
   for (const each of read) follow(each, index, byPath, links, problems);
-  const runs = runsOf(folder, options, problems);
+  const { runs, reports } = runsOf(folder, options, problems);
   const here = new Map(folder.others.map((file) => [file.path, file]));
   return {
     name: options.name,
@@ -250,6 +252,7 @@ export function readRoom(options: RoomOptions, progress: (text: string, done: nu
     tasks: notes.flatMap(({ tasks }) => tasks),
     tags: tagsOf(notes),
     runGroups: groupRuns(runs),
+    reports,
     problems: withoutTwins(problems),
     linkedFiles: Array.from(links.files, (path) => here.get(path) as RoomFile),
     ...targets(index, byPath),
@@ -260,11 +263,11 @@ function withoutTwins(problems: readonly Problem[]): Problem[] {
   return Array.from(new Map(problems.map((problem) => [`${problem.path}\n${problem.text}`, problem])).values());
 }
 
-function runsOf(folder: Folder, options: RoomOptions, problems: Problem[]): Run[] {
+function runsOf(folder: Folder, options: RoomOptions, problems: Problem[]): { runs: Run[]; reports: ReportFile[] } {
   const elsewhere = options.runs === undefined ? undefined : readFolder(options.runs, options.leaveOut);
   const read = readRuns([...folder.others, ...(elsewhere?.others ?? [])]);
   problems.push(...(elsewhere?.problems ?? []), ...read.problems);
-  return read.runs;
+  return read;
 }
 
 function tagsOf(notes: readonly Note[]): Map<string, Note[]> {
