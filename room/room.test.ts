@@ -202,6 +202,28 @@ test('results of other machines or parameters stand apart, and one run in two fi
   assert.match(page, /A second run will show/);
 });
 
+test('decisions say when and how in front matter, in a status line or in their first line; the newest comes first', async (t) => {
+  const notes = write(scratch(t), {
+    'decisions/0001.md': '# First\n\n2026-01-02 · superseded · by 0002\n',
+    'decisions/0002.md': '---\ndecided: 2026-03-04\n---\n# Second\n\n**Status:** accepted\n',
+    'a.md': '---\ntags: [decision]\nstatus: open\n---\n# Third\n\nUndated since 2026-02-30.\n',
+    'b.md': '# No decision\n\n2026-05-06 · accepted\n',
+  });
+  const out = join(scratch(t), 'out');
+  assert.equal((await room(notes, '--out', out)).code, 0);
+  const rows = Array.from(
+    readFileSync(join(out, 'decisions.html'), 'utf8').matchAll(
+      /<tr><td>([^<]*)<\/td><td><a[^>]*>([^<]*)<\/a><\/td><td>([^<]*)</g,
+    ),
+    ([, date, title, status]) => [date, title, status],
+  );
+  assert.deepEqual(rows, [
+    ['2026-03-04', 'Second', 'accepted'],
+    ['2026-01-02', 'First', 'superseded'],
+    ['', 'Third', 'open'],
+  ]);
+});
+
 test('an evaluation is a run, and its report comes along', async (t) => {
   const { environment } = resultOf('2026-11-20T10:00:00Z', 1) as { environment: object };
   const figure = {
