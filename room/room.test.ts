@@ -202,6 +202,69 @@ test('results of other machines or parameters stand apart, and one run in two fi
   assert.match(page, /A second run will show/);
 });
 
+test('decisions say when and how in front matter, in a status line or in their first line; the newest comes first', async (t) => {
+  const notes = write(scratch(t), {
+    'decisions/0001.md': '# First\n\n2026-01-02 · superseded · by 0002\n',
+    'decisions/0002.md': '---\ndecided: 2026-03-04\n---\n# Second\n\n**Status:** accepted\n',
+    'a.md': '---\ntags: [decision]\nstatus: open\n---\n# Third\n\nUndated since 2026-02-30.\n',
+    'b.md': '# No decision\n\n2026-05-06 · accepted\n',
+  });
+  const out = join(scratch(t), 'out');
+  assert.equal((await room(notes, '--out', out)).code, 0);
+  const rows = Array.from(
+    readFileSync(join(out, 'decisions.html'), 'utf8').matchAll(
+      /<tr><td>([^<]*)<\/td><td><a[^>]*>([^<]*)<\/a><\/td><td>([^<]*)</g,
+    ),
+    ([, date, title, status]) => [date, title, status],
+  );
+  assert.deepEqual(rows, [
+    ['2026-03-04', 'Second', 'accepted'],
+    ['2026-01-02', 'First', 'superseded'],
+    ['', 'Third', 'open'],
+  ]);
+});
+
+test('an evaluation is a run, and its report comes along', async (t) => {
+  const { environment } = resultOf('2026-11-20T10:00:00Z', 1) as { environment: object };
+  const figure = {
+    id: 'fan-out-read/forebay/makespanS',
+    median: 4,
+    low: 3,
+    high: 5,
+    unit: 's',
+    trials: 5,
+    isBusy: true,
+  };
+  const results = {
+    format: 1,
+    name: 'quick',
+    environment,
+    nodes: 4,
+    scenarios: [{ name: 'fan-out-read', sizeBytes: 9 }],
+    figures: [figure],
+  };
+  const notes = write(scratch(t), { 'a.md': 'text' });
+  const runs = write(scratch(t), {
+    'monday/results.json': JSON.stringify(results),
+    'monday/index.html': '<!doctype html><title>Report</title>',
+    'monday/trial.log': 'not of the report',
+    'tuesday/results.json': JSON.stringify({
+      ...results,
+      environment: { ...environment, date: '2026-11-21T10:00:00Z' },
+    }),
+    'tuesday/index.html': '<!doctype html><title>Report of Tuesday</title>',
+  });
+  const out = join(scratch(t), 'out');
+  const { stdout, stderr } = await room(notes, '--runs', runs, '--out', out, '--json');
+  assert.equal((JSON.parse(stdout) as { runs: number }).runs, 2, stderr);
+  const page = readFileSync(join(out, 'runs.html'), 'utf8');
+  assert.match(page, /evaluation quick<\/h2>\s*<p>2 runs .*fan-out-read bytes 9.*nodes 4/s);
+  assert.match(page, /Its <a href="reports\/2\/index\.html">report<\/a>/);
+  assert.match(page, /makespanS<\/code><\/td><td>4 s<\/td><td>3–5<.*5 trials, the machine was busy/);
+  assert.match(readFileSync(join(out, 'reports', '2', 'index.html'), 'utf8'), /Tuesday/);
+  assert.deepEqual(readdirSync(join(out, 'reports', '1')).sort(), ['index.html', 'results.json']);
+});
+
 test('notes that are made to be hard to read do not keep the room from being made', async (t) => {
   const notes = write(scratch(t), {
     'brackets.md': `${'[['.repeat(20_000)}\n\n${'![['.repeat(20_000)}`,

@@ -4,11 +4,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { type Folder, type Problem, type RoomFile, readFolder } from './folder.ts';
-import { type FrontMatter, splitNote } from './front-matter.ts';
+import { dayOf, type FrontMatter, splitNote } from './front-matter.ts';
 import { type Heading, type Parsed, parseLine, parseNote, type Target, type WikiLink, wikiLabel } from './markdown.ts';
 import { type Found, NoteIndex } from './note-index.ts';
 import { pagePaths } from './page-paths.ts';
-import { groupRuns, type Run, type RunGroup, readRuns } from './runs.ts';
+import { groupRuns, type ReportFile, type Run, type RunGroup, readRuns } from './runs.ts';
 import type { Task } from './task-query.ts';
 import { addressOf, folded, slugOf } from './text.ts';
 
@@ -23,7 +23,7 @@ export interface Note {
   readonly tags: readonly string[];
   readonly tasks: readonly Task[];
   readonly isDecision: boolean;
-  /** For a decision: the front matter's, else the first line that begins with `Status:`. */
+  /** For a decision: the front matter's, else of a line like `Status: accepted` or `2026-01-31 · accepted`. */
   readonly status: string;
   /** For search, cut at `searchCharacters`. */
   readonly text: string;
@@ -50,6 +50,8 @@ export interface Room {
   readonly problems: readonly Problem[];
   /** Files that notes or runs lead to: they are copied. */
   readonly linkedFiles: readonly RoomFile[];
+  /** Pages of evaluations: they are copied. */
+  readonly reports: readonly ReportFile[];
   /** Where a link in `note` leads, as an address relative to its page. */
   wiki(note: Note, link: WikiLink): Target;
   address(note: Note, address: string): Target;
@@ -99,8 +101,14 @@ function anchorsOf({ title, headings }: { title: Heading | undefined; headings: 
 
 const HEAD_CHARACTERS = 4000;
 
-function statusIn(body: string): string {
-  return /^[\s*_>#|-]{0,8}status[*_:| ]{1,8}([^\n]{1,80})/im.exec(body.slice(0, HEAD_CHARACTERS))?.[1]?.trim() ?? '';
+/** `2026-11-23 · accepted · …` in a line of its own, as decision records often begin. */
+function headOf(body: string): { date: string | undefined; status: string | undefined } {
+  const match = /^(\d{4}-\d{2}-\d{2})(?: *[·,|] *([^\n·,|]{1,60}))?/m.exec(body.slice(0, HEAD_CHARACTERS));
+  return { date: dayOf(match?.[1] ?? ''), status: match?.[2]?.trim() };
+}
+
+function statusIn(body: string): string | undefined {
+  return /^[\s*_>#|-]{0,8}status[*_:| ]{1,8}([^\n]{1,80})/im.exec(body.slice(0, HEAD_CHARACTERS))?.[1]?.trim();
 }
 
 /** A string of its own: a part of another keeps all of that in memory. */
@@ -112,6 +120,8 @@ function readNote(file: RoomFile, page: string, searchCharacters: number, proble
   for (const text of [...(error === undefined ? [] : [error]), ...errors]) problems.push({ path: file.path, text });
   const parsed = parseNote(file.path, body, matter.title);
   const tags = Array.from(new Set([...matter.tags, ...parsed.tags]));
+  const decides = isDecision(file.path, tags);
+  const head = decides ? headOf(body) : { date: undefined, status: undefined };
   const inProperties = matter.properties.map(([, value]) => parseLine(value));
   const note: Note = {
     file,
@@ -119,11 +129,11 @@ function readNote(file: RoomFile, page: string, searchCharacters: number, proble
     page,
     title: matter.title ?? parsed.title?.text ?? fileName(file.path),
     anchors: anchorsOf(parsed),
-    matter,
+    matter: { ...matter, date: matter.date ?? head.date },
     tags,
     tasks: parsed.tasks,
-    isDecision: isDecision(file.path, tags),
-    status: matter.status ?? statusIn(body),
+    isDecision: decides,
+    status: matter.status ?? statusIn(body) ?? head.status ?? '',
     text: copied(parsed.text.slice(0, searchCharacters).replace(/\s+/g, ' ')),
   };
   return {
@@ -236,7 +246,7 @@ export function readRoom(options: RoomOptions, progress: (text: string, done: nu
   );
   const links = new Links();
   for (const each of read) follow(each, index, byPath, links, problems);
-  const runs = runsOf(folder, options, problems);
+  const { runs, reports } = runsOf(folder, options, problems);
   const here = new Map(folder.others.map((file) => [file.path, file]));
   return {
     name: options.name,
@@ -250,6 +260,7 @@ export function readRoom(options: RoomOptions, progress: (text: string, done: nu
     tasks: notes.flatMap(({ tasks }) => tasks),
     tags: tagsOf(notes),
     runGroups: groupRuns(runs),
+    reports,
     problems: withoutTwins(problems),
     linkedFiles: Array.from(links.files, (path) => here.get(path) as RoomFile),
     ...targets(index, byPath),
@@ -260,11 +271,11 @@ function withoutTwins(problems: readonly Problem[]): Problem[] {
   return Array.from(new Map(problems.map((problem) => [`${problem.path}\n${problem.text}`, problem])).values());
 }
 
-function runsOf(folder: Folder, options: RoomOptions, problems: Problem[]): Run[] {
+function runsOf(folder: Folder, options: RoomOptions, problems: Problem[]): { runs: Run[]; reports: ReportFile[] } {
   const elsewhere = options.runs === undefined ? undefined : readFolder(options.runs, options.leaveOut);
   const read = readRuns([...folder.others, ...(elsewhere?.others ?? [])]);
   problems.push(...(elsewhere?.problems ?? []), ...read.problems);
-  return read.runs;
+  return read;
 }
 
 function tagsOf(notes: readonly Note[]): Map<string, Note[]> {

@@ -58,10 +58,11 @@ function groupHtml(group: RunGroup, room: Room): string {
     plots.length === 0
       ? '<p class="quiet">A second run will show how figures change.</p>'
       : `<div class="plots">${plots.join('\n')}</div>`;
+  const report = last.report === undefined ? '' : ` Its <a href="${addressOf(last.report)}">report</a>.`;
   const { date, commit, node } = last.environment;
   return `<section class="run"><h2>${escapeHtml(group.scenario)}</h2>
 <p>${counted(group.runs.length, 'run')} on ${escapeHtml(group.machine)}${group.parameters === '' ? '' : `; ${escapeHtml(group.parameters)}`}.
-Newest: <time>${escapeHtml(date)}</time>, commit <code>${escapeHtml(String(commit))}</code>, Node ${escapeHtml(String(node))}, ${file}.</p>
+Newest: <time>${escapeHtml(date)}</time>, commit <code>${escapeHtml(String(commit))}</code>, Node ${escapeHtml(String(node))}, ${file}.${report}</p>
 ${tableHtml(`Figures of ${group.scenario}`, [['figure', 'median', 'interval', 'target', 'verdict', 'beside'], ...Array.from(figures, ([name, figure]) => figureRow(name, figure))])}
 ${over}</section>`;
 }

@@ -1,13 +1,24 @@
 /**
- * Results of benches (`bench … --json FILE`, and the history with one result a line) as figures over time. Figures of other
+ * Results of benches (`bench … --json FILE`, and the history with one result a line) and of evaluations as figures over time. Figures of other
  * scenarios, machines or parameters are never put into one line.
  */
 import { readFileSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import type { Environment } from '../bench/environment.ts';
 import type { Figure, Result } from '../bench/result.ts';
 import type { Problem, RoomFile } from './folder.ts';
 
-export type Run = Omit<Result, 'trials'> & { readonly path: string };
+export type Run = Omit<Result, 'trials'> & {
+  readonly path: string;
+  /** The page of an evaluation's own report, below the output. */
+  readonly report?: string;
+};
+
+/** A file of an evaluation's report, and where it goes. */
+export interface ReportFile {
+  readonly page: string;
+  readonly absolute: string;
+}
 
 export interface RunGroup {
   readonly scenario: string;
@@ -42,6 +53,31 @@ function isFigure(value: unknown): value is Figure {
 const looksLikeResult = (value: unknown): value is Fields =>
   isFields(value) && typeof value['scenario'] === 'string' && isFields(value['figures']) && 'environment' in value;
 
+/** An evaluation's `results.json`. */
+const looksLikeEvaluation = (value: unknown): value is Fields =>
+  isFields(value) && value['format'] === 1 && typeof value['name'] === 'string' && Array.isArray(value['figures']);
+
+/** An evaluation as a result: each figure by its id, `<scenario>/<candidate>/<measure>`. */
+function resultOfEvaluation(value: Fields): Fields {
+  const { name, environment, figures, nodes, linkMbit, originLinks, shaping, scenarios } = value;
+  const sizes = (Array.isArray(scenarios) ? scenarios.filter(isFields) : []).map((each) => [
+    `${String(each['name'])} bytes`,
+    each['sizeBytes'],
+  ]);
+  return {
+    scenario: `evaluation ${String(name)}`,
+    environment,
+    parameters: { nodes, linkMbit, originLinks, shaping, ...Object.fromEntries(sizes) },
+    figures: Object.fromEntries(
+      (figures as unknown[]).filter(isFields).map((figure) => {
+        const { id, median, low, high, unit, trials, isBusy } = figure;
+        const beside = `${String(trials)} trials${isBusy === true ? ', the machine was busy' : ''}`;
+        return [String(id), { median, low, high, unit, verdict: 'shown', beside }];
+      }),
+    ),
+  };
+}
+
 /** A result, or what is wrong with it. */
 function runOf(value: Fields, path: string): Run | string {
   const { scenario, environment, figures, parameters } = value;
@@ -63,14 +99,17 @@ function runOf(value: Fields, path: string): Run | string {
 }
 
 /** Looks at every `.json` and `.ndjson` of the room. */
-export function readRuns(files: readonly RoomFile[]): { runs: Run[]; problems: Problem[] } {
+export function readRuns(files: readonly RoomFile[]): { runs: Run[]; problems: Problem[]; reports: ReportFile[] } {
   const runs: Run[] = [];
   const problems: Problem[] = [];
-  const take = (value: unknown, path: string) => {
-    if (!looksLikeResult(value)) return;
-    const run = runOf(value, path);
+  const reports: ReportFile[] = [];
+  const take = (value: unknown, path: string, absolute: string) => {
+    const isEvaluation = looksLikeEvaluation(value);
+    const result = isEvaluation ? resultOfEvaluation(value) : value;
+    if (!looksLikeResult(result)) return;
+    const run = runOf(result, path);
     if (typeof run === 'string') problems.push({ path, text: run });
-    else runs.push(run);
+    else runs.push(isEvaluation ? withReport(run, dirname(absolute), files, reports) : run);
   };
   for (const { path, absolute, sizeBytes } of files) {
     const isLines = path.endsWith('.ndjson');
@@ -82,13 +121,25 @@ export function readRuns(files: readonly RoomFile[]): { runs: Run[]; problems: P
     try {
       const text = readFileSync(absolute, 'utf8');
       if (isLines)
-        for (const line of text.split('\n').filter((each) => each.trim() !== '')) take(JSON.parse(line), path);
-      else if (text.includes('"figures"')) take(JSON.parse(text), path);
+        for (const line of text.split('\n').filter((each) => each.trim() !== ''))
+          take(JSON.parse(line), path, absolute);
+      else if (text.includes('"figures"')) take(JSON.parse(text), path, absolute);
     } catch (error) {
       problems.push({ path, text: `cannot be read as JSON: ${(error as Error).message}` });
     }
   }
-  return { runs, problems };
+  return { runs, problems, reports };
+}
+
+const REPORT_FILE = /\.(html|md|json|svg)$/i;
+
+/** The pages that lie beside an evaluation's results are taken along, into a folder of their own. */
+function withReport(run: Run, directory: string, files: readonly RoomFile[], reports: ReportFile[]): Run {
+  const beside = files.filter(({ absolute }) => dirname(absolute) === directory && REPORT_FILE.test(absolute));
+  if (!beside.some(({ absolute }) => basename(absolute) === 'index.html')) return run;
+  const folder = `reports/${new Set(reports.map(({ page }) => dirname(page))).size + 1}`;
+  for (const { absolute } of beside) reports.push({ page: `${folder}/${basename(absolute)}`, absolute });
+  return { ...run, report: `${folder}/index.html` };
 }
 
 function machineOf(environment: Environment): string {

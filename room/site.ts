@@ -79,9 +79,13 @@ function writePages(room: Room, into: string, progress: (text: string, done: num
   }
   write('_room/search-index.js', searchIndex(room.notes));
   for (const asset of ASSETS) copyFileSync(join(import.meta.dirname, asset), join(into, '_room', asset));
-  for (const { path, absolute } of room.linkedFiles) {
-    mkdirSync(dirname(join(into, filePage(path))), { recursive: true });
-    copyFileSync(absolute, join(into, filePage(path)), constants.COPYFILE_FICLONE);
+  const files = [
+    ...room.linkedFiles.map(({ path, absolute }) => ({ page: filePage(path), absolute })),
+    ...room.reports,
+  ];
+  for (const { page, absolute } of files) {
+    mkdirSync(dirname(join(into, page)), { recursive: true });
+    copyFileSync(absolute, join(into, page), constants.COPYFILE_FICLONE);
   }
 }
 
