@@ -3,10 +3,12 @@
  * docs/evaluation.md states the rule; nothing here knows a candidate by name or prefers a kind.
  */
 import { type Comparison, compare } from './comparison.ts';
+import { figureText } from './figure-text.ts';
 import { cellOf, weightedMeasuresOf } from './figures-of.ts';
 import type { JudgedRequirements } from './requirements.ts';
-import { type EvaluatedFigure, figureId, type Results, type ScenarioName } from './results.ts';
+import { figureId, type Results, type ScenarioName } from './results.ts';
 import { type Standing, scoreFigures, standingsOf } from './standing.ts';
+import { MEASURE_WORDS, SCENARIO_WORDS } from './words.ts';
 
 /** What the report says, as text and figures in turn: a script finds each figure in the results by its id. */
 export interface Claim {
@@ -124,7 +126,7 @@ function twinClaim(comparison: Comparison): Claim {
 function measureClaims(results: Results, front: Standing, nearest: Comparison | undefined): Claim[] {
   return weightedMeasuresOf(results).map(({ scenario, measure }) => {
     const own: Claim['parts'] = [
-      `${scenario}, ${measure}: ${front.candidate} `,
+      `${SCENARIO_WORDS[scenario].title}, ${MEASURE_WORDS[measure].full}: ${front.candidate} `,
       { figure: figureId(scenario, front.candidate, measure) },
     ];
     if (nearest === undefined) return { parts: [...own, '.'], restsOn: [] };
@@ -182,19 +184,6 @@ function combinationOf(results: Results, standings: readonly Standing[]): Recomm
   };
   look(0, []);
   return scenarios.map((scenario) => ({ scenario, candidate: best?.parts.get(scenario) }));
-}
-
-/** A figure as people read it: `9.31 s (9.10–9.52)`. */
-export function figureText({
-  median,
-  low,
-  high,
-  unit,
-}: Pick<EvaluatedFigure, 'median' | 'low' | 'high' | 'unit'>): string {
-  const digits = (value: number) =>
-    value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
-  const range = low === high ? '' : ` (${digits(low)}–${digits(high)})`;
-  return `${digits(median)}${unit === 's' ? ' s' : ''}${range}`;
 }
 
 /** A claim as plain text, for a terminal. */
