@@ -20,6 +20,10 @@ export const CANDIDATE_KINDS = [
 ] as const;
 export type CandidateKind = (typeof CANDIDATE_KINDS)[number];
 
+export const INTERFACES = ['s3', 'path', 'azure', 'resp'] as const;
+/** A way to speak to a candidate. */
+export type Interface = (typeof INTERFACES)[number];
+
 /**
  * What a scenario measures of a candidate; seconds, of which less is better.
  *
@@ -88,6 +92,10 @@ export interface CandidateEntry {
   readonly about?: string;
   /** Copies of each written byte that it keeps beside the origin's, where known: what it costs. */
   readonly copies?: number;
+  /** The other candidate that is the same thing under another name: same kind and same options. The two are one choice. */
+  readonly sameAs?: string;
+  /** Every interface that it speaks, where the evaluation says so: an interface that is not in the list is not spoken. */
+  readonly speaks?: readonly Interface[];
 }
 
 export interface EvaluatedScenario {
