@@ -2,15 +2,11 @@
  * `evaluation.toml`: which candidates, over which scenarios, at which size. Everything is checked before anything is started; a
  * complaint names the key and says what to write.
  */
-import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
-import { parse, TomlError } from 'smol-toml';
 import { z } from 'zod';
 import { parseDuration, parseSize } from '../../src/core/quantity.ts';
-import { nearestName } from '../../src/node/nearest-name.ts';
-import { WrongUse } from '../scenario.ts';
-import { MEASURES, type Measure, type ScenarioName } from './results.ts';
+import { INTERFACES, MEASURES, type Measure, type ScenarioName } from './results.ts';
 import { unknownVariables } from './template.ts';
+import { parseToml } from './toml-document.ts';
 
 const NODES_MAX = 32;
 const NAME_MAX = 60;
@@ -72,6 +68,8 @@ const common = {
   /** In place of the evaluation's, for this candidate only. */
   linkMbit: z.number().min(1).max(100_000).optional(),
   copies: z.int().min(0).max(10).optional(),
+  /** Every interface that it speaks. */
+  speaks: z.array(z.enum(INTERFACES)).optional(),
 };
 
 const paths = {
@@ -146,64 +144,15 @@ export type Evaluation = z.infer<typeof evaluation>;
 export type CandidateConfig = Evaluation['candidates'][number];
 export type ConfigOf<Kind extends CandidateConfig['kind']> = Extract<CandidateConfig, { kind: Kind }>;
 
-const COMPLAINTS_MAX = 20;
+/** What the schema alone does not see. */
+const whole = evaluation.superRefine(({ candidates, scenarios: asked }, context) => {
+  const complain = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+  const names = candidates.map(({ name }) => name);
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice !== undefined) complain('candidates', `two have the name "${twice}"; give each its own`);
+  if (Object.values(asked).every((scenario) => scenario === undefined))
+    complain('scenarios', 'name one at least, such as [scenarios.fan-out-read]');
+});
 
-const KEYS: readonly string[] = [
-  ...new Set([
-    ...Object.keys(evaluation.shape),
-    ...Object.keys(scenarios.shape),
-    ...candidate.options.flatMap((option) => Object.keys(option.shape)),
-    ...Object.values(MEASURES).flat(),
-    'size',
-    'filesPerNode',
-    'valueSize',
-    'weights',
-  ]),
-];
-
-function complaint(issue: z.core.$ZodIssue): string[] {
-  const place = issue.path.map(String).join('.');
-  if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => {
-      const nearest = nearestName(key, KEYS);
-      return `${place === '' ? key : `${place}.${key}`}: unknown key${nearest === undefined ? '' : `; did you mean ${nearest}?`}`;
-    });
-  return [`${place}: ${issue.message}`];
-}
-
-function check(value: unknown, file: string): Evaluation {
-  const checked = evaluation.safeParse(value);
-  const complaints = checked.success ? [] : checked.error.issues.flatMap(complaint);
-  if (checked.success) {
-    const { candidates, scenarios: asked } = checked.data;
-    const names = candidates.map(({ name }) => name);
-    const twice = names.find((name, at) => names.indexOf(name) !== at);
-    if (twice !== undefined) complaints.push(`candidates: two have the name "${twice}"; give each its own`);
-    if (Object.values(asked).every((scenario) => scenario === undefined))
-      complaints.push('scenarios: name one at least, such as [scenarios.fan-out-read]');
-  }
-  if (checked.success && complaints.length === 0) return checked.data;
-  const shown = complaints.slice(0, COMPLAINTS_MAX).map((line) => `\n  ${line}`);
-  throw new WrongUse(`${basename(file)} is not an evaluation:${shown.join('')}`);
-}
-
-/** Throws WrongUse. */
-export function parseEvaluation(text: string, file = 'evaluation.toml'): Evaluation {
-  try {
-    return check(parse(text), file);
-  } catch (error) {
-    if (error instanceof TomlError) throw new WrongUse(`${basename(file)}: ${error.message}`);
-    throw error;
-  }
-}
-
-/** Throws WrongUse. */
-export function readEvaluation(file: string): Evaluation {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new WrongUse(`${file} cannot be read: ${(error as Error).message}`);
-  }
-  return parseEvaluation(text, file);
-}
+/** `path` is only named in complaints. Throws ForebayError `config` with one line per complaint. */
+export const parseEvaluation = (path: string, text: string): Evaluation => parseToml(path, text, whole);

@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { environmentOf } from '../environment.ts';
+import type { Goodput } from '../fan-out-read/floor.ts';
 import type { Progress } from '../progress.ts';
 import type { Running } from './candidates/candidate.ts';
 import { isRunnable, lacks, open, type Runnable } from './candidates/kinds.ts';
@@ -13,6 +14,7 @@ import {
   type CandidateEntry,
   type Cell,
   type EvaluatedScenario,
+  type Interface,
   type Results,
   SCENARIO_NAMES,
   type ScenarioName,
@@ -104,9 +106,9 @@ class Field implements AsyncDisposable {
 
 async function measure(
   of: Pick<Trial, 'candidate' | 'scenario' | 'round'>,
-  what: { config: Runnable; field: Field; site: Site; evaluation: Evaluation; turn: number },
+  what: { config: Runnable; field: Field; site: Site; evaluation: Evaluation; goodput: Goodput; turn: number },
 ): Promise<Trial> {
-  const { config, field, site, evaluation, turn } = what;
+  const { config, field, site, evaluation, goodput, turn } = what;
   const linkMbit = config.linkMbit ?? evaluation.linkMbit;
   let running: Running;
   try {
@@ -115,7 +117,6 @@ async function measure(
     await field.failed(config);
     return { ...of, status: 'failed', reason: (error as Error).message, values: {} };
   }
-  const goodput = await site.goodput();
   const setRate = (mbitPerS: number) => Promise.all(site.nodes.map(({ host }) => host.setRate(mbitPerS)));
   if (linkMbit !== evaluation.linkMbit) await setRate(linkMbit);
   const deadline = new AbortController();
@@ -164,13 +165,16 @@ export async function runTrials({ evaluation, journal, shaping }: RunOptions, pr
   for (let round = 1; round <= rounds; round++)
     for (const scenario of scenarios) {
       const able = candidates.filter((config) => lacks(config, scenario) === undefined);
+      const left = able.filter(({ name }) => !journal.has({ candidate: name, scenario, round }));
+      if (left.length === 0) continue;
+      const goodput = await site.goodput();
       for (let at = 0; at < able.length; at++) {
         const config = able[(at + round) % able.length] as Runnable;
         const of = { candidate: config.name, scenario, round };
         turn += 1;
         if (journal.has(of)) continue;
         progress.say(`round ${round} of ${rounds}, ${scenario}: ${config.name}`);
-        journal.add(await measure(of, { config, field, site, evaluation, turn }));
+        journal.add(await measure(of, { config, field, site, evaluation, goodput, turn }));
       }
     }
   return site.links.shaping;
@@ -184,15 +188,28 @@ function cellFor(config: CandidateConfig, scenario: ScenarioName, trials: readon
   return cellOf(config.name, scenario, trials);
 }
 
-/** Kinds, and what they speak and cost where the evaluation does not say it. */
-function entryOf(config: CandidateConfig): CandidateEntry {
-  const { name, kind, about, copies } = config;
+const SPEAKS: Readonly<Partial<Record<CandidateConfig['kind'], readonly Interface[]>>> = {
+  forebay: ['s3', 'path', 'resp'],
+  'async-copy': ['path'],
+  posix: ['path'],
+  s3: ['s3'],
+  resp: ['resp'],
+};
+
+/** All but what names it. */
+const optionsOf = ({ name: _, about: __, ...options }: CandidateConfig) => JSON.stringify(options);
+
+function entryOf(config: CandidateConfig, all: readonly CandidateConfig[]): CandidateEntry {
+  const { name, kind, about, copies, speaks = SPEAKS[kind] } = config;
+  const twin = all.find((other) => optionsOf(other) === optionsOf(config));
   const kept = copies ?? (config.kind === 'forebay' ? config.replicas : config.kind === 'async-copy' ? 1 : undefined);
   return {
     name,
     kind,
     ...(about !== undefined && { about }),
     ...(kept !== undefined && { copies: kept }),
+    ...(speaks !== undefined && { speaks }),
+    ...(twin !== undefined && twin !== config && { sameAs: twin.name }),
   };
 }
 
@@ -227,7 +244,7 @@ export function resultsOf(
     linkMbit,
     originLinks,
     rounds,
-    candidates: candidates.map(entryOf),
+    candidates: candidates.map((config) => entryOf(config, candidates)),
     scenarios: evaluated,
     cells,
     figures,

@@ -32,6 +32,8 @@ export interface SiteNode {
   actor: HostProcess<ActorCommand>;
 }
 
+const startActor = (host: LinkedHost) => HostProcess.start<ActorCommand>(host, ACTOR);
+
 /** A host with mounts of its own. */
 async function withMounts(host: LinkedHost, stack: AsyncDisposableStack): Promise<LinkedHost> {
   const line = host.commandLine('unshare', ['--mount', 'sh', '-c', 'echo held; exec cat >/dev/null']);
@@ -158,7 +160,7 @@ export class Site implements AsyncDisposable {
   async restartActors(): Promise<void> {
     for (const node of this.nodes) {
       await node.actor.stop();
-      node.actor = await HostProcess.start<ActorCommand>(node.host, ACTOR);
+      node.actor = await startActor(node.host);
     }
   }
 

@@ -66,8 +66,13 @@ function keysAt(schema: z.ZodType, at: readonly string[]): readonly string[] {
     else if (bare instanceof z.ZodRecord) here = bare.valueType;
     else return [];
   }
-  const bare = unwrapped(here);
-  return bare instanceof z.ZodObject ? Object.keys(bare.shape) : [];
+  return keysOf(unwrapped(here));
+}
+
+function keysOf(schema: unknown): readonly string[] {
+  if (schema instanceof z.ZodObject) return Object.keys(schema.shape);
+  if (!(schema instanceof z.ZodUnion)) return [];
+  return Array.from(new Set(schema.options.flatMap((option) => keysOf(unwrapped(option)))));
 }
 
 function unwrapped(schema: unknown): unknown {

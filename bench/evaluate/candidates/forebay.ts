@@ -37,11 +37,13 @@ class RunningForebay implements Running {
     this.#directory = join(site.directory, name);
     mkdirSync(this.#directory, { recursive: true });
     writeFileSync(join(this.#directory, 'secret'), `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
-    await Promise.all(
+    const started = await Promise.allSettled(
       site.nodes.map(async (node) => {
         this.#daemons.set(node, await this.#daemon(site, node));
       }),
     );
+    // only now: one that starts after another has failed is to be ended too
+    for (const outcome of started) if (outcome.status === 'rejected') throw outcome.reason;
     await acquainted(site.nodes.map((node) => ({ name: node.name, agent: node.agent, daemon: this.#on(node) })));
   }
 
