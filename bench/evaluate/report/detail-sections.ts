@@ -2,6 +2,7 @@
 import type { Conclusion } from '../conclusion.ts';
 import { figureText } from '../figure-text.ts';
 import { figureOf } from '../figures-of.ts';
+import type { JudgedLine, LineVerdict } from '../requirements.ts';
 import { type EvaluatedFigure, MEASURES, type Results, type Trial } from '../results.ts';
 import type { Sensitivity } from '../sensitivity.ts';
 import { MEASURE_WORDS, SCENARIO_WORDS } from '../words.ts';
@@ -17,19 +18,29 @@ export function requirementsTable({ requirements, recommendation }: Conclusion, 
   const rows = lines.map(({ text, isMustHave, verdicts }) => ({
     cells: [
       rowHead(`${text}${isMustHave ? ' (must)' : ''}`),
-      ...names.map((name) => {
-        const verdict = verdicts[name];
-        if (verdict === undefined) return cell('');
-        const linked = verdict.figures[0];
-        const state = `<span class="${verdict.state}">${verdict.state}</span>`;
-        const why = escapeHtml(verdict.reason);
-        return cell(
-          `${state}<br>${linked === undefined ? `<span class="soft">${why}</span>` : links.link(linked, verdict.reason)}`,
-        );
-      }),
+      ...STATES.map((state) => cell(verdictGroups(names, verdicts, { state, links }))),
     ],
   }));
-  return htmlTable('Requirements', ['Requirement', ...names], rows);
+  return htmlTable('Requirements', ['Requirement', 'Green', 'Red', 'Unknown'], rows);
+}
+
+const STATES = ['green', 'red', 'unknown'] as const;
+
+/** Candidates of one state; those with the same reason and no figure of their own together. */
+function verdictGroups(
+  names: readonly string[],
+  verdicts: JudgedLine['verdicts'],
+  { state, links }: { state: LineVerdict['state']; links: FigureLinks },
+): string {
+  const groups = new Map<string, string[]>();
+  for (const name of names) {
+    const verdict = verdicts[name];
+    if (verdict?.state !== state) continue;
+    const [figure] = verdict.figures;
+    const reason = figure === undefined ? escapeHtml(verdict.reason) : links.link(figure, verdict.reason);
+    groups.set(reason, [...(groups.get(reason) ?? []), `<span class="${state}">${escapeHtml(name)}</span>`]);
+  }
+  return Array.from(groups, ([reason, who]) => `<div class="why">${who.join(', ')}: ${reason}</div>`).join('') || '–';
 }
 
 const factor = (value: number | 'never') =>
@@ -79,7 +90,7 @@ export function costsTable({ costs, results }: Conclusion, links: FigureLinks): 
           `read ${links.link(cost.originBytesRatio.figure, `${cost.originBytesRatio.median.toFixed(2)}×`)}`;
         const requests = cost.originRequests === undefined ? undefined : `${cost.originRequests} requests`;
         const busy = cost.cpuBusy === undefined ? undefined : `processor ${Math.round(cost.cpuBusy * 100)} %`;
-        return cell([bytes, requests, busy].filter((part) => part !== undefined).join('<br>') || 'not counted');
+        return cell([bytes, requests, busy].filter((part) => part !== undefined).join(', ') || 'not counted');
       }),
     ],
   }));
