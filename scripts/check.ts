@@ -6,7 +6,10 @@ const bin = (name: string) => `node_modules/.bin/${name}`;
 const STEPS: readonly (readonly [string, readonly string[]])[] = [
   ['format and lint', [bin('biome'), 'check', '--error-on-warnings', '.']],
   ['types', [bin('tsc'), '-p', '.']],
-  ['lint with types', [bin('oxlint'), '--type-aware', '--deny-warnings', 'src', 'sim', 'bench', 'tests', 'scripts']],
+  [
+    'lint with types',
+    [bin('oxlint'), '--type-aware', '--deny-warnings', 'src', 'sim', 'bench', 'room', 'tests', 'scripts'],
+  ],
   ['dead code', [bin('knip'), '--no-progress']],
   ['layers', [process.execPath, '--test', 'tests/layers.test.ts']],
 ];

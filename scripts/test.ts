@@ -7,7 +7,7 @@ import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
 const named = process.argv.slice(2);
-const files = named.length > 0 ? named : globSync('{src,sim,bench,tests,scripts}/**/*.test.ts').sort();
+const files = named.length > 0 ? named : globSync('{src,sim,bench,room,tests,scripts}/**/*.test.ts').sort();
 const child = spawn(
   process.execPath,
   [

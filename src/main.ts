@@ -1,5 +1,5 @@
 /**
- * The process's first file: hands over to the command line. Commands that live outside `src` (bench, demo, sim, simulate) are
+ * The process's first file: hands over to the command line. Commands that live outside `src` (bench, demo, sim, simulate, plan, room) are
  * loaded by name when they are called, so that the daemon never carries them.
  */
 import { main } from './cli/cli.ts';
@@ -14,4 +14,6 @@ process.exitCode = await main(process.argv.slice(2), {
   demo: outside('../bench/demo.ts', 'demoMain'),
   sim: outside('../sim/main.ts', 'simMain'),
   simulate: outside('../bench/simulate/simulate.ts', 'simulateMain'),
+  plan: outside('../bench/plan/plan-command.ts', 'planMain'),
+  room: outside('../room/main.ts', 'roomMain'),
 });

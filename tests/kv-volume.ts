@@ -66,6 +66,7 @@ export class TestKvVolume implements KvVolume {
     if (claimed) this.#claims.add(key);
     try {
       const made = await this.#store(body, options);
+      if (options.mustBeAbsent?.() === true && this.#find(key) !== undefined) return 'exists';
       const old = this.#find(key);
       if (old !== undefined) this.#drop(key);
       this.#values.set(key, made);

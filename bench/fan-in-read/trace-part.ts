@@ -1,7 +1,7 @@
 /** A trace of conversations against one node, beside an ideal LRU of equal size and a cache without end. */
 import { basename } from 'node:path';
 import { smallContentMaxBytes } from '../../src/core/limits.ts';
-import { valueFootprintBytes } from '../../src/store/volume-values.ts';
+import { smallFootprintBytes } from '../../src/store/store-index.ts';
 import { seriesSvg } from '../plot.ts';
 import { type Figure, shown, single } from '../result.ts';
 import { quantile } from '../statistics.ts';
@@ -46,7 +46,7 @@ function plotOf(blocksMax: number, replayed: Replayed, requests: readonly TraceR
 }
 
 async function replay(blocksMax: number, options: FanInReadOptions, onDone: (done: number) => void): Promise<Replayed> {
-  const shareBytes = blocksMax * valueFootprintBytes(VALUE_BYTES);
+  const shareBytes = blocksMax * smallFootprintBytes(VALUE_BYTES);
   await using bench = await Bench.open(4 * shareBytes, options.directory);
   const daemon = await bench.startNode('forebay', shareBytes);
   return await bench.kv.replay(

@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { Places } from '../../src/core/places.ts';
 import { UPLOADS } from './job-command.ts';
 
 /** What azcopy and boto3 cut files into. */
@@ -42,8 +43,7 @@ export async function send(
 
 export class Uploader {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: UPLOADS });
-  readonly #waiting: (() => void)[] = [];
-  #free = UPLOADS;
+  readonly #places = new Places(UPLOADS);
 
   /** Resolves when the origin has the whole object. */
   async upload(target: { host: string; path: string }, source: UploadSource): Promise<void> {
@@ -71,23 +71,12 @@ export class Uploader {
     source: UploadSource,
     at: number,
   ): Promise<Answer> {
-    await this.#take();
+    await this.#places.take();
     try {
       const bytes = await source.read(at, Math.min(PART_BYTES, source.sizeBytes - at));
       return await send(this.#agent, { ...target, headers: { 'content-length': bytes.length } }, [bytes]);
     } finally {
-      this.#give();
+      this.#places.release();
     }
-  }
-
-  async #take(): Promise<void> {
-    if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((go) => this.#waiting.push(go));
-  }
-
-  #give(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#free += 1;
-    else next();
   }
 }

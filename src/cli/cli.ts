@@ -8,8 +8,12 @@ import { DONE, failureOf, WRONG_USE, wrongUse } from './failure.ts';
 import { Output } from './output.ts';
 import type { ClientOptions, CommonOptions } from './session.ts';
 
+/** Commands that live outside of `src`. */
+const OUTSIDE = ['bench', 'demo', 'sim', 'simulate', 'plan', 'room'] as const;
+type OutsideName = (typeof OUTSIDE)[number];
+
 type OutsideMain = (argv: readonly string[]) => unknown;
-export type Outside = Readonly<Record<'bench' | 'demo' | 'sim' | 'simulate', () => Promise<OutsideMain>>>;
+export type Outside = Readonly<Record<OutsideName, () => Promise<OutsideMain>>>;
 
 /** A command's work; resolves with its exit code. */
 type Run<O> = (operands: readonly string[], options: O, output: Output) => Promise<number>;
@@ -139,10 +143,11 @@ function addClientCommands(add: Add): void {
     '--wait',
     'until the origins have everything',
   );
-  client('conflicts <what> [target]', 'ls, or resolve VOLUME/KEY', async () => (await drains()).conflicts).option(
-    '--keep <whose>',
-    'of a conflict: ours or theirs',
-  );
+  client(
+    'conflicts <what> [target]',
+    'ls [VOLUME], or resolve VOLUME[/KEY]',
+    async () => (await drains()).conflicts,
+  ).option('--keep <whose>', 'of a conflict: ours or theirs');
   client('leave', 'end a node that has nothing which only it has', async () => (await drains()).leave).option(
     '--wait',
     'drain or copy what only it has first',
@@ -167,14 +172,16 @@ function addClientCommands(add: Add): void {
 }
 
 function addOutside(program: Command, outside: Outside, done: (exitCode: number) => void): void {
-  const descriptions = {
+  const descriptions: Readonly<Record<OutsideName, string>> = {
     bench: 'measure: local, fan-out-read, fan-out-write, fan-in-read',
     demo: 'show before and after on a real file to a cluster, in about a minute',
     sim: 'run seeded simulations of the store and its faults',
     simulate:
       'simulate fan-out reads of up to 10,000 nodes, checkpoints of real size and gathers by the shipped policies',
+    plan: 'your own seconds and GPU-hours by formula: an async copy beside Forebay',
+    room: 'documents, decisions and runs below a directory as one set of pages',
   };
-  for (const name of ['bench', 'demo', 'sim', 'simulate'] as const) {
+  for (const name of OUTSIDE) {
     program
       .command(name)
       .description(descriptions[name])

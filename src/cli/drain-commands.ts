@@ -52,7 +52,10 @@ interface ConflictsOptions extends ClientOptions {
   readonly keep?: string;
 }
 
-/** `conflicts ls [VOLUME]`, `conflicts resolve VOLUME/KEY --keep ours|theirs`. Exit 1 from `ls` where there are any. */
+/**
+ * `conflicts ls [VOLUME]`, `conflicts resolve VOLUME[/KEY] --keep ours|theirs`; without a key all that there are in the volume. Exit 1 from
+ * `ls` where there are any.
+ */
 export async function conflicts(
   operands: readonly string[],
   options: ConflictsOptions,
@@ -68,14 +71,24 @@ export async function conflicts(
     return found.length > 0 ? FAILED : DONE;
   }
   if (what !== 'resolve' || operand === undefined)
-    throw wrongUse('write it like: forebay conflicts ls [VOLUME], or forebay conflicts resolve VOLUME/KEY --keep ours');
+    throw wrongUse(
+      'write it like: forebay conflicts ls [VOLUME], or forebay conflicts resolve VOLUME[/KEY] --keep ours|theirs',
+    );
   const { volume, key } = parseTarget(operand);
-  if (key === undefined) throw wrongUse(`${operand}: name one object, as VOLUME/KEY`);
   if (options.keep !== 'ours' && options.keep !== 'theirs')
     throw wrongUse('--keep ours puts our version in the place of theirs; --keep theirs gives our version up');
-  await client.post('/v1/conflicts/resolve', { volume, key, keep: options.keep });
-  if (output.json) output.object({ resolved: true });
-  else output.line(`${printable(operand)}: ${options.keep === 'ours' ? 'ours goes to the origin' : 'theirs stays'}`);
+  let keys = key === undefined ? [] : [key];
+  if (key === undefined) {
+    const { conflicts: found } = await client.get<{ conflicts: Conflict[] }>('/v1/conflicts', { volume });
+    keys = found.map((each) => each.key);
+  }
+  for (const each of keys) {
+    await client.post('/v1/conflicts/resolve', { volume, key: each, keep: options.keep });
+    const said = options.keep === 'ours' ? 'ours goes to the origin' : 'theirs stays';
+    if (!output.json) output.line(`${volume}/${printable(each)}: ${said}`);
+  }
+  if (output.json) output.object({ resolved: true, keys });
+  else if (keys.length === 0) output.line('nothing is in conflict');
   return DONE;
 }
 
@@ -84,14 +97,21 @@ function printConflicts(found: readonly Conflict[], output: Output): void {
     output.line('nothing is in conflict');
     return;
   }
-  const rows = found.map(({ volume, key, kind, what, sizeBytes, parked, message }) => [
+  const rows = found.map(({ volume, key, kind, what, sizeBytes, parked, theirs, message }) => [
     `${volume}/${printable(key)}`,
     kind,
     what === 'delete' ? 'delete' : formatSize(sizeBytes ?? 0),
+    theirsOf(theirs),
     printable(message),
     printable(parked ?? ''),
   ]);
-  output.table(['OBJECT', 'WHAT', 'OURS', 'WHY', 'OURS IS KEPT AT'], rows);
+  output.table(['OBJECT', 'WHAT', 'OURS', 'AT THE ORIGIN', 'WHY', 'OURS IS KEPT AT'], rows);
+}
+
+function theirsOf(theirs: Conflict['theirs']): string {
+  if (theirs === undefined) return 'not known';
+  if (theirs === 'nothing') return theirs;
+  return `${formatSize(theirs.sizeBytes)}, ${printable(theirs.etag)}, ${new Date(theirs.modifiedMs).toISOString()}`;
 }
 
 /** Ends the node. */
@@ -120,8 +140,9 @@ export async function recover(
   const report = await (await clientOf(options)).post<RecoverReport>('/v1/recover', asked);
   if (output.json) output.object(report);
   else {
-    const { recovered, bytes, known, silent } = report;
+    const { recovered, replaced, bytes, known, silent } = report;
     output.line(`${volume}: ${recovered} objects, ${formatSize(bytes)}, have a record again; ${known} had one`);
+    if (replaced > 0) output.line(`${replaced} of them are newer than what the coordinator had of their keys`);
     if (silent.length > 0)
       output.line(`did not answer: ${silent.map(printable).join(', ')}; run it again when they are back`);
   }

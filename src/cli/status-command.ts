@@ -54,7 +54,7 @@ function printMembers(membership: MembershipStatus, self: string, output: Output
 
 function printWrites({ name, writes }: VolumeStatus, output: Output): void {
   if (writes === null) return;
-  const { ack, replicas, dirty, exposed, uncommitted } = writes;
+  const { ack, replicas, dirty, exposed, replaced, uncommitted } = writes;
   const amount = ({ objects, bytes }: { objects: number; bytes: number }) =>
     `${objects} objects (${formatSize(bytes)})`;
   output.line('');
@@ -65,6 +65,8 @@ function printWrites({ name, writes }: VolumeStatus, output: Output): void {
   output.line(
     `  held here: ${amount(dirty)} not in the origin, ${amount(exposed)} of them nowhere else, ${amount(uncommitted)} not committed`,
   );
+  if (replaced.objects > 0)
+    output.line(`  ${amount(replaced)} were replaced, and wait for their readers for 10 minutes`);
 }
 
 function printKv({ name, kv }: VolumeStatus, output: Output): void {

@@ -6,6 +6,7 @@
  * Holders are numbers below 65,535 that the caller gives out.
  */
 import { assert } from '../core/assert.ts';
+import { grown } from '../core/column.ts';
 import type { ContentId } from '../core/ids.ts';
 import { holdersPerChunkMax } from '../core/limits.ts';
 import type { ChunkRef } from './chunk-ref.ts';
@@ -172,13 +173,9 @@ export class HolderTable {
 
   #grow(): void {
     const rows = Math.min(this.#chunks.length * 2, this.#rowsMax);
-    const grown = <A extends Uint8Array | Uint16Array | Uint32Array>(to: A, from: A): A => {
-      to.set(from);
-      return to;
-    };
-    this.#chunks = grown(new Uint32Array(rows), this.#chunks);
-    this.#slots = grown(new Uint16Array(rows), this.#slots);
-    this.#flags = grown(new Uint8Array(rows), this.#flags);
-    this.#holders = grown(new Uint16Array(rows * holdersPerChunkMax), this.#holders);
+    this.#chunks = grown(this.#chunks, rows);
+    this.#slots = grown(this.#slots, rows);
+    this.#flags = grown(this.#flags, rows);
+    this.#holders = grown(this.#holders, rows * holdersPerChunkMax);
   }
 }

@@ -42,8 +42,12 @@ export const kvPrefetchBlocksMax = 128;
 export const kvScanKeys = 2048;
 /** Values that clients dropped are remembered so, while somebody may hold a lease of them. */
 export const kvDroppedKeptMax = 16_384;
-/** RESP door: values above this are stored as they arrive; smaller ones are collected first. */
-export const respWholeMaxBytes = 64 * KiB;
+/**
+ * RESP door: values above this are stored as they arrive; smaller ones are collected first, and put at once. As much as is packed: no file has to be
+ * made for them. While half of `respInputMaxBytes` is taken the lower bound holds.
+ */
+export const respWholeMaxBytes = 256 * KiB;
+export const respWholeBusyMaxBytes = 64 * KiB;
 /** RESP door: an argument that is no value, and a request on one line: Redis's own bound on such lines. */
 export const respArgumentMaxBytes = 64 * KiB;
 /** RESP door: the arguments of one request, and their bytes; values beyond these bytes are stored as they arrive. */
@@ -60,6 +64,8 @@ export const respBodyAheadBytes = 1 * MiB;
 export const respScansMax = 10_000;
 /** A key of a value, in bytes. */
 export const valueKeyMaxBytes = 1024;
+/** A value up to this lies in packs, many in one file, and may be kept in memory; above it has a file of its own. */
+export const valuePackedMaxBytes = 256 * KiB;
 /** Bytes of small values that wait to be written before puts wait for the disk. */
 export const valueBacklogMaxBytes = 8 * MiB;
 /** Blocks of one large value on their way to the disk, and of all. */

@@ -461,6 +461,8 @@ export const drainBackoffBaseMs = 500;
 export const drainBackoffMaxMs = 30_000;
 /** What the origin refuses for good is tried again after this, for somebody may have changed its mind. */
 export const drainRefusedRetryMs = 300_000;
+/** Objects in conflict that a listing of them looks at, at the origin, at once. */
+export const conflictLooksMax = 16;
 /** How long a drained version's record stays, so that every node knows the two names of its bytes for one. */
 export const recordStubMs = 3600_000;
 /** How often a keeper looks for what is over, and for objects that came back after their delete. */

@@ -5,12 +5,13 @@
  */
 import type { Cluster } from '../cluster/cluster.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
-import { originContentId } from '../core/ids.ts';
-import { listKeysMax } from '../core/limits.ts';
+import { type ContentId, originContentId } from '../core/ids.ts';
+import { baseOwnMax, conflictLooksMax, listKeysMax } from '../core/limits.ts';
 import type { ObjectVersion } from '../core/object.ts';
 import type { Volume } from '../core/volume.ts';
 import type { Origin } from '../origin/origin.ts';
 import type { Base, DirtyRecord, ObjectRecord, Tombstone, Trouble } from '../write/object-record.ts';
+import { lateOf } from '../write/record-decisions.ts';
 import type { Records } from '../write/records.ts';
 import { pendingOf, restated } from '../write/version-order.ts';
 
@@ -23,6 +24,8 @@ export interface Conflict {
   readonly sizeBytes?: number;
   /** Where our version lies at the origin meanwhile. */
   readonly parked?: string;
+  /** What the origin has under the key now; absent where it could not be asked. */
+  readonly theirs?: 'nothing' | { readonly etag: string; readonly sizeBytes: number; readonly modifiedMs: number };
 }
 
 export interface Resolution {
@@ -53,6 +56,7 @@ export class Conflicts {
         limit: listKeysMax,
         ...(after !== undefined && { after }),
       });
+      const troubled: Conflict[] = [];
       for (const { key, record } of page) {
         const version = pendingOf(record);
         if (version?.trouble === undefined) continue;
@@ -61,10 +65,26 @@ export class Conflicts {
           version.kind === 'dirty'
             ? { what: 'object' as const, sizeBytes: version.sizeBytes }
             : { what: 'delete' as const };
-        found.push({ volume, key, kind, message, ...object, ...(parked && { parked: parked.key }) });
+        troubled.push({ volume, key, kind, message, ...object, ...(parked && { parked: parked.key }) });
+      }
+      for (let at = 0; at < troubled.length; at += conflictLooksMax) {
+        const some = troubled.slice(at, at + conflictLooksMax);
+        found.push(...(await Promise.all(some.map(async (each) => ({ ...each, ...(await this.#theirs(each)) })))));
       }
       after = page.at(-1)?.key;
       if (page.length < listKeysMax) return found;
+    }
+  }
+
+  async #theirs({ volume, key }: Conflict): Promise<Pick<Conflict, 'theirs'>> {
+    try {
+      const now = await this.#options.volumes.get(volume)?.origin.head(key);
+      if (now === undefined) return { theirs: 'nothing' };
+      const { etag, sizeBytes, modifiedMs } = now;
+      return { theirs: { etag, sizeBytes, modifiedMs } };
+    } catch (error) {
+      if (!isForebayError(error)) throw error;
+      return {};
     }
   }
 
@@ -87,7 +107,8 @@ export class Conflicts {
     });
     await onWritten(name, key);
     const { parked } = version.trouble;
-    if (parked !== undefined)
+    // of what is kept the parked copy stays until the origin has it: its keeper sees to that
+    if (keep === 'theirs' && parked !== undefined)
       await origin.delete(parked.key, { ifMatch: parked.etag }).catch((error: unknown) => {
         if (!isForebayError(error)) throw error;
       });
@@ -99,7 +120,12 @@ function ours(
   revision: number,
   now: ObjectVersion | undefined,
 ): DirtyRecord | Tombstone {
-  const base: Base = { origin: now === undefined ? 'absent' : { etag: now.etag }, own: version.base.own };
+  const { own, late } = version.base;
+  const base: Base = {
+    origin: now === undefined ? 'absent' : { etag: now.etag },
+    own,
+    ...(late !== undefined && { late }),
+  };
   if (version.kind === 'dirty') {
     const { trouble: _, upload: _upload, ...rest } = restated(version, revision, { base, urgent: true });
     return rest;
@@ -108,14 +134,21 @@ function ours(
   return rest;
 }
 
-/** Says explicitly that our version is given up: its holders may free it. */
+/** Says explicitly that our version is given up: its holders may free it. A request of it that comes late is known for what it is. */
 function theirs(
   { volume, key }: { volume: Volume; key: string },
-  { begunRevision }: DirtyRecord | Tombstone,
+  version: DirtyRecord | Tombstone,
   now: ObjectVersion | undefined,
 ): NonNullable<ObjectRecord['current']> {
-  if (now === undefined)
-    return { kind: 'tombstone', modifiedMs: 0, base: { origin: 'absent', own: [] }, begunRevision, drained: true };
+  const { begunRevision } = version;
+  const late =
+    version.kind === 'dirty'
+      ? lateOf({ ...version, base: { ...version.base, ownDelete: true } })
+      : tombstoneLate(version);
+  if (now === undefined) {
+    const base: Base = { origin: 'absent', own: [], ...late };
+    return { kind: 'tombstone', modifiedMs: 0, base, begunRevision, drained: true };
+  }
   const { sizeBytes, modifiedMs, headers, metadata, etag } = now;
   const content = originContentId({ volume: volume.name, key, etag });
   return {
@@ -127,5 +160,11 @@ function theirs(
     headers,
     metadata,
     etag,
+    ...late,
   };
+}
+
+function tombstoneLate({ base: { own, late = [] } }: Tombstone): { late?: readonly ContentId[] } {
+  const all = [...late, ...own];
+  return all.length === 0 ? {} : { late: all.slice(-baseOwnMax) };
 }

@@ -320,3 +320,21 @@ test('tens of thousands of pending records are decided in seconds', () => {
   assert.equal(rounds, count / 10 + 1);
   assert.equal(volume.order.size, 0);
 });
+
+test('S-7: of three of a directory that by the letter wait for each other in a circle all go, by their commits', () => {
+  const volume = new Volume();
+  volume.commit('d/x');
+  const zBegun = volume.begin();
+  volume.commit('d/y');
+  const xBegun = volume.begin();
+  volume.commit('d/z', zBegun);
+  volume.commit('d/y');
+  volume.commit('d/x', xBegun);
+  const went: string[] = [];
+  volume.nowMs += SETTLE_MS;
+  for (let next = volume.now(); next !== ''; next = volume.now()) {
+    went.push(next);
+    for (const key of next.split(' ')) volume.drained(key);
+  }
+  assert.deepEqual(went, ['d/z', 'd/y', 'd/x']);
+});

@@ -15,6 +15,7 @@ import type { Emit } from '../observe/events.ts';
 import type { Origin } from '../origin/origin.ts';
 import type { Store } from '../store/store.ts';
 import type { CopyTraffic } from '../write/copy-traffic.ts';
+import type { RecordLineage } from '../write/record-lineage.ts';
 import type { Records } from '../write/records.ts';
 import { type Conflict, Conflicts, type Resolution } from './conflicts.ts';
 import { type KeeperLease, keeperOf, runKeeper } from './keeper.ts';
@@ -33,6 +34,7 @@ export interface DrainOptions {
   readonly cluster: DrainCluster;
   readonly coordinator: Coordinator;
   readonly records: Records;
+  readonly lineage: Pick<RecordLineage, 'read'>;
   readonly store: Pick<Store, 'holdKnown' | 'acquire'>;
   readonly volumes: ReadonlyMap<string, { readonly volume: Volume; readonly origin: Origin }>;
   /** What this node keeps that the origin does not have. */

@@ -44,7 +44,7 @@ export class FinishedRecords {
     const due: (Finished & { readonly current: Tombstone })[] = [];
     for (const held of this.#held.values()) {
       const { current, knownMs } = held;
-      if (current.kind !== 'tombstone' || current.base.own.length === 0) continue;
+      if (current.kind !== 'tombstone' || (current.base.own.length === 0 && current.base.late === undefined)) continue;
       const next = LOOKS_MS[held.looks];
       if (next === undefined || nowMs - knownMs < next) continue;
       held.looks++;

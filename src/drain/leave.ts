@@ -3,9 +3,10 @@
  * and no copies of others'; what was begun before is waited for. Whoever gives the leave up has a node that takes them again.
  */
 import type { Cluster } from '../cluster/cluster.ts';
+import type { ContentId } from '../core/ids.ts';
 import { leaveLookMs } from '../core/limits.ts';
 import type { Clock } from '../io/io.ts';
-import type { KeptContent } from '../write/dirty-keeping.ts';
+import type { KeptContent } from '../write/kept-places.ts';
 
 export interface LeaveProgress {
   /** Versions that the origin does not have, and no other node of the cluster. */
@@ -18,6 +19,8 @@ export interface LeaveProgress {
 /** What a node keeps that the origin does not have; `write/dirty-keeping.ts` is one. */
 export interface KeptContents {
   contents(): Iterable<KeptContent>;
+  /** What is noted of it, of a life of the records that is lost, is older than its record: it goes in its time. */
+  judged(content: ContentId): void;
   takeNoMore(): () => void;
 }
 
@@ -45,11 +48,12 @@ export function onlyHere({ keeping, cluster }: Pick<LeaveOptions, 'keeping' | 'c
   let objects = 0;
   let bytes = 0;
   let example: string | undefined;
-  for (const { noted, content, sizeBytes, volume, key } of keeping.contents()) {
+  for (const { noted, content, sizeBytes, volume, key, isReplaced } of keeping.contents()) {
+    if (isReplaced) continue;
     const dirty = noted?.record.current;
     const replicas = dirty?.kind === 'dirty' && dirty.content === content ? dirty.replicas : [];
     if (replicas.some((node) => node !== cluster.self && cluster.member(node) !== undefined)) continue;
-    // Replaced: it waits for its readers only.
+    // Its record names other nodes.
     if (noted?.revision !== undefined && replicas.length === 0) continue;
     objects++;
     bytes += sizeBytes;

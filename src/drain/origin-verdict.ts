@@ -53,11 +53,17 @@ function mayBeAbsent({ origin, ownDelete }: Base): boolean {
   return origin === 'absent' || origin === 'unknown' || ownDelete === true;
 }
 
-function isOurs({ origin, own }: Base, now: ObjectVersion): boolean {
+function isOurs(base: Base, now: ObjectVersion): boolean {
+  const { origin } = base;
   if (origin === 'unknown') return true;
   if (origin !== 'absent' && origin.etag === now.etag) return true;
-  const id = now.metadata[OWN_ID];
-  return id !== undefined && own.includes(id as ContentId);
+  return isFromBefore(base, now);
+}
+
+/** Whether it is an earlier version of ours, which came late or that the origin has had meanwhile. */
+export function isFromBefore({ own, late = [] }: Base, now: ObjectVersion): boolean {
+  const id = now.metadata[OWN_ID] as ContentId | undefined;
+  return id !== undefined && (own.includes(id) || late.includes(id));
 }
 
 function changed(now: ObjectVersion): string {

@@ -9,6 +9,7 @@
 import type { Cluster } from '../cluster/cluster.ts';
 import { ForebayError } from '../core/errors.ts';
 import { drainSendsMax, drainSendsWaitingMax } from '../core/limits.ts';
+import { Places } from '../core/places.ts';
 import type { Range } from '../core/range.ts';
 import { DiskError } from '../io/io.ts';
 import type { Json } from '../io/peers.ts';
@@ -28,8 +29,10 @@ export interface PartSenderOptions {
 
 export class PartSender {
   readonly #options: PartSenderOptions;
-  #sends = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #sends = new Places(drainSendsMax, {
+    max: drainSendsWaitingMax,
+    full: `${drainSendsWaitingMax} parts wait to be sent from here`,
+  });
 
   constructor(options: PartSenderOptions) {
     this.#options = options;
@@ -69,7 +72,7 @@ export class PartSender {
   ): Promise<T> {
     const { store, budget, traffic } = this.#options;
     if (!content.isUrgent) await traffic.turn(signal);
-    await this.#slot(signal);
+    await this.#sends.take(signal);
     try {
       const hold = store.holdKnown(content.content, content.sizeBytes);
       // nothing needs no holder: the record says all of an empty object
@@ -83,8 +86,7 @@ export class PartSender {
         hold?.release();
       }
     } finally {
-      this.#sends--;
-      this.#waiting.shift()?.();
+      this.#sends.release();
     }
   }
 
@@ -105,27 +107,6 @@ export class PartSender {
         piece.release();
       }
     }
-  }
-
-  /** Waits its turn; whoever gets one counts in `#sends`. */
-  async #slot(signal: AbortSignal): Promise<void> {
-    if (this.#sends >= drainSendsMax) {
-      if (this.#waiting.length >= drainSendsWaitingMax)
-        throw new ForebayError('overloaded', `${drainSendsWaitingMax} parts wait to be sent from here`);
-      await new Promise<void>((resolve, reject) => {
-        const go = () => {
-          signal.removeEventListener('abort', leave);
-          resolve();
-        };
-        const leave = () => {
-          this.#waiting.splice(this.#waiting.indexOf(go), 1);
-          reject(signal.reason as Error);
-        };
-        this.#waiting.push(go);
-        signal.addEventListener('abort', leave, { once: true });
-      });
-    }
-    this.#sends++;
   }
 }
 

@@ -26,7 +26,7 @@ import {
 import type { PendingVersion } from './drain-order.ts';
 import type { Finished } from './finished-records.ts';
 import type { KeeperCommits } from './keeper-commits.ts';
-import { judgeDelete, resolvedBase } from './origin-verdict.ts';
+import { isFromBefore, judgeDelete, resolvedBase } from './origin-verdict.ts';
 import type { PartUploads } from './part-uploads.ts';
 
 export interface VersionDrainOptions {
@@ -127,8 +127,7 @@ export class VersionDrain {
   async deleteReappeared({ key, current }: Finished & { current: Tombstone }, signal: AbortSignal): Promise<void> {
     const { origin, commits, onWritten, volume } = this.#options;
     const now = await origin.head(key, { signal });
-    const id = now?.metadata[OWN_ID];
-    if (now === undefined || id === undefined || !current.base.own.some((own) => own === id)) return;
+    if (now === undefined || !isFromBefore(current.base, now)) return;
     commits.checkRight();
     try {
       await origin.delete(key, { ifMatch: now.etag, signal });

@@ -32,6 +32,7 @@ import { DrainOrder, type PendingVersion } from './drain-order.ts';
 import { FinishedRecords } from './finished-records.ts';
 import type { KeeperLease } from './keeper.ts';
 import { KeeperCommits } from './keeper-commits.ts';
+import { ParkedCopies } from './parked-copies.ts';
 import type { PartUploads } from './part-uploads.ts';
 import { UnfoldedCheckpoints } from './unfolded-checkpoints.ts';
 import { VersionDrain } from './version-drain.ts';
@@ -75,6 +76,7 @@ export class VolumeDrain {
   readonly #finished = new FinishedRecords();
   readonly #checkpoints: UnfoldedCheckpoints;
   readonly #backoff: DrainBackoff;
+  readonly #parked: ParkedCopies;
   readonly #commits: KeeperCommits;
   /** Attempts under way, by key; those of them that only upload. */
   readonly #busy = new Map<string, { readonly entry: PendingVersion; readonly over: AbortController }>();
@@ -104,6 +106,12 @@ export class VolumeDrain {
     this.#checkpoints = new UnfoldedCheckpoints(options.volume.name);
     this.#backoff = new DrainBackoff(options.random);
     this.#commits = new KeeperCommits(options);
+    const { origin, lease, emit, volume } = options;
+    const failed = (key: string, error: unknown) => {
+      if (!(error instanceof ForebayError)) throw error;
+      emit({ kind: 'drain.failed', volume: volume.name, key, code: error.code, message: error.message });
+    };
+    this.#parked = new ParkedCopies({ origin, mayAct: () => lease.mayAct(), failed });
     this.#versions = new VersionDrain({
       ...options,
       commits: this.#commits,
@@ -189,6 +197,7 @@ export class VolumeDrain {
   #apply(change: RecordChange): void {
     const nowMs = this.#options.clock.boottimeMs();
     if (change.kind === 'change') this.#abandonUpload(change.key, change.record);
+    this.#freeParked(change);
     this.#order.apply(change, nowMs);
     this.#finished.apply(change, nowMs);
     const keys = change.kind === 'change' ? [change.key] : change.records.map(({ key }) => key);
@@ -197,6 +206,11 @@ export class VolumeDrain {
     if (change.kind === 'all')
       for (const [key, { entry, over }] of this.#busy) if (this.#order.get(key) !== entry) over.abort(replaced(key));
     this.#wake();
+  }
+
+  #freeParked(change: RecordChange): void {
+    const changed = change.kind === 'change' ? [change] : change.records;
+    for (const { key, record } of changed) this.#parked.changed(this.#order.get(key)?.version, record);
   }
 
   /** The upload of a version that another replaced is of no use. */

@@ -1,13 +1,15 @@
 /**
- * Who holds which keys, as the owner of their slots knows it: typed arrays, open addressing with linear probing, 52 bytes a
- * row and 4 to 8 for its place. A key stands there as 16 bytes of its SHA-256.
+ * Who holds which keys, as the owner of their slots knows it: typed arrays, open addressing with linear probing, 48 bytes a
+ * row and 6 to 12 for its cell. A key stands there as 16 bytes of its SHA-256.
  *
  * Bounds: `rowsMax`; then `set` says false, and the key is one that the owner does not know.
  */
 
 import type { Slot } from '../cluster/slot.ts';
 import { assert } from '../core/assert.ts';
+import { grown } from '../core/column.ts';
 import type { ContentId } from '../core/ids.ts';
+import { RowHash } from '../core/row-hash.ts';
 
 export interface KeyRow {
   /** A number that the caller gives out, below 65,535. */
@@ -28,35 +30,35 @@ export class KeyTable {
   #slots = new Uint16Array(START_ROWS);
   /** Holder + 1; 0: a free row. */
   #holders = new Uint16Array(START_ROWS);
-  /** Row + 1; 0: free. At least twice as many places as rows. */
-  #places = new Uint32Array(START_ROWS * 2);
+  readonly #hash = new RowHash(START_ROWS);
   readonly #free: number[] = [];
-  #end = 0;
+  /** Row 0 is never used: see `RowHash`. */
+  #end = 1;
 
   constructor(rowsMax: number) {
     this.#rowsMax = rowsMax;
   }
 
   get count(): number {
-    return this.#end - this.#free.length;
+    return this.#end - 1 - this.#free.length;
   }
 
   get(id: string): KeyRow | undefined {
     const row = this.#find(wordsOf(id));
-    return row < 0 ? undefined : this.#row(row);
+    return row === 0 ? undefined : this.#row(row);
   }
 
   /** False when the table is full. */
   set(id: string, slot: Slot, { holder, content, untilMs }: KeyRow): boolean {
     const words = wordsOf(id);
     let row = this.#find(words);
-    if (row < 0) {
-      if (this.#free.length === 0 && this.#end >= this.#rowsMax) return false;
+    if (row === 0) {
+      if (this.count >= this.#rowsMax) return false;
       row = this.#free.pop() ?? this.#end++;
       if (row >= this.#untils.length) this.#grow();
       this.#words.set(words, row * WORDS);
       this.#slots[row] = slot;
-      this.#enter(row);
+      this.#hash.add(row, words[0] as number);
     }
     this.#words.set(wordsOf(content), row * WORDS + 4);
     this.#holders[row] = holder + 1;
@@ -66,14 +68,14 @@ export class KeyTable {
 
   delete(id: string): boolean {
     const row = this.#find(wordsOf(id));
-    if (row < 0) return false;
+    if (row === 0) return false;
     this.#remove(row);
     return true;
   }
 
   /** Takes out rows that `isGone` says so of. */
   sweep(isGone: (slot: Slot, holder: number) => boolean): void {
-    for (let row = 0; row < this.#end; row++) {
+    for (let row = 1; row < this.#end; row++) {
       const holder = this.#holders[row] as number;
       if (holder !== 0 && isGone(this.#slots[row] as Slot, holder - 1)) this.#remove(row);
     }
@@ -90,55 +92,30 @@ export class KeyTable {
     };
   }
 
-  #placeOf(row: number): number {
-    return (this.#words[row * WORDS] as number) & (this.#places.length - 1);
-  }
-
+  /** 0 where there is none. */
   #find(words: readonly number[]): number {
-    const mask = this.#places.length - 1;
-    for (let place = (words[0] as number) & mask; ; place = (place + 1) & mask) {
-      const row = (this.#places[place] as number) - 1;
-      if (row < 0) return -1;
+    const { cells } = this.#hash;
+    const mask = cells.length - 1;
+    for (let at = (words[0] as number) & mask; ; at = (at + 1) & mask) {
+      const row = cells[at] as number;
       const from = row * WORDS;
-      if (words.every((word, at) => this.#words[from + at] === word)) return row;
+      if (row === 0 || words.every((word, index) => this.#words[from + index] === word)) return row;
     }
   }
 
-  #enter(row: number): void {
-    const mask = this.#places.length - 1;
-    let place = this.#placeOf(row);
-    while (this.#places[place] !== 0) place = (place + 1) & mask;
-    this.#places[place] = row + 1;
-  }
-
-  /** Closes the gap, so that no later row is cut off from its place. */
   #remove(row: number): void {
-    const mask = this.#places.length - 1;
-    let gap = this.#placeOf(row);
-    while (this.#places[gap] !== row + 1) gap = (gap + 1) & mask;
-    for (let place = (gap + 1) & mask; this.#places[place] !== 0; place = (place + 1) & mask) {
-      const home = this.#placeOf((this.#places[place] as number) - 1);
-      if (((place - home) & mask) < ((place - gap) & mask)) continue;
-      this.#places[gap] = this.#places[place] as number;
-      gap = place;
-    }
-    this.#places[gap] = 0;
+    this.#hash.remove(row);
     this.#holders[row] = 0;
     this.#free.push(row);
   }
 
   #grow(): void {
     const rows = this.#untils.length * 2;
-    const grown = <A extends Uint16Array | Uint32Array | Float64Array>(to: A, from: A): A => {
-      to.set(from);
-      return to;
-    };
-    this.#words = grown(new Uint32Array(rows * WORDS), this.#words);
-    this.#untils = grown(new Float64Array(rows), this.#untils);
-    this.#slots = grown(new Uint16Array(rows), this.#slots);
-    this.#holders = grown(new Uint16Array(rows), this.#holders);
-    this.#places = new Uint32Array(rows * 2);
-    for (let row = 0; row < this.#end; row++) if (this.#holders[row] !== 0) this.#enter(row);
+    this.#words = grown(this.#words, rows * WORDS);
+    this.#untils = grown(this.#untils, rows);
+    this.#slots = grown(this.#slots, rows);
+    this.#holders = grown(this.#holders, rows);
+    this.#hash.grow(rows);
   }
 }
 

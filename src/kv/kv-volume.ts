@@ -32,6 +32,7 @@ import type {
 } from './kv.ts';
 import { leaseHere, openHere } from './prepared.ts';
 import { RemoteKeys } from './remote-keys.ts';
+import { withKeeping } from './value-blocks.ts';
 import { bodyOf } from './value-holder.ts';
 import type { LocalOutcome, LocalValues } from './values.ts';
 
@@ -99,7 +100,8 @@ export class KvVolume implements KvVolumeSeam {
     checkKey(key);
     if (body.lengthBytes > valueMaxBytes)
       throw new ForebayError('tooLarge', `a value has at most ${valueMaxBytes} bytes, not ${body.lengthBytes}`);
-    if (options.onlyIfAbsent === true) return this.#putIfAbsent(key, body, options);
+    if (options.onlyIfAbsent === true || options.mustBeAbsent !== undefined)
+      return this.#putIfAbsent(key, body, options);
     if (this.#remote === undefined || body.lengthBytes > kvInlineMaxBytes) return this.#putHere(key, body, options);
     if (entryOf(key, this.#options.suffixes).suffix === '') return this.#putHere(key, body, options);
     const bytes = body.whole ?? (await collect(body));
@@ -193,7 +195,7 @@ export class KvVolume implements KvVolumeSeam {
     // on a node alone nobody asks what it was that a small put kept
     const now =
       this.#remote === undefined && options.onKept === undefined && body.whole !== undefined
-        ? this.#local.putNow(key, body.whole, options)
+        ? this.#local.putNow(key, body.whole, withKeeping(options, body))
         : undefined;
     if (now !== undefined) return now.outcome;
     const { outcome, fact } = await this.#putLocally(key, body, options);
@@ -202,35 +204,51 @@ export class KvVolume implements KvVolumeSeam {
   }
 
   async #putLocally(key: string, body: ValueBody, options: PutOptions): Promise<LocalOutcome> {
-    const { onlyIfAbsent: _, onKept: __, ...rest } = options;
+    const { onlyIfAbsent: _, mustBeAbsent: __, onKept: ___, ...rest } = options;
     if (this.#remote !== undefined && this.#local.find(key) !== undefined) this.#remote.replaces(key);
     const { outcome, fact } =
-      (body.whole && this.#local.putNow(key, body.whole, rest)) ?? (await this.#local.put(key, body, rest));
+      (body.whole && this.#local.putNow(key, body.whole, withKeeping(rest, body))) ??
+      (await this.#local.put(key, body, rest));
     if (this.#remote !== undefined) await this.#remote.stored(key, fact);
     return { outcome, fact };
   }
 
-  /** Claimed at the key's owner before a byte is taken, and confirmed there once it is here. */
+  /** Claimed at the key's owner before a byte is taken (or when that is known to be wanted), and confirmed there once it is here. */
   async #putIfAbsent(key: string, body: ValueBody, options: PutOptions): Promise<PutOutcome> {
-    const { signal, onlyIfAbsent: _, onKept, ...rest } = options;
-    if (this.#local.find(key) !== undefined) return 'exists';
-    const token = hex(this.#options.random.bytes(8));
-    if ((await this.#claim(key, token, signal)) === 'exists') return 'exists';
+    const { signal, onlyIfAbsent, mustBeAbsent, onKept, ...rest } = options;
     const cameFirst = new ForebayError('preconditionFailed', 'somebody else put this key first');
-    const admit = async () => {
+    let token: string | undefined;
+    const claim = async () => {
       if (this.#local.find(key) !== undefined) throw cameFirst;
+      const asked = hex(this.#options.random.bytes(8));
+      if ((await this.#claim(key, asked, signal)) === 'exists') throw cameFirst;
+      token = asked;
     };
-    let kept: ValueFact | undefined;
+    const admit = async () => {
+      if (token === undefined && mustBeAbsent?.() === true) await claim();
+      const isHere = this.#local.find(key) !== undefined;
+      if (isHere && token !== undefined) throw cameFirst;
+      if (isHere) this.#remote?.replaces(key);
+    };
+    let claimed: ValueFact | undefined;
     try {
-      kept = (await this.#local.put(key, body, { ...rest, signal, admit })).fact;
-      if ((await this.#settle(key, kept, token, signal)) === 'exists') throw cameFirst;
+      if (onlyIfAbsent === true) await claim();
+      const { outcome, fact } = await this.#local.put(key, body, { ...rest, signal, admit });
+      if (outcome === 'same' && (onlyIfAbsent === true || mustBeAbsent?.() === true)) throw cameFirst;
+      if (token === undefined) {
+        await this.#remote?.stored(key, fact);
+        onKept?.(fact);
+        return outcome;
+      }
+      claimed = fact;
+      if ((await this.#settle(key, fact, token, signal)) === 'exists') throw cameFirst;
     } catch (error) {
-      if (kept !== undefined && this.#local.drop(key, kept.content)) this.#remote?.removed(key);
-      this.#unclaim(key, token);
+      if (claimed !== undefined && this.#local.drop(key, claimed.content)) this.#remote?.removed(key);
+      if (token !== undefined) this.#unclaim(key, token);
       if (error === cameFirst) return 'exists';
       throw error;
     }
-    onKept?.(kept);
+    onKept?.(claimed);
     return 'stored';
   }
 

@@ -13,8 +13,10 @@ import type { Piece } from '../store/piece.ts';
 export interface ValueBody {
   /** 1 byte to `valueMaxBytes`. */
   readonly lengthBytes: number;
-  /** All bytes, where they are in hand: then `stream` need not be asked. Not to be kept: copy them. */
+  /** All bytes, where they are in hand: then `stream` need not be asked. Not to be kept without `mayKeep`: copy them. */
   readonly whole?: Uint8Array;
+  /** Nobody changes `whole` any more, and hardly anything else is kept with it: it may be. */
+  readonly mayKeep?: boolean;
   /**
    * Receives all bytes into `file` from its start on, without JavaScript in between where the platform can; used instead of `stream`, by
    * stores of large values. `onBlock` takes the CRC32 of each MiB (the last is shorter) in order. Rejects as `stream` throws; then nobody writes to
@@ -30,6 +32,8 @@ export interface PutOptions {
   readonly ttlMs?: number;
   /** Only where no value is there and no such put of another client is under way: a lock that one of several gets. */
   readonly onlyIfAbsent?: boolean;
+  /** Asked when all bytes have come, and then as `onlyIfAbsent`: for doors that read conditions behind the bytes. */
+  readonly mustBeAbsent?: () => boolean;
   /** Shown by doors that have such headers. */
   readonly contentType?: string;
   /** Called before the put resolves with what is under the key then, `exists` aside: for answers that carry an ETag. */

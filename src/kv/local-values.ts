@@ -11,20 +11,19 @@ import { crc32 } from 'node:zlib';
 import { ForebayError } from '../core/errors.ts';
 import { type ContentId, newContentId } from '../core/ids.ts';
 import { valueBlocksMax, valueKeyMaxBytes, valueMaxBytes, valueSweepMs, valueSweepRowsMax } from '../core/kv-limits.ts';
-import { smallContentMaxBytes } from '../core/limits.ts';
 import type { Volume } from '../core/volume.ts';
 import type { Clock, Random } from '../io/io.ts';
 import type { ContentRow } from '../store/content-table.ts';
 import type { Reservation } from '../store/space.ts';
 import type { Store } from '../store/store.ts';
 import type { ValueRow, ValueTable } from '../store/value-table.ts';
-import { type ValueMeta, type VolumeValues, valueFootprintBytes } from '../store/volume-values.ts';
+import type { ValueMeta, VolumeValues } from '../store/volume-values.ts';
 import type { OpenValue, ValueBody, ValueFact } from './kv.ts';
 import { putLarge } from './large-put.ts';
 import { LeaseBook } from './lease-book.ts';
 import { LocalOpen } from './local-open.ts';
 import { keysAfter } from './sorted-keys.ts';
-import { BlockMemory, wholeOf } from './value-blocks.ts';
+import { BlockMemory, copyOf, wholeOf, withKeeping } from './value-blocks.ts';
 import { ValueShare } from './value-share.ts';
 import type { LocalOutcome, LocalPut, LocalValues, LocalValuesStatus } from './values.ts';
 
@@ -97,9 +96,9 @@ class VolumeLocalValues implements LocalValues {
   putNow(
     key: string,
     bytes: Uint8Array,
-    options: { readonly ttlMs?: number; readonly contentType?: string },
+    options: { readonly ttlMs?: number; readonly contentType?: string; readonly mayKeep?: boolean },
   ): LocalOutcome | undefined {
-    if (bytes.length >= smallContentMaxBytes) return undefined;
+    if (bytes.length > this.#values.packedMaxBytes) return undefined;
     const ttlMs = options.ttlMs ?? this.#ttlMs;
     if (!(ttlMs > 0)) return undefined;
     checkKey(key);
@@ -115,7 +114,8 @@ class VolumeLocalValues implements LocalValues {
     }
     const reservation = this.#share.takeNow(bytes.length);
     if (reservation === undefined) return undefined;
-    const outcome = this.#putSmall(key, { bytes, checksum, reservation }, options);
+    const kept = options.mayKeep === true ? bytes : copyOf(bytes);
+    const outcome = this.#putSmall(key, { bytes: kept, checksum, reservation }, options);
     if (reservation.bytes > 0) reservation.release();
     return outcome;
   }
@@ -126,9 +126,9 @@ class VolumeLocalValues implements LocalValues {
     const { lengthBytes } = body;
     if (!(lengthBytes >= 0 && lengthBytes <= valueMaxBytes))
       throw new ForebayError('tooLarge', `a value has at most ${valueMaxBytes} bytes, not ${lengthBytes}`);
-    if (lengthBytes >= smallContentMaxBytes) return this.#putLarge(key, body, options);
+    if (lengthBytes > this.#values.packedMaxBytes) return this.#putLarge(key, body, options);
     if (body.whole !== undefined && options.admit === undefined) {
-      const outcome = this.putNow(key, body.whole, options);
+      const outcome = this.putNow(key, body.whole, withKeeping(options, body));
       if (outcome !== undefined) return outcome;
     }
     const bytes = await wholeOf(body);
@@ -152,6 +152,7 @@ class VolumeLocalValues implements LocalValues {
     }
   }
 
+  /** Keeps the bytes. */
   #putSmall(
     key: string,
     value: { bytes: Uint8Array; checksum: number; reservation: Reservation; id?: ContentId },
@@ -160,9 +161,7 @@ class VolumeLocalValues implements LocalValues {
     const before = this.#table.find(key);
     if (before !== undefined) this.#leases.remove(before);
     const id = value.id ?? this.#newId();
-    const bytes = Buffer.allocUnsafeSlow(value.bytes.length);
-    bytes.set(value.bytes);
-    const { checksum, reservation } = value;
+    const { bytes, checksum, reservation } = value;
     const row = this.#values.putSmall(key, { id, bytes, checksum, reservation }, this.#meta(options));
     if (before === undefined) this.#join(row, key);
     return this.#put(row, 'stored');
@@ -213,7 +212,7 @@ class VolumeLocalValues implements LocalValues {
     if (this.#values.checksum(row, 0) !== checksum) return false;
     const content = this.#values.hold(row);
     try {
-      const piece = await this.#values.acquire(content, { start: 0, end: bytes.length }, { verify: false });
+      const piece = await this.#values.acquire(content, { start: 0, end: bytes.length }, { verify: true });
       if (piece?.kind !== 'bytes') return false;
       piece.release();
       return Buffer.compare(piece.bytes, bytes) === 0;
@@ -268,7 +267,7 @@ class VolumeLocalValues implements LocalValues {
   prepare(key: string): Promise<void> | undefined {
     const row = this.#live(key);
     if (row === undefined || this.#values.hot(row) !== undefined) return undefined;
-    if (this.#values.sizeBytes(row) < smallContentMaxBytes) return this.#load(row);
+    if (this.#values.isPacked(row)) return this.#load(row);
     return this.#values.isUnverified(row) ? this.#values.verify(row) : undefined;
   }
 
@@ -346,9 +345,10 @@ class VolumeLocalValues implements LocalValues {
     const parts = this.#parts(row);
     let more = 0;
     for (const part of parts)
-      if (!this.#leases.isLeased(part, nowMs)) more += valueFootprintBytes(this.#values.sizeBytes(part));
+      if (!this.#leases.isLeased(part, nowMs)) more += this.#values.footprintOf(this.#values.sizeBytes(part));
     if (this.#leases.bytes(nowMs) + more > this.#share.leasedMaxBytes) return false;
-    for (const part of parts) this.#leases.grant(part, valueFootprintBytes(this.#values.sizeBytes(part)), nowMs + ms);
+    for (const part of parts)
+      this.#leases.grant(part, this.#values.footprintOf(this.#values.sizeBytes(part)), nowMs + ms);
     this.#use(row);
     return true;
   }

@@ -79,10 +79,22 @@ function bufferOf(bytes: Uint8Array, lengthBytes: number): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, lengthBytes);
 }
 
-/** A small body, whole. */
+/** In memory of its own. */
+export function copyOf(bytes: Uint8Array): Uint8Array {
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  copy.set(bytes);
+  return copy;
+}
+
+/** What `putNow` takes of a body that is in hand. */
+export function withKeeping<Options extends object>(options: Options, body: ValueBody): Options & { mayKeep: boolean } {
+  return { ...options, mayKeep: body.mayKeep === true };
+}
+
+/** A packed body, whole, in memory that may be kept. */
 export async function wholeOf(body: ValueBody): Promise<Uint8Array> {
-  if (body.whole !== undefined) return Uint8Array.from(body.whole);
-  const bytes = Buffer.allocUnsafe(body.lengthBytes);
+  if (body.whole !== undefined) return body.mayKeep === true ? body.whole : copyOf(body.whole);
+  const bytes = Buffer.allocUnsafeSlow(body.lengthBytes);
   let at = 0;
   for await (const slice of body.stream()) {
     if (at + slice.length > bytes.length) break;

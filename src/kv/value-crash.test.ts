@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bodyOf, bytesOf, DIRECTORY, NEVER, SimValues, same } from '../../sim/sim-values.ts';
 import { isForebayError } from '../core/errors.ts';
+import { newContentId } from '../core/ids.ts';
 import { KiB, MiB } from '../core/limits.ts';
 import { inspectDirectory } from '../store/inspect.ts';
 
@@ -131,6 +132,44 @@ test('a directory without values stays as it was; with the first it needs this F
   await bench.put('l', bytesOf(1, MiB));
   await bench.run(bench.values.written());
   assert.deepEqual(await format(), ['forebay-store 3', { kv1: 2 }]);
+  await bench.put('m', bytesOf(2, 100 * KiB));
+  await bench.run(bench.values.written());
+  assert.deepEqual(await format(), ['forebay-store 4', { kv1: 3 }]);
+});
+
+test('upgrade: values that layout 3 kept in files are found there, and packed when they are put anew', async () => {
+  const bench = new SimValues();
+  await bench.open();
+  const packed = async () => (await bench.run(inspectDirectory(bench.io, DIRECTORY))).smallContents;
+  const volume = bench.store.values.volume('kv1');
+  const old = bytesOf(1, 100 * KiB);
+  for (const key of ['a', 'b']) {
+    const id = newContentId({ wallMs: 0, random: Buffer.from(`0123456${key}89`) });
+    const reservation = await bench.run(bench.store.values.reserve(MiB));
+    assert.ok(reservation !== undefined);
+    const content = volume.begin(id, old.length);
+    await bench.run(volume.putBlock(content, 0, old, reservation));
+    reservation.release();
+    volume.commit(key, content, { deadlineMs: 1e9, expiryMs: 1e15, modifiedMs: 0 });
+  }
+  for (let life = 0; life < 2; life += 1) {
+    await bench.run(bench.store.close());
+    bench.crash('process');
+    await bench.open({}, { snapshotAfterBytes: 1 });
+    same(await bench.get('a'), old);
+    assert.equal(await bench.put('a', old), 'same');
+    assert.equal(await packed(), 0);
+  }
+  const next = bytesOf(2, 100 * KiB);
+  assert.equal(await bench.put('a', next), 'stored');
+  await bench.run(bench.values.written());
+  await bench.sleep(1000);
+  assert.equal(await packed(), 1);
+  bench.crash('process');
+  await bench.open({}, { hotBytes: 0 });
+  same(await bench.get('a'), next);
+  same(await bench.get('b'), old);
+  assert.equal(bench.values.status.bytes, 200 * KiB);
 });
 
 test('values of volumes that are not configured any more go', async () => {

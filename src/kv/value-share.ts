@@ -12,7 +12,7 @@ import { type Clock, DiskError } from '../io/io.ts';
 import type { Reservation } from '../store/space.ts';
 import type { ValueRow } from '../store/value-table.ts';
 import type { Values } from '../store/values.ts';
-import { type VolumeValues, valueFootprintBytes } from '../store/volume-values.ts';
+import type { VolumeValues } from '../store/volume-values.ts';
 
 export interface ValueShareOptions {
   readonly values: VolumeValues;
@@ -69,7 +69,7 @@ export class ValueShare {
   takeNow(sizeBytes: number): Reservation | undefined {
     const { values, store, keysMax } = this.#options;
     if (values.table.count >= keysMax && !this.#evictOldest()) return undefined;
-    const bytes = valueFootprintBytes(sizeBytes);
+    const bytes = values.footprintOf(sizeBytes);
     const left = this.#hardBytes - values.footprintBytes - this.#promisedBytes - bytes;
     if (left < 2 * this.#packBytes) this.#trim();
     return left < 0 ? undefined : store.reserveNow(bytes);
@@ -80,7 +80,7 @@ export class ValueShare {
     const { values, store, keysMax } = this.#options;
     if (values.table.count >= keysMax && !this.#evictOldest())
       throw new ForebayError('diskFull', `${values.name} has ${keysMax} keys, all of them leased or in use`);
-    const bytes = valueFootprintBytes(sizeBytes);
+    const bytes = values.footprintOf(sizeBytes);
     while (values.footprintBytes + this.#promisedBytes + bytes > this.#hardBytes) {
       signal.throwIfAborted();
       const wanted = this.#hardBytes - this.#promisedBytes - bytes;

@@ -8,7 +8,7 @@
 import type { ContentId } from '../core/ids.ts';
 import type { OpenValue, PutOptions, ValueBody, ValueFact } from './kv.ts';
 
-export interface LocalPut extends Omit<PutOptions, 'onlyIfAbsent'> {
+export interface LocalPut extends Omit<PutOptions, 'onlyIfAbsent' | 'mustBeAbsent'> {
   /** Just before the value becomes visible; when it rejects nothing is kept. */
   readonly admit?: (content: ContentId) => Promise<void>;
 }
@@ -35,11 +35,11 @@ export interface LocalValuesStatus {
 }
 
 export interface LocalValues {
-  /** `put`, where no wait is needed: small bytes in memory, with room for them. `undefined`: call `put`. Copies the bytes. */
+  /** `put`, where no wait is needed: bytes in memory that are packed, with room for them. `undefined`: call `put`. Copies the bytes unless they may be kept. */
   putNow(
     key: string,
     bytes: Uint8Array,
-    options: { readonly ttlMs?: number; readonly contentType?: string },
+    options: { readonly ttlMs?: number; readonly contentType?: string; readonly mayKeep?: boolean },
   ): LocalOutcome | undefined;
   /**
    * What has to be waited for before `open` or `lease` of a key: small bytes that are not in memory are read and checked, large ones checked where

@@ -10,6 +10,7 @@
 import { blocksRange } from '../core/chunk.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import { peerIdleMs, peerUploadsMax, pullsMax } from '../core/limits.ts';
+import { Places } from '../core/places.ts';
 import { rangeLength } from '../core/range.ts';
 import type { Clock } from '../io/io.ts';
 import type { BlockRequest, BlockRun, PeerTransport, Pull } from '../io/peers.ts';
@@ -31,8 +32,7 @@ export type ServeBlocks = (from: string, request: BlockRequest, signal: AbortSig
 
 export class Mover {
   readonly #options: MoverOptions;
-  #pulls = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #pulls = new Places(pullsMax);
   #uploads = 0;
 
   constructor(options: MoverOptions) {
@@ -40,7 +40,7 @@ export class Mover {
   }
 
   get pullsInFlight(): number {
-    return this.#pulls;
+    return this.#pulls.taken;
   }
 
   get uploadsInFlight(): number {
@@ -51,7 +51,7 @@ export class Mover {
     const { clock, emit, budget } = this.#options;
     const bytes = rangeLength(blocksRange(want, want.sizeBytes));
     const peer = want.from.node;
-    await this.#slot(want.signal);
+    await this.#pulls.take(want.signal);
     const begunMs = clock.boottimeMs();
     try {
       await budget.take(bytes, want.signal);
@@ -62,7 +62,7 @@ export class Mover {
         emit({ kind: 'pull.failed', peer, content: want.content, code: error.code, message: error.message });
       throw error;
     } finally {
-      this.#release();
+      this.#pulls.release();
     }
   }
 
@@ -76,31 +76,5 @@ export class Mover {
     } finally {
       this.#uploads -= 1;
     }
-  }
-
-  async #slot(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    if (this.#pulls < pullsMax) {
-      this.#pulls += 1;
-      return;
-    }
-    await new Promise<void>((resolve, reject) => {
-      const begin = () => {
-        signal.removeEventListener('abort', onAbort);
-        resolve();
-      };
-      const onAbort = () => {
-        this.#waiting.splice(this.#waiting.indexOf(begin), 1);
-        reject(signal.reason as Error);
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.push(begin);
-    });
-  }
-
-  #release(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#pulls -= 1;
-    else next();
   }
 }

@@ -128,6 +128,7 @@ const WRITES_GAUGES: readonly (readonly [string, string, (status: WritesStatus) 
   ['forebay_dirty_objects', 'Objects held here that the origin does not have', ({ dirty }) => dirty.objects],
   ['forebay_exposed_bytes', 'Bytes that only this node has', ({ exposed }) => exposed.bytes],
   ['forebay_exposed_objects', 'Objects that only this node has', ({ exposed }) => exposed.objects],
+  ['forebay_replaced_bytes', 'Bytes held here for readers of what was replaced', ({ replaced }) => replaced.bytes],
   [
     'forebay_uncommitted_bytes',
     'Bytes sealed here and not known to be committed',

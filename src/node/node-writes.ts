@@ -20,6 +20,7 @@ import { DrainWaits } from '../write/drain-waits.ts';
 import { OriginBase } from '../write/origin-base.ts';
 import { PeerSlots } from '../write/peer-slots.ts';
 import { RecordFeed } from '../write/record-feed.ts';
+import { RecordLineage } from '../write/record-lineage.ts';
 import type { Records } from '../write/records.ts';
 import { ReplicaRing } from '../write/replica-group.ts';
 import { ReplicaPursuit } from '../write/replica-pursuit.ts';
@@ -66,6 +67,7 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
   const onUnreadable = (key: string, error: Error) =>
     emit({ kind: 'node.warning', message: `the record of ${key} is left out: ${error.message}` });
   const records = createRecords({ coordinator, clock, onUnreadable });
+  const lineage = new RecordLineage({ coordinator, random });
   const feed = new RecordFeed({ records, clock, emit });
   const volumes = stagedVolumes(options.volumes);
   const policyOf = (volume: string): WritePolicy | undefined => volumes.get(volume)?.policy;
@@ -74,6 +76,7 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
     cluster,
     store,
     records,
+    lineage,
     feed,
     emit,
     policyOf,
@@ -117,7 +120,7 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
     writer({ reader, writeThrough, directory }) {
       const onWritten = (volume: string, key: string) => reader.written(volume, key);
       const { originBudget: budget } = options;
-      drain = new Drain({ ...options, records, keeping, budget, traffic, clock, random, onWritten });
+      drain = new Drain({ ...options, records, lineage, keeping, budget, traffic, clock, random, onWritten });
       uploads = new StagedUploads({ ...parts, volumes, directory });
       checkpoints = createNodeCheckpoints({ ...parts, coordinator, volumes, reader, io });
       const writer = new StagedWriter({
@@ -134,7 +137,7 @@ export function createNodeWrites(options: NodeWritesOptions): NodeWrites {
       return writer;
     },
     start() {
-      feed.start(volumes.keys());
+      void keeping.learn().then(() => feed.start(volumes.keys()));
       void keeping.run();
       void pursuit.run();
       drain?.start();

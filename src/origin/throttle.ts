@@ -2,7 +2,7 @@
  * Bounds what an origin is asked for: bytes per second, both ways together, and requests at once. A request keeps its
  * place until its answer has been read to the end, stopped or aborted.
  */
-import { abortReason } from '../core/errors.ts';
+import { Places } from '../core/places.ts';
 import type { Clock } from '../io/io.ts';
 import { type Call, type GetOptions, type Interceptor, intercept, TappedStream } from './intercept.ts';
 import type { Body, Origin } from './origin.ts';
@@ -91,42 +91,5 @@ class Bandwidth {
     this.#paidUntilMs = Math.max(this.#paidUntilMs, nowMs - BURST_MS) + bytes / this.#bytesPerMs;
     const waitMs = this.#paidUntilMs - nowMs;
     if (waitMs >= WAIT_MIN_MS) await this.#clock.sleep(waitMs, signal);
-  }
-}
-
-/** So many at once; others wait in line. */
-class Places {
-  readonly #waiting: (() => void)[] = [];
-  #free: number;
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async take(signal: AbortSignal | undefined): Promise<void> {
-    signal?.throwIfAborted();
-    if (this.#free > 0) {
-      this.#free--;
-      return;
-    }
-    await new Promise<void>((resolve, reject) => {
-      const go = () => {
-        signal?.removeEventListener('abort', leave);
-        resolve();
-      };
-      const leave = () => {
-        this.#waiting.splice(this.#waiting.indexOf(go), 1);
-        reject(abortReason(signal as AbortSignal));
-      };
-      this.#waiting.push(go);
-      signal?.addEventListener('abort', leave, { once: true });
-    });
-  }
-
-  /** Hands the place to the first in line. */
-  release(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#free++;
-    else next();
   }
 }

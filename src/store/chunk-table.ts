@@ -5,8 +5,10 @@
  * A row belongs to a content row. Small contents have one row with one block whose place in a pack stands in `place`.
  */
 import { assert } from '../core/assert.ts';
+import { grown } from '../core/column.ts';
+import { RowHash } from '../core/row-hash.ts';
 import type { ContentRow } from './content-table.ts';
-import { grown } from './content-table.ts';
+import { RowOrder } from './row-order.ts';
 
 declare const brand: unique symbol;
 export type ChunkRow = number & { readonly [brand]: 'ChunkRow' };
@@ -21,27 +23,25 @@ export const CHUNK_UNVERIFIED = 2;
 const CHUNK_KEPT = 4;
 
 const NONE = 0;
+const ROWS_FIRST = 1024;
 
 export class ChunkTable {
-  #contents = new Uint32Array(1024);
-  #indexes = new Uint32Array(1024);
-  #present = new Uint32Array(1024);
-  #uses = new Uint16Array(1024);
-  #flags = new Uint8Array(1024);
-  #checksumAt = new Uint32Array(1024);
-  #checksumClass = new Uint8Array(1024);
-  #older = new Uint32Array(1024);
-  #newer = new Uint32Array(1024);
-  #pack = new Uint32Array(1024);
-  #packOffset = new Uint32Array(1024);
-  #hash = new Uint32Array(4096);
+  #contents = new Uint32Array(ROWS_FIRST);
+  #indexes = new Uint32Array(ROWS_FIRST);
+  #present = new Uint32Array(ROWS_FIRST);
+  #uses = new Uint16Array(ROWS_FIRST);
+  #flags = new Uint8Array(ROWS_FIRST);
+  #checksumAt = new Uint32Array(ROWS_FIRST);
+  #checksumClass = new Uint8Array(ROWS_FIRST);
+  #pack = new Uint32Array(ROWS_FIRST);
+  #packOffset = new Uint32Array(ROWS_FIRST);
+  readonly #order = new RowOrder<ChunkRow>(ROWS_FIRST);
+  readonly #hash = new RowHash(ROWS_FIRST);
   /** Checksums by size class: class k holds runs of 2^k. */
   readonly #pools = [0, 1, 2, 3, 4, 5].map((power) => new ChecksumPool(1 << power));
   #free: number[] = [];
   #rows = 1;
   #count = 0;
-  #oldest = NONE;
-  #newest = NONE;
   #kept = 0;
 
   get count(): number {
@@ -62,20 +62,19 @@ export class ChunkTable {
       this.#flags,
       this.#checksumAt,
       this.#checksumClass,
-      this.#older,
-      this.#newer,
       this.#pack,
       this.#packOffset,
-      this.#hash,
     ];
-    const rows = columns.reduce((sum, column) => sum + column.byteLength, 0);
+    const found = this.#order.bytes + this.#hash.bytes;
+    const rows = columns.reduce((sum, column) => sum + column.byteLength, found);
     return this.#pools.reduce((sum, pool) => sum + pool.bytes, rows);
   }
 
   find(content: ContentRow, index: number): ChunkRow | undefined {
-    const mask = this.#hash.length - 1;
+    const { cells } = this.#hash;
+    const mask = cells.length - 1;
     for (let at = mix(content, index) & mask; ; at = (at + 1) & mask) {
-      const row = this.#hash[at] as number;
+      const row = cells[at] as number;
       if (row === NONE) return undefined;
       if (this.#contents[row] === content && this.#indexes[row] === index) return row as ChunkRow;
     }
@@ -85,8 +84,7 @@ export class ChunkTable {
   add(content: ContentRow, index: number, blocks: number): ChunkRow {
     assert(blocks >= 1 && blocks <= CHUNK_BLOCKS_MAX, 'a chunk has 1 to 32 blocks');
     if (this.#rows >= this.#contents.length && this.#free.length === 0) this.#grow();
-    if ((this.#count + 1) * 3 > this.#hash.length * 2) this.#rehash(this.#hash.length * 2);
-    const row = this.#free.pop() ?? this.#rows++;
+    const row = (this.#free.pop() ?? this.#rows++) as ChunkRow;
     const power = Math.ceil(Math.log2(blocks));
     this.#contents[row] = content;
     this.#indexes[row] = index;
@@ -97,18 +95,16 @@ export class ChunkTable {
     this.#checksumAt[row] = (this.#pools[power] as ChecksumPool).take();
     this.#pack[row] = 0;
     this.#packOffset[row] = 0;
-    this.#link(row);
-    this.#insert(row);
+    this.#order.add(row);
+    this.#hash.add(row, mix(content, index));
     this.#count += 1;
-    return row as ChunkRow;
+    return row;
   }
 
   /** Takes a row out of the order of eviction for good. */
   keep(row: ChunkRow): void {
     if (this.has(row, CHUNK_KEPT)) return;
-    this.#unlink(row);
-    this.#older[row] = NONE;
-    this.#newer[row] = NONE;
+    this.#order.remove(row);
     this.set(row, CHUNK_KEPT, true);
     this.#kept += 1;
   }
@@ -116,8 +112,8 @@ export class ChunkTable {
   remove(row: ChunkRow): void {
     assert(this.#uses[row] === 0, 'a removed chunk is not in use');
     if (this.has(row, CHUNK_KEPT)) this.#kept -= 1;
-    else this.#unlink(row);
-    this.#removeHash(row);
+    else this.#order.remove(row);
+    this.#hash.remove(row);
     (this.#pools[this.#checksumClass[row] as number] as ChecksumPool).give(this.#checksumAt[row] as number);
     this.#contents[row] = NONE;
     this.#free.push(row);
@@ -209,56 +205,12 @@ export class ChunkTable {
   }
 
   get oldest(): ChunkRow | undefined {
-    return this.#oldest === NONE ? undefined : (this.#oldest as ChunkRow);
+    return this.#order.oldest;
   }
 
   /** The next newer row in eviction order. */
   newer(row: ChunkRow): ChunkRow | undefined {
-    const newer = this.#newer[row] as number;
-    return newer === NONE ? undefined : (newer as ChunkRow);
-  }
-
-  #link(row: number): void {
-    this.#older[row] = this.#newest;
-    this.#newer[row] = NONE;
-    if (this.#newest !== NONE) this.#newer[this.#newest] = row;
-    this.#newest = row;
-    if (this.#oldest === NONE) this.#oldest = row;
-  }
-
-  #unlink(row: number): void {
-    const older = this.#older[row] as number;
-    const newer = this.#newer[row] as number;
-    if (older === NONE) this.#oldest = newer;
-    else this.#newer[older] = newer;
-    if (newer === NONE) this.#newest = older;
-    else this.#older[newer] = older;
-  }
-
-  #insert(row: number): void {
-    const mask = this.#hash.length - 1;
-    let at = mix(this.#contents[row] as number, this.#indexes[row] as number) & mask;
-    while (this.#hash[at] !== NONE) at = (at + 1) & mask;
-    this.#hash[at] = row;
-  }
-
-  #removeHash(row: number): void {
-    const mask = this.#hash.length - 1;
-    const homeOf = (other: number) => mix(this.#contents[other] as number, this.#indexes[other] as number) & mask;
-    let hole = homeOf(row);
-    while (this.#hash[hole] !== row) hole = (hole + 1) & mask;
-    for (let at = (hole + 1) & mask; this.#hash[at] !== NONE; at = (at + 1) & mask) {
-      if (((at - homeOf(this.#hash[at] as number)) & mask) >= ((at - hole) & mask)) {
-        this.#hash[hole] = this.#hash[at] as number;
-        hole = at;
-      }
-    }
-    this.#hash[hole] = NONE;
-  }
-
-  #rehash(length: number): void {
-    this.#hash = new Uint32Array(length);
-    for (const row of this.rows()) this.#insert(row);
+    return this.#order.newer(row);
   }
 
   #grow(): void {
@@ -270,8 +222,8 @@ export class ChunkTable {
     this.#flags = grown(this.#flags, rows);
     this.#checksumAt = grown(this.#checksumAt, rows);
     this.#checksumClass = grown(this.#checksumClass, rows);
-    this.#older = grown(this.#older, rows);
-    this.#newer = grown(this.#newer, rows);
+    this.#order.grow(rows);
+    this.#hash.grow(rows);
     this.#pack = grown(this.#pack, rows);
     this.#packOffset = grown(this.#packOffset, rows);
   }

@@ -4,8 +4,10 @@
  */
 import { assert } from '../core/assert.ts';
 import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
+import { grown } from '../core/column.ts';
 import type { ContentId } from '../core/ids.ts';
 import { smallContentMaxBytes } from '../core/limits.ts';
+import { RowHash } from '../core/row-hash.ts';
 
 declare const brand: unique symbol;
 /** A row of the content table; reused after `remove`. */
@@ -23,20 +25,27 @@ export const FLAG_DIRTY = 16;
 
 /** Bytes of a value of a kv volume: only `values.ts` removes them. */
 export const FLAG_VALUE = 32;
+/** Of a value that lies in a pack though it is not small otherwise. Set by `StoreIndex.setSmall`. */
+export const FLAG_PACKED = 64;
 
+/** The word of an id that is its place in the hash table: the last, for the first of what was written here is the time, the same for a minute. */
+const HOME = 3;
 const NONE = 0;
+const ROWS_FIRST = 1024;
 
 export class ContentTable {
-  #ids = new Uint32Array(4 * 1024);
-  #sizes = new Float64Array(1024);
-  #chunkBlocks = new Uint8Array(1024);
-  #flags = new Uint8Array(1024);
-  #holds = new Uint32Array(1024);
-  #presentBlocks = new Uint32Array(1024);
-  #leases = new Float64Array(1024);
-  #hash = new Uint32Array(4096);
+  /** The words of each id but the last. */
+  #ids = new Uint32Array(HOME * ROWS_FIRST);
+  #sizes = new Float64Array(ROWS_FIRST);
+  #chunkBlocks = new Uint8Array(ROWS_FIRST);
+  #flags = new Uint8Array(ROWS_FIRST);
+  #holds = new Uint32Array(ROWS_FIRST);
+  #presentBlocks = new Uint32Array(ROWS_FIRST);
+  #leases = new Float64Array(ROWS_FIRST);
+  /** A row's hash is the last word of its id. */
+  readonly #hash = new RowHash(ROWS_FIRST);
   #free: number[] = [];
-  /** Row 0 is never used, so that 0 can mean "none" in the hash table. */
+  /** Row 0 is never used: see `RowHash`. */
   #rows = 1;
   #count = 0;
 
@@ -54,54 +63,40 @@ export class ContentTable {
       this.#presentBlocks,
       this.#leases,
     ];
-    return columns.reduce((sum, column) => sum + column.byteLength, this.#hash.byteLength);
+    return columns.reduce((sum, column) => sum + column.byteLength, this.#hash.bytes);
   }
 
   find(id: ContentId): ContentRow | undefined {
     readWords(id);
     const home = SCRATCH.readUInt32BE(4 * HOME);
-    const mask = this.#hash.length - 1;
+    const { cells, homes } = this.#hash;
+    const mask = cells.length - 1;
     for (let at = home & mask; ; at = (at + 1) & mask) {
-      const row = this.#hash[at] as number;
+      const row = cells[at] as number;
       if (row === NONE) return undefined;
-      if (this.#ids[4 * row + HOME] === home && this.#matches(row)) return row as ContentRow;
+      if (homes[row] === home && this.#matches(row)) return row as ContentRow;
     }
   }
 
   add(id: ContentId, content: { sizeBytes: number; chunkSizeBytes: number }): ContentRow {
     assert(this.find(id) === undefined, `content ${id} is in the table already`);
     if (this.#rows >= this.#sizes.length && this.#free.length === 0) this.#grow();
-    if ((this.#count + 1) * 3 > this.#hash.length * 2) this.#rehash(this.#hash.length * 2);
     const row = this.#free.pop() ?? this.#rows++;
     readWords(id);
-    for (let word = 0; word < 4; word += 1) this.#ids[4 * row + word] = SCRATCH.readUInt32BE(4 * word);
+    for (let word = 0; word < HOME; word += 1) this.#ids[HOME * row + word] = SCRATCH.readUInt32BE(4 * word);
     this.#sizes[row] = content.sizeBytes;
     this.#chunkBlocks[row] = content.chunkSizeBytes / BLOCK_SIZE_BYTES;
     this.#flags[row] = 0;
     this.#holds[row] = 0;
     this.#presentBlocks[row] = 0;
     this.#leases[row] = 0;
-    this.#insert(row);
+    this.#hash.add(row, SCRATCH.readUInt32BE(4 * HOME));
     this.#count += 1;
     return row as ContentRow;
   }
 
   remove(row: ContentRow): void {
-    const mask = this.#hash.length - 1;
-    let hole = (this.#ids[4 * row + HOME] as number) & mask;
-    while (this.#hash[hole] !== row) {
-      assert(this.#hash[hole] !== NONE, 'a removed content is in the table');
-      hole = (hole + 1) & mask;
-    }
-    // Backward-shift deletion keeps every probe sequence free of holes without tombstones.
-    for (let at = (hole + 1) & mask; this.#hash[at] !== NONE; at = (at + 1) & mask) {
-      const home = (this.#ids[4 * (this.#hash[at] as number) + HOME] as number) & mask;
-      if (((at - home) & mask) >= ((at - hole) & mask)) {
-        this.#hash[hole] = this.#hash[at] as number;
-        hole = at;
-      }
-    }
-    this.#hash[hole] = NONE;
+    this.#hash.remove(row);
     this.#sizes[row] = -1;
     this.#free.push(row);
     this.#count -= 1;
@@ -122,7 +117,8 @@ export class ContentTable {
   }
 
   id(row: ContentRow): ContentId {
-    for (let word = 0; word < 4; word += 1) SCRATCH.writeUInt32BE(this.#ids[4 * row + word] as number, 4 * word);
+    for (let word = 0; word < HOME; word += 1) SCRATCH.writeUInt32BE(this.#ids[HOME * row + word] as number, 4 * word);
+    SCRATCH.writeUInt32BE(this.#hash.homes[row] as number, 4 * HOME);
     return SCRATCH.toString('hex') as ContentId;
   }
 
@@ -135,8 +131,9 @@ export class ContentTable {
     this.#sizes[row] = sizeBytes;
   }
 
+  /** It lies in a pack, or will. */
   isSmall(row: ContentRow): boolean {
-    return (this.#sizes[row] as number) < smallContentMaxBytes;
+    return (this.#sizes[row] as number) < smallContentMaxBytes || this.has(row, FLAG_PACKED);
   }
 
   chunkBlocks(row: ContentRow): number {
@@ -192,25 +189,14 @@ export class ContentTable {
   /** Whether a row's id is the one in SCRATCH, whose last word is known to be. */
   #matches(row: number): boolean {
     for (let word = 0; word < HOME; word += 1)
-      if (this.#ids[4 * row + word] !== SCRATCH.readUInt32BE(4 * word)) return false;
+      if (this.#ids[HOME * row + word] !== SCRATCH.readUInt32BE(4 * word)) return false;
     return true;
-  }
-
-  #insert(row: number): void {
-    const mask = this.#hash.length - 1;
-    let at = (this.#ids[4 * row + HOME] as number) & mask;
-    while (this.#hash[at] !== NONE) at = (at + 1) & mask;
-    this.#hash[at] = row;
-  }
-
-  #rehash(length: number): void {
-    this.#hash = new Uint32Array(length);
-    for (const row of this.rows()) this.#insert(row);
   }
 
   #grow(): void {
     const rows = this.#sizes.length * 2;
-    this.#ids = grown(this.#ids, 4 * rows);
+    this.#hash.grow(rows);
+    this.#ids = grown(this.#ids, HOME * rows);
     this.#sizes = grown(this.#sizes, rows);
     this.#chunkBlocks = grown(this.#chunkBlocks, rows);
     this.#flags = grown(this.#flags, rows);
@@ -220,21 +206,9 @@ export class ContentTable {
   }
 }
 
-/** The word of an id that is its place in the hash table: the last, for the first of what was written here is the time, the same for a minute. */
-const HOME = 3;
-
 /** An id's bytes, on their way to or from text. */
 const SCRATCH = Buffer.alloc(16);
 
 function readWords(id: ContentId): void {
   SCRATCH.write(id, 0, 16, 'hex');
-}
-
-type Column = Uint8Array | Uint16Array | Uint32Array | Float64Array;
-
-/** A longer copy of a column. */
-export function grown<C extends Column>(column: C, length: number): C {
-  const longer = new (column.constructor as new (length: number) => C)(length);
-  longer.set(column);
-  return longer;
 }

@@ -8,7 +8,9 @@ import { type Disk, DiskError } from '../io/io.ts';
 const FORMAT_BASE = 1;
 export const FORMAT_STAGED = 2;
 export const FORMAT_VALUES = 3;
-const FORMAT_VERSION = FORMAT_VALUES;
+/** Values above the size of small contents in packs. */
+export const FORMAT_PACKED_VALUES = 4;
+const FORMAT_VERSION = FORMAT_PACKED_VALUES;
 
 export class Layout {
   readonly directory: string;

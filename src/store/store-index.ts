@@ -12,6 +12,7 @@ import {
   ContentTable,
   FLAG_DIRTY,
   FLAG_LENT,
+  FLAG_PACKED,
   FLAG_PINNED,
   FLAG_STAGED,
   FLAG_VALUE,
@@ -212,10 +213,11 @@ export class StoreIndex {
     if (this.chunks.present(chunk) === 0 && this.chunks.uses(chunk) === 0) this.chunks.remove(chunk);
   }
 
-  /** States where a small content lies. */
+  /** States where a content lies that is packed: a small one, or a value. */
   setSmall(row: ContentRow, checksum: number, place: { pack: number; offset: number }): ChunkRow {
     const had = this.chunks.find(row, 0);
     if (had !== undefined && this.chunks.hasBlock(had, 0)) this.#removePlace(row, had);
+    if (!this.contents.isSmall(row)) this.contents.set(row, FLAG_PACKED, true);
     const chunk = this.setBlock(row, 0, checksum);
     this.chunks.setPlace(chunk, place);
     this.smallContents += 1;

@@ -399,7 +399,7 @@ test('a newer layout and a directory that is in use are refused, and nothing of 
   await assert.rejects(bench.open(), (error) => isForebayError(error, 'locked'));
   bench.crash('process');
   const file = await bench.run(bench.io.open(`${DIRECTORY}/FORMAT`, { write: true }));
-  await bench.run(file.write(0, Buffer.from('forebay-store 4\n')));
+  await bench.run(file.write(0, Buffer.from('forebay-store 5\n')));
   await assert.rejects(bench.open(), (error) => isForebayError(error, 'formatTooNew'));
   await bench.run(file.write(0, Buffer.from('something else!\n')));
   await assert.rejects(bench.open(), (error) => isForebayError(error, 'config'));

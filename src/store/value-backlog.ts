@@ -137,7 +137,8 @@ export class ValueBacklog {
         sizeBytes: value.bytes.length,
         checksum: value.checksum,
       });
-      queue.buffer.set(value.bytes, length + PACK_HEADER_BYTES);
+      // Into shared memory `set` copies word by word.
+      bufferOf(value.bytes).copy(queue.buffer, length + PACK_HEADER_BYTES);
       length += footprint;
       values.push(value);
     }

@@ -3,21 +3,18 @@
  *
  * Arrays by content row and a list through them: a Map that is deleted from at its front looks at all that was deleted, at every look for its oldest.
  */
-import { type ContentRow, grown } from './content-table.ts';
+import type { ContentRow } from './content-table.ts';
+import { RowOrder } from './row-order.ts';
 
 /** What an entry costs beside its bytes: the view and its buffer. */
 const ENTRY_BYTES = 200;
-const NONE = 0;
 const ROWS_FIRST = 1024;
 
 export class ValueBytes {
   readonly #unwritten = new Map<ContentRow, Uint8Array>();
   readonly #bytesMax: number;
   #hot: (Uint8Array | undefined)[] = [];
-  #older = new Uint32Array(ROWS_FIRST);
-  #newer = new Uint32Array(ROWS_FIRST);
-  #oldest = NONE;
-  #newest = NONE;
+  readonly #order = new RowOrder<ContentRow>(ROWS_FIRST);
   #bytes = 0;
 
   constructor(bytesMax: number) {
@@ -26,16 +23,13 @@ export class ValueBytes {
 
   /** Memory in bytes, without what waits to be written (`ValueBacklog.bytes`). */
   get bytes(): number {
-    return this.#bytes + this.#older.byteLength + this.#newer.byteLength;
+    return this.#bytes + this.#order.bytes;
   }
 
   get(content: ContentRow): Uint8Array | undefined {
     const bytes = this.#hot[content];
     if (bytes === undefined) return this.#unwritten.get(content);
-    if (this.#newest !== content) {
-      this.#unlink(content);
-      this.#link(content);
-    }
+    this.#order.touch(content);
     return bytes;
   }
 
@@ -43,11 +37,11 @@ export class ValueBytes {
   put(content: ContentRow, bytes: Uint8Array): void {
     this.#forget(content);
     if (bytes.length + ENTRY_BYTES > this.#bytesMax) return;
-    if (content >= this.#older.length) this.#grow(content);
+    if (content >= this.#order.room) this.#grow(content);
     this.#hot[content] = bytes;
-    this.#link(content);
+    this.#order.add(content);
     this.#bytes += bytes.length + ENTRY_BYTES;
-    while (this.#bytes > this.#bytesMax) this.#forget(this.#oldest);
+    while (this.#bytes > this.#bytesMax) this.#forget(this.#order.oldest as ContentRow);
   }
 
   /** As `put`; they stay until `written`. */
@@ -70,35 +64,17 @@ export class ValueBytes {
     this.#forget(content);
   }
 
-  #forget(content: number): void {
+  #forget(content: ContentRow): void {
     const bytes = this.#hot[content];
     if (bytes === undefined) return;
     this.#hot[content] = undefined;
-    this.#unlink(content);
+    this.#order.remove(content);
     this.#bytes -= bytes.length + ENTRY_BYTES;
   }
 
-  #link(content: number): void {
-    this.#older[content] = this.#newest;
-    this.#newer[content] = NONE;
-    if (this.#newest !== NONE) this.#newer[this.#newest] = content;
-    this.#newest = content;
-    if (this.#oldest === NONE) this.#oldest = content;
-  }
-
-  #unlink(content: number): void {
-    const older = this.#older[content] as number;
-    const newer = this.#newer[content] as number;
-    if (older === NONE) this.#oldest = newer;
-    else this.#newer[older] = newer;
-    if (newer === NONE) this.#newest = older;
-    else this.#older[newer] = older;
-  }
-
-  #grow(content: number): void {
-    const rows = Math.max(this.#older.length * 2, content + 1);
-    this.#older = grown(this.#older, rows);
-    this.#newer = grown(this.#newer, rows);
+  #grow(content: ContentRow): void {
+    const rows = Math.max(this.#order.room * 2, content + 1);
+    this.#order.grow(rows);
     const longer = Array.from<Uint8Array | undefined>({ length: rows });
     for (let row = 0; row < this.#hot.length; row += 1) longer[row] = this.#hot[row];
     this.#hot = longer;

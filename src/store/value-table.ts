@@ -5,8 +5,11 @@
  * Pure: the rules of use, time and space are those of `kv/`.
  */
 import { assert } from '../core/assert.ts';
-import { type ContentRow, grown } from './content-table.ts';
+import { grown } from '../core/column.ts';
+import { RowHash } from '../core/row-hash.ts';
+import type { ContentRow } from './content-table.ts';
 import { KeyArena } from './key-arena.ts';
+import { RowOrder } from './row-order.ts';
 
 declare const brand: unique symbol;
 /** A row of a value table; reused after `remove`. */
@@ -26,18 +29,16 @@ export interface ValueTimes {
 }
 
 export class ValueTable {
-  #hashes = new Uint32Array(ROWS_FIRST);
   #keys = new Uint32Array(ROWS_FIRST);
   #contents = new Uint32Array(ROWS_FIRST);
   #deadlines = new Float64Array(ROWS_FIRST);
   #expiries = new Float64Array(ROWS_FIRST);
   #modified = new Float64Array(ROWS_FIRST);
   #types = new Uint16Array(ROWS_FIRST);
-  #older = new Uint32Array(ROWS_FIRST);
-  #newer = new Uint32Array(ROWS_FIRST);
   /** The next part of the same entry; itself where it is alone. */
   #siblings = new Uint32Array(ROWS_FIRST);
-  #table = new Uint32Array(4 * ROWS_FIRST);
+  readonly #table = new RowHash(ROWS_FIRST);
+  readonly #order = new RowOrder<ValueRow>(ROWS_FIRST);
   readonly #arena = new KeyArena((row, place) => {
     this.#keys[row] = place;
   });
@@ -46,8 +47,6 @@ export class ValueTable {
   #free: number[] = [];
   #rows = 1;
   #count = 0;
-  #oldest = NONE;
-  #newest = NONE;
   /** A key is looked for several times in a row. */
   #hashedKey = '';
   #hashed = hashOf('');
@@ -58,9 +57,10 @@ export class ValueTable {
 
   /** Memory in bytes. */
   get bytes(): number {
-    const columns = [this.#hashes, this.#keys, this.#contents, this.#deadlines, this.#expiries, this.#modified];
-    const links = [this.#types, this.#older, this.#newer, this.#siblings, this.#table];
-    return [...columns, ...links].reduce((sum, column) => sum + column.byteLength, this.#arena.bytes);
+    const columns = [this.#keys, this.#contents, this.#deadlines, this.#expiries, this.#modified];
+    const others = [this.#types, this.#siblings];
+    const beside = this.#order.bytes + this.#table.bytes + this.#arena.bytes;
+    return [...columns, ...others].reduce((sum, column) => sum + column.byteLength, beside);
   }
 
   #hash(key: string): number {
@@ -73,38 +73,33 @@ export class ValueTable {
 
   find(key: string): ValueRow | undefined {
     const hash = this.#hash(key);
-    const mask = this.#table.length - 1;
+    const { cells, homes } = this.#table;
+    const mask = cells.length - 1;
     for (let at = hash & mask; ; at = (at + 1) & mask) {
-      const row = this.#table[at] as number;
+      const row = cells[at] as number;
       if (row === NONE) return undefined;
-      if (this.#hashes[row] === hash && this.#arena.is(this.#keys[row] as number, key)) return row as ValueRow;
+      if (homes[row] === hash && this.#arena.is(this.#keys[row] as number, key)) return row as ValueRow;
     }
   }
 
   /** Adds a key that is not there, as the one used last. */
   add(key: string, content: ContentRow): ValueRow {
-    if (this.#rows >= this.#hashes.length && this.#free.length === 0) this.#grow();
-    if ((this.#count + 1) * 3 > this.#table.length * 2) this.#rehash(this.#table.length * 2);
-    const row = this.#free.pop() ?? this.#rows++;
-    const hash = this.#hash(key);
-    this.#hashes[row] = hash;
+    if (this.#rows >= this.#keys.length && this.#free.length === 0) this.#grow();
+    const row = (this.#free.pop() ?? this.#rows++) as ValueRow;
     this.#keys[row] = this.#arena.add(row, key);
     this.#contents[row] = content;
     this.#types[row] = 0;
     this.#siblings[row] = row;
-    const mask = this.#table.length - 1;
-    let at = hash & mask;
-    while (this.#table[at] !== NONE) at = (at + 1) & mask;
-    this.#table[at] = row;
-    this.#link(row);
+    this.#table.add(row, this.#hash(key));
+    this.#order.add(row);
     this.#count += 1;
-    return row as ValueRow;
+    return row;
   }
 
   remove(row: ValueRow): void {
-    this.#unlink(row);
+    this.#order.remove(row);
     this.leave(row);
-    this.#removeHash(row);
+    this.#table.remove(row);
     this.#arena.remove(this.#keys[row] as number);
     this.#contents[row] = NONE;
     this.#free.push(row);
@@ -175,7 +170,7 @@ export class ValueTable {
   inOrder(): Uint32Array {
     const rows = new Uint32Array(this.#count);
     let at = 0;
-    for (let row = this.#oldest; row !== NONE; row = this.#newer[row] as number) rows[at++] = row;
+    for (let row = this.#order.oldest; row !== undefined; row = this.#order.newer(row)) rows[at++] = row;
     assert(at === rows.length, 'every row is in the order of use');
     return rows;
   }
@@ -197,14 +192,12 @@ export class ValueTable {
   // ---- order of use -------------------------------------------------------------------------------------------------
 
   get oldest(): ValueRow | undefined {
-    return this.#oldest === NONE ? undefined : (this.#oldest as ValueRow);
+    return this.#order.oldest;
   }
 
   /** Used now. */
   touch(row: ValueRow): void {
-    if (this.#newest === row) return;
-    this.#unlink(row);
-    this.#link(row);
+    this.#order.touch(row);
   }
 
   // ---- entries ------------------------------------------------------------------------------------------------------
@@ -229,60 +222,16 @@ export class ValueTable {
     this.#siblings[row] = row;
   }
 
-  // ---- inside -------------------------------------------------------------------------------------------------------
-
-  #link(row: number): void {
-    this.#older[row] = this.#newest;
-    this.#newer[row] = NONE;
-    if (this.#newest !== NONE) this.#newer[this.#newest] = row;
-    this.#newest = row;
-    if (this.#oldest === NONE) this.#oldest = row;
-  }
-
-  #unlink(row: number): void {
-    const older = this.#older[row] as number;
-    const newer = this.#newer[row] as number;
-    if (older === NONE) this.#oldest = newer;
-    else this.#newer[older] = newer;
-    if (newer === NONE) this.#newest = older;
-    else this.#older[newer] = older;
-  }
-
-  #removeHash(row: number): void {
-    const mask = this.#table.length - 1;
-    let hole = (this.#hashes[row] as number) & mask;
-    while (this.#table[hole] !== row) hole = (hole + 1) & mask;
-    for (let at = (hole + 1) & mask; this.#table[at] !== NONE; at = (at + 1) & mask) {
-      const home = (this.#hashes[this.#table[at] as number] as number) & mask;
-      if (((at - home) & mask) >= ((at - hole) & mask)) {
-        this.#table[hole] = this.#table[at] as number;
-        hole = at;
-      }
-    }
-    this.#table[hole] = NONE;
-  }
-
-  #rehash(length: number): void {
-    this.#table = new Uint32Array(length);
-    const mask = length - 1;
-    for (const row of this.rows()) {
-      let at = (this.#hashes[row] as number) & mask;
-      while (this.#table[at] !== NONE) at = (at + 1) & mask;
-      this.#table[at] = row;
-    }
-  }
-
   #grow(): void {
-    const rows = this.#hashes.length * 2;
-    this.#hashes = grown(this.#hashes, rows);
+    const rows = this.#keys.length * 2;
+    this.#table.grow(rows);
     this.#keys = grown(this.#keys, rows);
     this.#contents = grown(this.#contents, rows);
     this.#deadlines = grown(this.#deadlines, rows);
     this.#expiries = grown(this.#expiries, rows);
     this.#modified = grown(this.#modified, rows);
     this.#types = grown(this.#types, rows);
-    this.#older = grown(this.#older, rows);
-    this.#newer = grown(this.#newer, rows);
+    this.#order.grow(rows);
     this.#siblings = grown(this.#siblings, rows);
   }
 }

@@ -1,10 +1,13 @@
 /** The values of all kv volumes (DESIGN.md section 9), as the store has them. */
+import { valuePackedMaxBytes } from '../core/kv-limits.ts';
+import { smallContentMaxBytes } from '../core/limits.ts';
 import { type Clock, type Disk, DiskError } from '../io/io.ts';
 import type { Acquisition } from './acquisition.ts';
 import type { ContentRow } from './content-table.ts';
 import type { JournalRecord } from './journal-record.ts';
-import { FORMAT_VALUES } from './layout.ts';
+import { FORMAT_PACKED_VALUES, FORMAT_VALUES } from './layout.ts';
 import type { Reservation } from './space.ts';
+import { smallFootprintBytes } from './store-index.ts';
 import type { StoreParts } from './store-parts.ts';
 import { ValueBacklog } from './value-backlog.ts';
 import { VolumeValues } from './volume-values.ts';
@@ -75,11 +78,11 @@ export class Values {
 
   /**
    * Promises space for a value at once; `undefined` where that takes a wait (`reserve`): the disk lacks room or is in trouble, too much waits to
-   * be written, or no value was ever put into this directory.
+   * be written, or no such value was ever put into this directory.
    */
   reserveNow(bytes: number): Reservation | undefined {
     const { space, health, eviction, format } = this.#options.parts;
-    if (!format.has(FORMAT_VALUES) || health.state !== 'ok' || this.#backlog.isFull || space.lacking(bytes) > 0)
+    if (!format.has(formatOf(bytes)) || health.state !== 'ok' || this.#backlog.isFull || space.lacking(bytes) > 0)
       return undefined;
     const reservation = space.reserve(bytes);
     const surplus = space.surplus();
@@ -98,7 +101,8 @@ export class Values {
   /** As `reserveNow`, in time; `undefined` where nothing may be evicted for it. Throws DiskError, diskFull, diskUnavailable when the last write of values failed. */
   async reserve(bytes: number): Promise<Reservation | undefined> {
     const { health, format } = this.#options.parts;
-    if (!format.has(FORMAT_VALUES)) await health.run(() => format.raise(FORMAT_VALUES));
+    const version = formatOf(bytes);
+    if (!format.has(version)) await health.run(() => format.raise(version));
     if (this.#backlog.isFull) await this.#backlog.written();
     return this.#options.reserve(bytes);
   }
@@ -133,6 +137,12 @@ export class Values {
   get hotBytes(): number {
     return this.#options.parts.valueBytes.bytes + this.#backlog.bytes;
   }
+}
+
+/** The layout that a value of this footprint needs. */
+function formatOf(bytes: number): number {
+  const isSmall = bytes < smallFootprintBytes(smallContentMaxBytes);
+  return isSmall || bytes > smallFootprintBytes(valuePackedMaxBytes) ? FORMAT_VALUES : FORMAT_PACKED_VALUES;
 }
 
 function ignoreDisk(error: unknown): void {

@@ -7,6 +7,7 @@
 import { assert } from '../core/assert.ts';
 import { BLOCK_SIZE_BYTES, blockCount, CHUNK_SIZE_DEFAULT_BYTES } from '../core/chunk.ts';
 import type { ContentId } from '../core/ids.ts';
+import { valuePackedMaxBytes } from '../core/kv-limits.ts';
 import { smallContentMaxBytes } from '../core/limits.ts';
 import type { Range } from '../core/range.ts';
 import type { File } from '../io/io.ts';
@@ -23,11 +24,6 @@ import type { StoreParts } from './store-parts.ts';
 import { type UnwrittenValue, type ValueBacklog, type ValueLane, valueBatchMaxBytes } from './value-backlog.ts';
 import { PACK_NONE } from './value-index.ts';
 import type { ValueRow, ValueTable, ValueTimes } from './value-table.ts';
-
-/** What a value takes on the disk. */
-export function valueFootprintBytes(sizeBytes: number): number {
-  return sizeBytes < smallContentMaxBytes ? smallFootprintBytes(sizeBytes) : sizeBytes;
-}
 
 export interface ValueMeta extends ValueTimes {
   readonly contentType?: string | undefined;
@@ -66,6 +62,8 @@ export class VolumeValues implements ValueLane {
   /** Of files that are on their way off the disk. */
   #goingBytes = 0;
   batchMaxBytes = valueBatchMaxBytes;
+  /** Larger values lie in files of their own. */
+  packedMaxBytes = smallContentMaxBytes - 1;
   readonly #removals = new Set<Promise<unknown>>();
   /** A value went that this node had: its bytes were wrong, or could not be written. Its row is still there. */
   onLost: ((row: ValueRow) => void) | undefined;
@@ -114,6 +112,13 @@ export class VolumeValues implements ValueLane {
   bound(packMaxBytes: number): void {
     this.#parts.packs.bound(this.name, packMaxBytes);
     this.batchMaxBytes = Math.min(valueBatchMaxBytes, packMaxBytes);
+    // A pack of one or two values would give back nothing until all of them went.
+    this.packedMaxBytes = Math.max(smallContentMaxBytes - 1, Math.min(valuePackedMaxBytes, packMaxBytes / 2));
+  }
+
+  /** What a value of this size takes on the disk. */
+  footprintOf(sizeBytes: number): number {
+    return sizeBytes <= this.packedMaxBytes ? smallFootprintBytes(sizeBytes) : sizeBytes;
   }
 
   /** Gives back the space of the pack with most dead bytes; false where no pack has any to speak of. Throws DiskError, diskFull, diskUnavailable. */
@@ -147,6 +152,11 @@ export class VolumeValues implements ValueLane {
     return this.#parts.index.contents.id(this.table.content(row));
   }
 
+  /** It lies in a pack, or will. */
+  isPacked(row: ValueRow): boolean {
+    return this.#parts.index.contents.isSmall(this.table.content(row));
+  }
+
   isOpen(row: ValueRow): boolean {
     return this.#parts.index.contents.holds(this.table.content(row)) > 0;
   }
@@ -160,7 +170,7 @@ export class VolumeValues implements ValueLane {
     return index.chunks.checksum(chunk, index.place(content, block).block);
   }
 
-  /** The bytes of a small value, where they are in memory. */
+  /** The bytes of a packed value, where they are in memory. */
   hot(row: ValueRow): Uint8Array | undefined {
     const { index, valueBytes } = this.#parts;
     const content = this.table.content(row);

@@ -5,8 +5,9 @@
  * Bounds: stagedBodiesMax bodies at once, stagedBlocksInFlightMax blocks of each on their way to the disk.
  */
 import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
-import { abortReason, ForebayError } from '../core/errors.ts';
+import { ForebayError } from '../core/errors.ts';
 import { stagedBlocksInFlightMax, stagedBodiesMax, stageInlineMaxBytes } from '../core/limits.ts';
+import { Places } from '../core/places.ts';
 import type { Range } from '../core/range.ts';
 import type { Disk, File } from '../io/io.ts';
 import type { ReceiveRange } from '../store/staging.ts';
@@ -32,8 +33,7 @@ export function fileTarget(file: File): StageTarget {
 export class BodyStager {
   readonly #disk: Disk;
   readonly #kept: Uint8Array[] = [];
-  #bodies = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #places = new Places(stagedBodiesMax);
 
   constructor(disk: Disk) {
     this.#disk = disk;
@@ -45,13 +45,13 @@ export class BodyStager {
    */
   async stage(body: WriteBody, target: StageTarget, at: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
     if (body.lengthBytes <= stageInlineMaxBytes) return this.#stageSmall(body, target, at);
-    await this.#enter(signal);
+    await this.#places.take(signal);
     try {
       if (body.receiveInto !== undefined) await receive(body.receiveInto, body, target, at, signal);
       else await this.#stageLarge(body, target, at, signal);
       return undefined;
     } finally {
-      this.#leave();
+      this.#places.release();
     }
   }
 
@@ -99,32 +99,6 @@ export class BodyStager {
       await writes.settle();
     }
     writes.check();
-  }
-
-  async #enter(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    if (this.#bodies < stagedBodiesMax) {
-      this.#bodies += 1;
-      return;
-    }
-    await new Promise<void>((resolve, reject) => {
-      const go = () => {
-        signal.removeEventListener('abort', leave);
-        resolve();
-      };
-      const leave = () => {
-        this.#waiting.splice(this.#waiting.indexOf(go), 1);
-        reject(abortReason(signal));
-      };
-      this.#waiting.push(go);
-      signal.addEventListener('abort', leave, { once: true });
-    });
-  }
-
-  #leave(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#bodies -= 1;
-    else next();
   }
 }
 

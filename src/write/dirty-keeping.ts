@@ -4,7 +4,8 @@
  * frees nothing that was committed. What was never committed, and no longer can be, for its writer's life is over,
  * is dropped.
  *
- * Restart: what the store kept is compared with the records, as the first event of the feed tells them all.
+ * Restart: what the store kept is compared with the records, as the first event of the feed tells them all. A record whose time was over
+ * while this node was away is absent then: that says so where it is of the life of the records that the note names.
  */
 
 import type { ChunkRef } from '../cluster/chunk-ref.ts';
@@ -12,54 +13,34 @@ import { textOf } from '../cluster/chunk-wire.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { ForebayError, isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
-import { dirtySweepMs, leftAfterMs, leftLookMs, replacedKeepMs, uncommittedKeepMs } from '../core/limits.ts';
+import {
+  dirtySweepMs,
+  leftAfterMs,
+  leftLookMs,
+  recordWatchRetryMs,
+  replacedKeepMs,
+  uncommittedKeepMs,
+} from '../core/limits.ts';
 import type { WritePolicy } from '../core/volume.ts';
 import type { Emit } from '../observe/events.ts';
 import type { DirtyNote } from '../store/staging.ts';
 import type { AttemptName } from './checkpoint-decisions.ts';
-import { decodeNote, encodeNote, type NotedRecord } from './dirty-note.ts';
+import { decodeNote, encodeNote } from './dirty-note.ts';
+import { type Kept, type KeptContent, KeptPlaces } from './kept-places.ts';
+import { judgeNotes } from './noted-lives.ts';
 import type { DirtyRecord, ObjectRecord } from './object-record.ts';
 import { begunRevision, contentsOf, isKeeper } from './record-contents.ts';
 import type { RecordFeed } from './record-feed.ts';
+import type { RecordLineage } from './record-lineage.ts';
 import type { RecordChange, Recorded, Records } from './records.ts';
 import type { StagingStore } from './staging-store.ts';
 import { restated } from './version-order.ts';
-
-export interface KeptContent {
-  readonly content: ContentId;
-  readonly volume: string;
-  readonly sizeBytes: number;
-  readonly chunkSizeBytes: number;
-  /** It may have been renamed since it was written. */
-  readonly key: string;
-  /** What is known of its record; without a revision it is not known to be committed. */
-  readonly noted: NotedRecord | undefined;
-  /** Somebody of this node is committing it, or makes copies of it. */
-  readonly isUsed: boolean;
-}
-
-interface Kept {
-  readonly content: ContentId;
-  readonly volume: string;
-  readonly sizeBytes: number;
-  readonly chunkSizeBytes: number;
-  readonly sinceMs: number;
-  /** When it was last compared with the record of its key. */
-  lookedMs: number;
-  key: string;
-  noted: NotedRecord | undefined;
-  /** When it goes, for it was replaced. */
-  doomedMs: number | undefined;
-  /** Revision of the record of its key when that last did not name it, though nobody will commit it any more. */
-  unnamedAt: number | undefined;
-  /** Somebody of this node is committing it, or makes copies of it. */
-  uses: number;
-}
 
 export interface DirtyKeepingOptions {
   readonly cluster: Cluster;
   readonly store: StagingStore;
   readonly records: Records;
+  readonly lineage: RecordLineage;
   readonly feed: RecordFeed;
   readonly emit: Emit;
   /** Whether it is known that an attempt at a checkpoint ended without a commit. */
@@ -70,16 +51,14 @@ export interface DirtyKeepingOptions {
   readonly onHeld: (ref: ChunkRef) => void;
 }
 
-const placeOf = (volume: string, key: string): string => `${volume}/${key}`;
-
 export class DirtyKeeping {
   readonly #options: DirtyKeepingOptions;
-  readonly #kept = new Map<ContentId, Kept>();
-  /** Volume and key → what is kept under it. */
-  readonly #places = new Map<string, Set<Kept>>();
+  readonly #kept = new KeptPlaces();
   /** Up to which revision the feed has told of each volume's records. */
   readonly #heard = new Map<string, number>();
   readonly #stop = new AbortController();
+  /** The life of the records, once it is known. */
+  #lineage: string | undefined;
   #sweeping = false;
   #refusals = 0;
 
@@ -89,6 +68,26 @@ export class DirtyKeeping {
     options.feed.listen((volume, change) => this.#changed(volume, change));
     options.cluster.onMembers(() => void this.#sweep());
     options.cluster.handle('stage.wants', (_from, message) => this.#kept.has(textOf(message['content']) as ContentId));
+  }
+
+  /** The life of the records that this node works with; `undefined` until it is known. */
+  get lineage(): string | undefined {
+    return this.#lineage;
+  }
+
+  /** Finds out whether what is noted here is of the records that there are. Before the feed is started; returns once it is known, or closed. */
+  async learn(): Promise<void> {
+    const { clock } = this.#options.cluster;
+    const { signal } = this.#stop;
+    while (!signal.aborted && this.#lineage === undefined) {
+      try {
+        this.#lineage = await judgeNotes(() => this.#kept.all(), this.#options);
+        return;
+      } catch (error) {
+        if (!isForebayError(error)) throw error;
+      }
+      await clock.sleep(recordWatchRetryMs, signal).catch(() => undefined);
+    }
   }
 
   /** Looks after what is kept, until closed. */
@@ -123,17 +122,13 @@ export class DirtyKeeping {
   }
 
   *contents(): Generator<KeptContent> {
-    for (const kept of this.#kept.values()) yield { ...kept, isUsed: kept.uses > 0 };
+    for (const kept of this.#kept.all())
+      yield { ...kept, isUsed: kept.uses > 0, isReplaced: kept.doomedMs !== undefined };
   }
 
   /** Nobody lets go of it while it is used; returns what ends that. */
   use(content: ContentId): () => void {
-    const kept = this.#kept.get(content);
-    if (kept === undefined) return () => undefined;
-    kept.uses += 1;
-    return () => {
-      kept.uses -= 1;
-    };
+    return this.#kept.use(content);
   }
 
   /** The store has sealed it: this node's own, or a copy. */
@@ -159,6 +154,16 @@ export class DirtyKeeping {
   drop(content: ContentId): void {
     const kept = this.#kept.get(content);
     if (kept !== undefined) this.#drop(kept);
+  }
+
+  /** Somebody found that what is noted of it, of another life of the records, is older than the record: that decides about it again. */
+  judged(content: ContentId): void {
+    const kept = this.#kept.get(content);
+    if (kept?.noted === undefined || !kept.isForeign || this.#lineage === undefined) return;
+    kept.isForeign = false;
+    kept.isUnheard = true;
+    kept.noted = { ...kept.noted, revision: 0, lineage: this.#lineage };
+    this.#options.store.renote(content, encodeNote(kept.volume, kept.key, kept.noted));
   }
 
   /** Its writer asks, maybe in another life, whether it is kept: it is, for as long as that life may commit it. */
@@ -254,18 +259,22 @@ export class DirtyKeeping {
         named.add(kept);
       }
     }
-    for (const kept of Array.from(this.#kept.values())) {
+    for (const kept of this.#kept.all()) {
+      if (kept.volume !== volume || named.has(kept)) continue;
       const found = seen.get(kept.key);
-      if (kept.volume === volume && !named.has(kept) && found !== undefined)
-        this.#unnamed(kept, found.record, found.revision);
+      this.#unheard(kept, change.revision);
+      if (found !== undefined) this.#unnamed(kept, found.record, found.revision);
     }
   }
 
   #told(volume: string, key: string, record: ObjectRecord | undefined, revision: number): void {
     const named = new Set(record === undefined ? [] : this.#keepers(record, volume));
     if (record !== undefined) for (const kept of named) this.#named(kept, key, record, revision);
-    for (const kept of Array.from(this.#places.get(placeOf(volume, key)) ?? []))
-      if (!named.has(kept) && record !== undefined) this.#unnamed(kept, record, revision);
+    for (const kept of this.#kept.at(volume, key)) {
+      if (named.has(kept)) continue;
+      this.#unheard(kept, revision);
+      if (record !== undefined) this.#unnamed(kept, record, revision);
+    }
   }
 
   /** What is kept here that a record names, as dirty or as what a checkpoint will put there. */
@@ -277,28 +286,37 @@ export class DirtyKeeping {
   }
 
   #named(kept: Kept, key: string, record: ObjectRecord, revision: number): void {
-    if ((kept.noted?.revision ?? 0) > revision) return;
+    if (!kept.isForeign && (kept.noted?.revision ?? 0) > revision) return;
     const { store } = this.#options;
     const { current } = record;
     if (current?.kind === 'stub' && current.content === kept.content) {
-      this.#forget(kept);
+      this.#kept.remove(kept);
       store.cleaned(kept.content);
       return;
     }
-    this.#move(kept, key);
+    this.#kept.move(kept, key);
+    kept.isForeign = false;
+    kept.isUnheard = false;
     kept.doomedMs = undefined;
     kept.unnamedAt = undefined;
     if (kept.noted?.revision === undefined) this.#tellHeld(kept);
     const session = kept.noted?.session ?? '';
     const isCommitted = current?.kind === 'dirty' && current.content === kept.content;
-    kept.noted = { record, session, ...(isCommitted && { revision }) };
+    const lineage = this.#lineage;
+    kept.noted = { record, session, ...(isCommitted && { revision, ...(lineage !== undefined && { lineage }) }) };
     store.renote(kept.content, encodeNote(kept.volume, key, kept.noted));
   }
 
-  /** The record of its key is of another version. */
+  /** No record names it as of a revision. */
+  #unheard(kept: Kept, revision: number): void {
+    if (kept.isForeign || (kept.noted?.revision ?? 0) <= revision) kept.isUnheard = true;
+  }
+
+  /** The record of its key is of another version: a newer one, where it is of the same life as what is noted. */
   #unnamed(kept: Kept, record: ObjectRecord, revision: number): void {
     const { noted } = kept;
-    if (noted?.revision === undefined || revision <= noted.revision || record.current === undefined) return;
+    if (kept.isForeign || noted?.revision === undefined || revision <= noted.revision || record.current === undefined)
+      return;
     kept.doomedMs ??= this.#options.cluster.clock.boottimeMs() + replacedKeepMs;
   }
 
@@ -310,7 +328,7 @@ export class DirtyKeeping {
     try {
       const nowMs = this.#options.cluster.clock.boottimeMs();
       const ended = new Map<string, Promise<boolean>>();
-      for (const kept of Array.from(this.#kept.values())) {
+      for (const kept of this.#kept.all()) {
         if (this.#stop.signal.aborted) return;
         if (kept.uses > 0 || !this.#kept.has(kept.content)) continue;
         if (kept.doomedMs !== undefined && kept.doomedMs <= nowMs) this.#drop(kept);
@@ -326,6 +344,9 @@ export class DirtyKeeping {
       if (kept.lookedMs + leftLookMs <= nowMs && (await this.#isLeft(kept, nowMs))) {
         await this.#settle(kept);
         kept.lookedMs = nowMs;
+      } else if (kept.lookedMs + leftLookMs <= nowMs && this.#mayBeOver(kept)) {
+        await this.#settleOver(kept);
+        kept.lookedMs = nowMs;
       } else if (await this.#isVoid(kept, ended)) this.#drop(kept);
     } catch (error) {
       // without the coordinator nothing is freed (S-15): the next sweep tries again
@@ -335,6 +356,35 @@ export class DirtyKeeping {
 
   #hasHeard({ volume }: Kept, revision: number): boolean {
     return (this.#heard.get(volume) ?? Number.NEGATIVE_INFINITY) >= revision;
+  }
+
+  /** Whether it was committed, and no record of the same life names it any more. */
+  #mayBeOver(kept: Kept): boolean {
+    const { isUnheard, isForeign, noted } = kept;
+    if (!isUnheard || isForeign || noted?.revision === undefined || noted.lineage === undefined) return false;
+    return noted.lineage === this.#lineage && this.#hasHeard(kept, noted.revision);
+  }
+
+  /**
+   * The time of its record was over while this node did not hear of it: the origin has had it, or what came after it. A record goes only
+   * then, so what is of no record any more is ordinary cache. Nobody can have renamed it: the feed has told of all records since.
+   */
+  async #settleOver(kept: Kept): Promise<void> {
+    const { records, store, lineage } = this.#options;
+    const { content, volume, key } = kept;
+    const { record, revision, asOf } = await records.read(volume, key);
+    // another node may have found meanwhile that the coordinator was set back
+    if ((await lineage.read()).id !== this.#lineage) {
+      this.#lineage = await judgeNotes(() => this.#kept.all(), this.#options);
+      return;
+    }
+    if (this.#kept.get(content) !== kept || kept.key !== key || kept.uses > 0 || !this.#mayBeOver(kept)) return;
+    if (record !== undefined && contentsOf(record).includes(content)) this.#named(kept, key, record, revision);
+    else if (record !== undefined) this.#unnamed(kept, record, revision);
+    else if (asOf >= (kept.noted?.revision ?? Number.POSITIVE_INFINITY)) {
+      this.#kept.remove(kept);
+      store.cleaned(content);
+    }
   }
 
   /**
@@ -433,40 +483,15 @@ export class DirtyKeeping {
       noted,
       doomedMs: undefined,
       unnamedAt: undefined,
+      isUnheard: true,
+      isForeign: false,
       uses: 0,
     };
-    this.#kept.set(content, kept);
-    this.#place(kept);
-  }
-
-  #place(kept: Kept): void {
-    const place = placeOf(kept.volume, kept.key);
-    const there = this.#places.get(place);
-    if (there === undefined) this.#places.set(place, new Set([kept]));
-    else there.add(kept);
-  }
-
-  #unplace(kept: Kept): void {
-    const place = placeOf(kept.volume, kept.key);
-    const there = this.#places.get(place);
-    there?.delete(kept);
-    if (there?.size === 0) this.#places.delete(place);
-  }
-
-  #move(kept: Kept, key: string): void {
-    if (kept.key === key) return;
-    this.#unplace(kept);
-    kept.key = key;
-    this.#place(kept);
-  }
-
-  #forget(kept: Kept): void {
-    this.#kept.delete(kept.content);
-    this.#unplace(kept);
+    this.#kept.add(kept);
   }
 
   #drop(kept: Kept): void {
-    this.#forget(kept);
+    this.#kept.remove(kept);
     this.#options.store.discard(kept.content);
   }
 }

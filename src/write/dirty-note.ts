@@ -13,6 +13,8 @@ export interface NotedRecord {
   readonly session: string;
   /** The coordinator's revision of the commit; absent: none is known of. */
   readonly revision?: number;
+  /** Of which life of the records the revision is (`record-lineage.ts`); absent: it was not known, or an older daemon noted it. */
+  readonly lineage?: string;
 }
 
 export function encodeNote(volume: string, key: string, noted: NotedRecord): DirtyNote {

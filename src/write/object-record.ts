@@ -14,6 +14,11 @@ export interface Base {
   readonly own: readonly ContentId[];
   /** A delete of ours may have reached the origin meanwhile: nothing under the key is no conflict either. */
   readonly ownDelete?: true;
+  /**
+   * Versions of ours from before `origin` whose request, if it comes late, is applied where nothing is under the key: after a delete it
+   * brings them back, which is no conflict. At most `baseOwnMax`, newest last; absent: none.
+   */
+  readonly late?: readonly ContentId[];
 }
 
 export interface ObjectContent {
@@ -77,6 +82,8 @@ export interface Stub extends ObjectContent {
   readonly kind: 'stub';
   /** The origin's. */
   readonly etag: string;
+  /** As of a base, this version among them: for what is written over it. */
+  readonly late?: readonly ContentId[];
 }
 
 /** What a checkpoint in the making would put in the place of the record, once its attempt is committed. */

@@ -1,5 +1,5 @@
 /** How many long messages a node sends to each of its peers at once: more would hold up the short ones. First come, first served. */
-import { abortReason } from '../core/errors.ts';
+import { Places } from '../core/places.ts';
 
 export interface PeerSlot {
   release(): void;
@@ -7,7 +7,7 @@ export interface PeerSlot {
 
 export class PeerSlots {
   readonly #max: number;
-  readonly #peers = new Map<string, { taken: number; readonly waiting: (() => void)[] }>();
+  readonly #peers = new Map<string, Places>();
 
   constructor(max: number) {
     this.#max = max;
@@ -15,40 +15,21 @@ export class PeerSlots {
 
   async take(peer: string, signal: AbortSignal): Promise<PeerSlot> {
     signal.throwIfAborted();
-    const slots = this.#of(peer);
-    if (slots.taken >= this.#max)
-      await new Promise<void>((resolve, reject) => {
-        const go = () => {
-          signal.removeEventListener('abort', leave);
-          resolve();
-        };
-        const leave = () => {
-          slots.waiting.splice(slots.waiting.indexOf(go), 1);
-          reject(abortReason(signal));
-        };
-        slots.waiting.push(go);
-        signal.addEventListener('abort', leave, { once: true });
-      });
-    else slots.taken += 1;
-    return { release: () => this.#release(peer, slots) };
+    const places = this.#of(peer);
+    await places.take(signal);
+    return { release: () => this.#release(peer, places) };
   }
 
-  #of(peer: string) {
+  #of(peer: string): Places {
     const known = this.#peers.get(peer);
     if (known !== undefined) return known;
-    const slots = { taken: 0, waiting: [] };
-    this.#peers.set(peer, slots);
-    return slots;
+    const places = new Places(this.#max);
+    this.#peers.set(peer, places);
+    return places;
   }
 
-  /** A slot goes to who waits, else back. */
-  #release(peer: string, slots: { taken: number; readonly waiting: (() => void)[] }): void {
-    const next = slots.waiting.shift();
-    if (next !== undefined) {
-      next();
-      return;
-    }
-    slots.taken -= 1;
-    if (slots.taken === 0) this.#peers.delete(peer);
+  #release(peer: string, places: Places): void {
+    places.release();
+    if (places.taken === 0) this.#peers.delete(peer);
   }
 }

@@ -147,6 +147,26 @@ test('a delete of nothing is nothing, and one of what never reached the origin l
   assert.equal(decideDelete(NONE, gone({ origin: { has: 'unknown' } }))?.current.base.origin, 'unknown');
 });
 
+test('S-2: a delete knows every version that a late request may bring back, also those of before what drained in between', () => {
+  const first = decideWrite(NONE, wish(1));
+  const second = decideWrite({ record: first.record, revision: 50 }, wish(2));
+  const drained = stubOf(second.record, second.current, '"d"');
+  assert.deepEqual(drained.current?.kind === 'stub' && drained.current.late, [contentOf(1), contentOf(2)]);
+  const third = decideWrite({ record: drained, revision: 60 }, wish(3));
+  const late = [contentOf(1), contentOf(2)];
+  assert.deepEqual(third.current.base, { origin: { etag: '"d"' }, own: [], late }, 'it is put over "d" without a look');
+  const deleted = decideDelete({ record: third.record, revision: 70 }, gone());
+  assert.deepEqual(deleted?.current.base, { origin: { etag: '"d"' }, own: [contentOf(3)], late });
+  const again = stubOf(third.record, third.current, '"e"');
+  assert.deepEqual(
+    again.current?.kind === 'stub' && again.current.late,
+    late,
+    'what needs a version there creates none',
+  );
+  const after = { record: drainedOf(deleted?.record ?? {}, deleted?.current as Tombstone), revision: 80 };
+  assert.deepEqual(decideWrite(after, wish(4)).current.base, { origin: 'absent', own: [contentOf(3)], late });
+});
+
 test('a rename moves a dirty object over another in one step, and leaves a tombstone that knows it', () => {
   const trouble = { kind: 'refused', message: 'the name is too long' } as const;
   const from = { key: 'old', ...at(dirty(1, { upload: 'u', trouble, committedRevision: 7 }), 50) };

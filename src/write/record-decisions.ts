@@ -120,7 +120,15 @@ export function decideRename(
 export function stubOf(record: ObjectRecord, dirty: DirtyRecord, etag: string): ObjectRecord {
   const { content, sizeBytes, chunkSizeBytes, modifiedMs, headers, metadata } = dirty;
   const stub: Stub = { kind: 'stub', content, sizeBytes, chunkSizeBytes, modifiedMs, headers, metadata, etag };
-  return withCurrent(record, stub);
+  return withCurrent(record, { ...stub, ...lateOf(dirty) });
+}
+
+/** What may come back after a delete of this version or of a later one: requests that are applied where nothing is. */
+export function lateOf({ base, content }: Pick<DirtyRecord, 'base' | 'content'>): { late?: readonly ContentId[] } {
+  const { origin, own, ownDelete, late = [] } = base;
+  const mayCreate = typeof origin === 'string' || ownDelete === true;
+  const all = [...late, ...own, ...(mayCreate ? [content] : [])];
+  return all.length === 0 ? {} : { late: Array.from(new Set(all)).slice(-baseOwnMax) };
 }
 
 /** The delete has reached the origin. */
@@ -149,10 +157,12 @@ export function baseOver(read: Recorded, { origin, begunRevision }: Pick<Wish, '
   if (current?.kind === 'dirty') return grown(current.base, { own: current.content });
   if (current?.kind === 'tombstone' && !current.drained) return grown(current.base, {});
   const own = current?.kind === 'tombstone' ? current.base.own : [];
+  const late = current?.kind === 'tombstone' ? current.base.late : current?.late;
+  const before = { own, ...(late !== undefined && { late }) };
   // The origin was asked after this record was there: what it said is newer.
   if (current === undefined || (read.revision <= begunRevision && origin.has !== 'unknown'))
-    return { origin: origin.has, own };
-  return { origin: current.kind === 'stub' ? { etag: current.etag } : 'absent', own };
+    return { origin: origin.has, ...before };
+  return { origin: current.kind === 'stub' ? { etag: current.etag } : 'absent', ...before };
 }
 
 /** A base with one more version of ours, or, without `own`, a delete. */

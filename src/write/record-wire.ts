@@ -120,9 +120,15 @@ function tombstoneFrom(fields: Fields): Tombstone {
 }
 
 function stubFrom(fields: Fields): Stub {
-  const stub: Stub = { kind: 'stub', ...contentFrom(fields), etag: fields.text('etag') };
+  const stub: Stub = { kind: 'stub', ...contentFrom(fields), etag: fields.text('etag'), ...lateFrom(fields) };
   fields.end();
   return stub;
+}
+
+function lateFrom(fields: Fields): { readonly late?: readonly ContentId[] } {
+  const late = fields.optional('late', () => fields.texts('late', baseOwnMax).map(contentId));
+  if (late?.length === 0) throw unreadable('"late" names somebody or is absent');
+  return late === undefined ? {} : { late };
 }
 
 function contentFrom(fields: Fields): ObjectContent {
@@ -155,6 +161,7 @@ function baseFrom(fields: Fields): Base {
     origin: origin as Base['origin'],
     own: fields.texts('own', baseOwnMax).map(contentId),
     ...(ownDelete && { ownDelete }),
+    ...lateFrom(fields),
   };
   fields.end();
   return base;

@@ -14,8 +14,9 @@ import type { WritePolicy } from '../core/volume.ts';
 import type { Budget } from '../mover/budget.ts';
 import { type CopiesNeeded, copiesNeeded } from './copies-needed.ts';
 import type { CopyTraffic } from './copy-traffic.ts';
-import type { DirtyKeeping, KeptContent } from './dirty-keeping.ts';
+import type { DirtyKeeping } from './dirty-keeping.ts';
 import { encodeNote } from './dirty-note.ts';
+import type { KeptContent } from './kept-places.ts';
 import type { DirtyRecord } from './object-record.ts';
 import type { PeerSlots } from './peer-slots.ts';
 import { Replication } from './replication.ts';
@@ -72,6 +73,7 @@ export class ReplicaPursuit {
   /** How many copies of a version that is not drained live, and this node has to make; for who wants to know whether all is safe. */
   needed(kept: KeptContent): { readonly dirty: DirtyRecord; readonly needed: CopiesNeeded } | undefined {
     const dirty = kept.noted?.record.current;
+    if (kept.isReplaced || kept.isForeign) return undefined;
     if (kept.noted?.revision === undefined || dirty?.kind !== 'dirty' || dirty.content !== kept.content)
       return undefined;
     const view = {

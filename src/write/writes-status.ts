@@ -1,7 +1,8 @@
 /** What a node says of its part in fan-out writes, per volume. */
 import type { Cluster } from '../cluster/cluster.ts';
 import type { Volume, WritePolicy } from '../core/volume.ts';
-import type { DirtyKeeping, KeptContent } from './dirty-keeping.ts';
+import type { DirtyKeeping } from './dirty-keeping.ts';
+import type { KeptContent } from './kept-places.ts';
 
 export interface Amount {
   readonly objects: number;
@@ -13,6 +14,8 @@ export interface WritesStatus extends WritePolicy {
   readonly dirty: Amount;
   /** Of these, what this node wrote and no other has: the loss of this node's disk loses it. */
   readonly exposed: Amount;
+  /** Held here for its readers only: another version, a delete or a decision took its place. */
+  readonly replaced: Amount;
   /** Held here and not known to be committed: about to be, or left over. */
   readonly uncommitted: Amount;
   /** Fewer nodes are there than the volume wants copies. */
@@ -24,6 +27,7 @@ export interface WritesStatus extends WritePolicy {
 interface Counted {
   dirty: { objects: number; bytes: number };
   exposed: { objects: number; bytes: number };
+  replaced: { objects: number; bytes: number };
   uncommitted: { objects: number; bytes: number };
 }
 
@@ -34,10 +38,15 @@ export function writesStatus(
 ): ReadonlyMap<string, WritesStatus> {
   const counted = new Map<string, Counted>();
   for (const { name, writes } of volumes)
-    if (writes !== undefined) counted.set(name, { dirty: none(), exposed: none(), uncommitted: none() });
+    if (writes !== undefined)
+      counted.set(name, { dirty: none(), exposed: none(), replaced: none(), uncommitted: none() });
   for (const kept of keeping.contents()) {
     const counts = counted.get(kept.volume);
     if (counts === undefined) continue;
+    if (kept.isReplaced) {
+      count(counts.replaced, kept);
+      continue;
+    }
     count(kept.noted?.revision === undefined ? counts.uncommitted : counts.dirty, kept);
     if (isExposed(kept, cluster.self)) count(counts.exposed, kept);
   }

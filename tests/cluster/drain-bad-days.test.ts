@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { Conflict } from '../../src/drain/conflicts.ts';
+import type { WritesStatus } from '../../src/write/writes-status.ts';
 import { expectMembers, MiB } from './fixture.ts';
 import { type ClusterNode, eventually, ownEnvironment } from './node.ts';
 import {
@@ -48,6 +50,12 @@ async function keeperOf({ nodes }: StagedCluster): Promise<ClusterNode> {
     return keeper !== undefined;
   });
   return keeper as ClusterNode;
+}
+
+/** What a node says that it holds of the volume. */
+async function heldBy(node: ClusterNode): Promise<WritesStatus> {
+  const { volumes } = await node.admin<{ volumes: { name: string; writes: WritesStatus }[] }>('/v1/status');
+  return volumes.find(({ name }) => name === STAGED)?.writes as WritesStatus;
 }
 
 /** The origin's file system, as somebody else uses it. */
@@ -92,7 +100,7 @@ test('S-16: a keeper that was paused for longer than its lease and wakes does no
 
 test('S-8: a conflict is shown, ours is kept at the origin, and a person decides', async (t) => {
   const cluster = await stagedCluster(t, ['a', 'b']);
-  const [a] = cluster.nodes as [ClusterNode, ClusterNode];
+  const [a, b] = cluster.nodes as [ClusterNode, ClusterNode];
   for (const key of ['s/ours', 's/theirs']) {
     await put(a, key, ramp(100, 1));
     mkdirSync(dirname(pathAt(cluster, key)), { recursive: true });
@@ -114,13 +122,31 @@ test('S-8: a conflict is shown, ours is kept at the origin, and a person decides
   const first = await forebay(a, 'conflicts', 'resolve', `${STAGED}/s/ours`, '--keep', 'ours');
   assert.equal(first.code, 0, first.out);
   await eventually('ours is there', async () => cluster.atOrigin('s/ours')?.equals(ramp(100, 1)) ?? false);
+  await eventually('and nowhere else', () => !existsSync(pathAt(cluster, parked)));
   await eventually(
     'what waited for it is in conflict now',
     async () => (await forebay(a, 'conflicts', 'ls')).code === 1,
   );
-  const second = await forebay(a, 'conflicts', 'resolve', `${STAGED}/s/theirs`, '--keep', 'theirs');
+  const shown = await forebay(a, 'conflicts', 'ls', STAGED, '--json');
+  const [found] = (JSON.parse(shown.out) as { conflicts: Conflict[] }).conflicts;
+  assert.equal(found?.sizeBytes, 100);
+  assert.ok(typeof found?.theirs === 'object' && found.theirs.sizeBytes === 'written by somebody else'.length);
+  assert.ok(existsSync(pathAt(cluster, found?.parked as string)));
+  // a holder that is not there when it is decided
+  await b.kill();
+  const second = await forebay(a, 'conflicts', 'resolve', STAGED, '--keep', 'theirs');
   assert.equal(second.code, 0, second.out);
-  for (const node of cluster.nodes) await expectBytes(node, 's/theirs', 'written by somebody else');
+  assert.match(second.out, /s\/theirs: theirs stays/);
+  assert.ok(!existsSync(pathAt(cluster, found?.parked as string)), 'ours is not kept any more');
+  const again = await cluster.start('b', { directory: b.directory });
+  const nodes = [a, again];
+  await expectMembers(nodes, ['a', 'b']);
+  for (const node of nodes)
+    await eventually(`${node.name} holds nothing that has to go to the origin`, async () => {
+      const { dirty, exposed, uncommitted, replaced } = await heldBy(node);
+      return dirty.objects + exposed.objects + uncommitted.objects === 0 && replaced.objects <= 1;
+    });
+  for (const node of nodes) await expectBytes(node, 's/theirs', 'written by somebody else');
   const done = await forebay(a, 'drain', '--wait');
   assert.equal(done.code, 0, done.out);
   assert.match(done.out, /everything is at the origin/);
@@ -215,4 +241,50 @@ test("S-3: records are rebuilt from the nodes' journals when the coordinator's d
     await expectBytes(again[1]!, key, bytes);
     assert.ok(cluster.atOrigin(key)?.equals(bytes), key);
   }
+  // what was replaced before the loss, too: the recovery found that it is older
+  for (const node of again)
+    await eventually(`${node.name} holds nothing that has to go to the origin`, async () => {
+      const { dirty, uncommitted } = await heldBy(node);
+      return dirty.objects + uncommitted.objects === 0;
+    });
+});
+
+test('S-3: versions that are newer than an older state of the coordinator come back, and nothing is dropped before', async (t) => {
+  const cluster = await stagedCluster(t, ['a', 'b']);
+  const [a, b] = cluster.nodes as [ClusterNode, ClusterNode];
+  const place = join(cluster.fix.directory, 'origin');
+  renameSync(place, `${place}.away`);
+  const replicated = { 'x-forebay-ack': 'replicated' };
+  await put(a, 'k', ramp(1000, 1), replicated);
+  await put(a, 'same', ramp(1000, 2), replicated);
+  await Promise.all([a, b].map((node) => node.kill()));
+  const files = ['', '-wal', '-shm'].map((suffix) => join(cluster.fix.directory, `coordinator.sqlite${suffix}`));
+  for (const file of files) if (existsSync(file)) copyFileSync(file, `${file}.older`);
+  const restart = () => Promise.all([a, b].map(({ name, directory }) => cluster.start(name, { directory })));
+  const second = await restart();
+  await expectMembers(second, ['a', 'b']);
+  await put(second[0]!, 'k', ramp(2000, 3), replicated);
+  await put(second[0]!, 'new', ramp(3000, 4), replicated);
+  await Promise.all(second.map((node) => node.kill()));
+  for (const file of files) {
+    rmSync(file, { force: true });
+    if (existsSync(`${file}.older`)) renameSync(`${file}.older`, file);
+  }
+  const again = await restart();
+  await expectMembers(again, ['a', 'b']);
+  await expectBytes(again[1]!, 'k', ramp(1000, 1));
+  const report = await forebay(again[0]!, 'recover', STAGED, '--json');
+  assert.equal(report.code, 0, report.out);
+  const { recovered, replaced } = JSON.parse(report.out) as { recovered: number; replaced: number };
+  assert.deepEqual({ recovered, replaced }, { recovered: 2, replaced: 1 }, report.out);
+  const expected = { k: ramp(2000, 3), same: ramp(1000, 2), new: ramp(3000, 4) };
+  for (const node of again) for (const [key, bytes] of Object.entries(expected)) await expectBytes(node, key, bytes);
+  renameSync(`${place}.away`, place);
+  for (const [key, bytes] of Object.entries(expected))
+    await eventually(`${key} is drained`, () => cluster.atOrigin(key)?.equals(bytes) ?? false, 90_000);
+  for (const node of again)
+    await eventually(`${node.name} holds nothing that has to go to the origin`, async () => {
+      const { dirty, uncommitted } = await heldBy(node);
+      return dirty.objects + uncommitted.objects === 0;
+    });
 });

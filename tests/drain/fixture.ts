@@ -19,6 +19,7 @@ import type { Origin } from '../../src/origin/origin.ts';
 import { createRecords } from '../../src/write/coordinator-records.ts';
 import type { DirtyRecord, ObjectRecord, Tombstone } from '../../src/write/object-record.ts';
 import { baseOver } from '../../src/write/record-decisions.ts';
+import { RecordLineage } from '../../src/write/record-lineage.ts';
 import type { Records } from '../../src/write/records.ts';
 import { succeeding } from '../../src/write/version-order.ts';
 
@@ -238,6 +239,7 @@ export class DrainNode implements DrainCluster {
       cluster: this,
       coordinator,
       records: createRecords({ coordinator, clock }),
+      lineage: new RecordLineage({ coordinator, random }),
       store: {
         holdKnown: (id) => (this.contents.has(id) ? { chunkSizeBytes: 16 * MiB, release: () => undefined } : undefined),
         acquire: async (id, range) => {
@@ -245,7 +247,7 @@ export class DrainNode implements DrainCluster {
           return bytes && { kind: 'bytes', bytes, release: () => undefined };
         },
       },
-      keeping: { contents: () => [], takeNoMore: () => () => undefined },
+      keeping: { contents: () => [], takeNoMore: () => () => undefined, judged: () => undefined },
       volumes: new Map([[VOLUME, { volume, origin }]]),
       budget: new Budget(clock, Number.POSITIVE_INFINITY),
       traffic: { turn: () => Promise.resolve() },

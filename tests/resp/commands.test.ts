@@ -10,12 +10,12 @@ const KEY = 'meta-llama/Llama-3.1-8B@1@0@5f3a9c0e@bfloat16';
 test("LMCache's resp:// client: SET, GET, EXISTS and DEL in RESP2 without HELLO, byte by byte", async (t) => {
   const { connect } = await respFixture(t);
   const client = await connect();
-  const value = ramp(100_000);
+  const value = ramp(300_000);
   await client.expect(request('EXISTS', KEY), ':0\r\n');
   await client.expect(request('GET', KEY), '$-1\r\n');
   await client.expect(request('SET', KEY, value), '+OK\r\n');
   await client.expect(request('EXISTS', KEY), ':1\r\n');
-  await client.expect(request('GET', KEY), Buffer.concat([Buffer.from('$100000\r\n'), value, Buffer.from('\r\n')]));
+  await client.expect(request('GET', KEY), Buffer.concat([Buffer.from('$300000\r\n'), value, Buffer.from('\r\n')]));
   await client.expect(request('DEL', KEY), ':1\r\n');
   await client.expect(request('DEL', KEY), ':0\r\n');
   await client.expect(request('EXISTS', KEY), ':0\r\n');
@@ -110,7 +110,7 @@ test('pipelined answers come in order, whatever takes longer', async (t) => {
 test('MSET and MGET take large and small values together', async (t) => {
   const { connect } = await respFixture(t);
   const client = await connect();
-  const [one, two, three] = [ramp(200_000), ramp(10), ramp(1 << 20, 3)] as const;
+  const [one, two, three] = [ramp(400_000), ramp(10), ramp(1 << 20, 3)] as const;
   await client.expect(request('MSET', 'one', one, 'two', two, 'three', three, 'four', ''), '+OK\r\n');
   const values = Buffer.concat([bulk(one), Buffer.from('$-1\r\n'), bulk(two), bulk(three), Buffer.from('$0\r\n\r\n')]);
   await client.expect(
@@ -120,10 +120,20 @@ test('MSET and MGET take large and small values together', async (t) => {
   await client.expect(request('MSET', 'one', one, 'two'), "-ERR wrong number of arguments for 'mset' command\r\n");
 });
 
+test('SET NX of values that are not collected: one of several writers gets the key', async (t) => {
+  const { connect } = await respFixture(t);
+  const clients = [await connect(), await connect()] as const;
+  const requests = [1, 2].map((seed) => request('SET', 'k', ramp(400_000, seed), 'NX'));
+  for (const [at, client] of clients.entries()) client.send((requests[at] as Buffer).subarray(0, 390_000));
+  for (const [at, client] of clients.entries()) client.send((requests[at] as Buffer).subarray(390_000));
+  const answers = await Promise.all(clients.map((client) => client.read(5)));
+  assert.deepEqual(answers.map(String).toSorted(), ['$-1\r\n', '+OK\r\n']);
+});
+
 test('SET with options behind a value that was not collected', async (t) => {
   const { connect, volume } = await respFixture(t);
   const client = await connect();
-  const [first, second] = [ramp(200_000), ramp(300_000, 9)] as const;
+  const [first, second] = [ramp(400_000), ramp(300_000, 9)] as const;
   await client.expect(request('SET', 'k', first, 'XX'), '$-1\r\n');
   await client.expect(request('SET', 'k', first, 'NX', 'EX', '100'), '+OK\r\n');
   await expectTtl(client, 'k', 100);
@@ -353,10 +363,10 @@ const STREAMS: readonly (readonly (string | Uint8Array)[])[] = [
   ['GET', 'a', 'b'],
   ['RESET'],
   ['RESET', 'x'],
-  ['SET', 'big', ramp(100_000)],
+  ['SET', 'big', ramp(300_000)],
   ['GET', 'big'],
-  ['SET', 'big', ramp(100_000), 'NX'],
-  ['SET', 'big', ramp(70_000, 5), 'XX', 'GET'],
+  ['SET', 'big', ramp(300_000), 'NX'],
+  ['SET', 'big', ramp(270_000, 5), 'XX', 'GET'],
   ['GET', 'big'],
   ['SET', 'empty', ''],
   ['GET', 'empty'],

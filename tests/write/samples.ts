@@ -54,6 +54,7 @@ const base = fc.record<DirtyRecord['base'], 'origin' | 'own'>(
     ),
     own: fc.array(contents, { maxLength: 4 }),
     ownDelete: fc.constant(true as const),
+    late: fc.array(contents, { minLength: 1, maxLength: 3 }),
   },
   { noNullPrototype: true, requiredKeys: ['origin', 'own'] },
 );

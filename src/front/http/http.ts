@@ -6,16 +6,16 @@
  * that refuses. Node answers 400 and closes after any protocol error, among them Content-Length with Transfer-Encoding.
  *
  * Bounds: connectionsMax, requestHeadMaxBytes, clientIdleMs for clients that owe something (the rest of a head, bytes of a
- * body, reading an answer), keepAliveIdleMs between requests. One sweep a few times a minute looks for these, so an idle
- * connection costs no timer.
+ * body, reading an answer), keepAliveIdleMs between requests.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createHttpServer } from 'node:http';
-import type { Server, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { createServer } from 'node:net';
 import { assert } from '../../core/assert.ts';
-import { connectionsMax, doorCloseMs, requestHeadMaxBytes, sweepEveryMs } from '../../core/limits.ts';
+import { requestHeadMaxBytes } from '../../core/limits.ts';
 import type { Clock } from '../../io/io.ts';
+import { Connections, type Door, type DoorConnection } from './connections.ts';
 import type { Handler } from './exchange.ts';
 import type { Refusal } from './node-connection.ts';
 import { NodeConnection } from './node-connection.ts';
@@ -31,27 +31,16 @@ export interface HttpDoorOptions {
   refusal(reason: 'malformed' | 'headersTooLarge' | 'incompleteBody'): Refusal;
 }
 
-export interface HttpDoor {
-  /** Not yet listening. */
-  readonly server: Server;
-  /** Takes no more connections, closes the idle ones, lets requests under way finish for `doorCloseMs`, then cuts them off. */
-  close(): Promise<void>;
-}
-
-/** What the sweep and the closing need of a connection, whichever parser holds it. */
-interface Tracked {
+/** Whichever parser holds it. */
+interface HttpConnection extends DoorConnection {
   readonly isBusy: boolean;
-  isExpired(nowMs: number): boolean;
-  finish(): void;
-  closed(): void;
 }
 
-export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
+export function createHttpDoor(options: HttpDoorOptions): Door {
   const { clock, handler } = options;
-  const connections = new Map<Socket, Tracked>();
-  const stopped = new AbortController();
+  const connections = new Connections<HttpConnection>(clock);
   const batch = new WriteBatch();
-  let nowMs = clock.boottimeMs();
+  const nowMs = () => connections.nowMs;
 
   const http = createHttpServer({
     maxHeaderSize: requestHeadMaxBytes,
@@ -85,12 +74,12 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
   });
 
   const handOver = (socket: Socket, unused: Buffer) => {
-    connections.set(
+    connections.replace(
       socket,
       new NodeConnection({
         socket,
         handler,
-        nowMs: () => nowMs,
+        nowMs,
         wallMs: () => clock.wallMs(),
         malformed: () => {
           options.onRefused('malformed');
@@ -105,51 +94,10 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
   };
 
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    const connection = new RawConnection({
+    connections.add(
       socket,
-      batch,
-      handler,
-      wallMs: () => clock.wallMs(),
-      nowMs: () => nowMs,
-      handOver,
-    });
-    connections.set(socket, connection);
-    socket.on('error', () => socket.destroy());
-    socket.on('close', () => {
-      connections.get(socket)?.closed();
-      connections.delete(socket);
-    });
-    if (stopped.signal.aborted) socket.destroy();
-  });
-  server.maxConnections = connectionsMax;
-  server.on('drop', () => options.onRefused('connectionsMax'));
-
-  const sweep = async () => {
-    for (;;) {
-      await clock.sleep(sweepEveryMs, stopped.signal);
-      nowMs = clock.boottimeMs();
-      for (const [socket, connection] of connections) if (connection.isExpired(nowMs)) socket.destroy();
-    }
-  };
-  sweep().catch(() => {});
-
-  const close = async () => {
-    stopped.abort();
-    const isClosed = new Promise<void>((resolve) => {
-      if (server.listening) server.close(() => resolve());
-      else resolve();
-    });
-    for (const connection of connections.values()) connection.finish();
-    const patience = new AbortController();
-    const cut = clock.sleep(doorCloseMs, patience.signal).then(
-      () => {
-        for (const socket of connections.keys()) socket.destroy();
-      },
-      () => {},
+      new RawConnection({ socket, batch, handler, wallMs: () => clock.wallMs(), nowMs, handOver }),
     );
-    await isClosed;
-    patience.abort();
-    await cut;
-  };
-  return { server, close };
+  });
+  return connections.door(server, (reason) => options.onRefused(reason));
 }

@@ -11,6 +11,8 @@ import type { Socket } from 'node:net';
 
 /** Also what a client can make us hold by asking and not reading, beside what the kernel holds for it. */
 const BUFFER_BYTES = 128 * 1024;
+/** A longer body is not copied: it leaves at once, from where it is. */
+const COPIED_MAX_BYTES = 16 * 1024;
 
 export class WriteBatch {
   #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
@@ -19,15 +21,16 @@ export class WriteBatch {
   /** Where each socket's bytes end. */
   #ends: number[] = [];
 
-  /** `head` has one character per byte. Whoever writes to `socket` by itself, or ends it, calls `flush` first. */
-  add(socket: Socket, head: string, body?: Uint8Array): void {
-    const length = head.length + (body === undefined ? 0 : body.length);
-    if (length > BUFFER_BYTES - this.#used) this.flush();
-    if (length > BUFFER_BYTES) {
-      socket.cork();
-      socket.write(head, 'latin1');
-      if (body !== undefined) socket.write(body);
-      socket.uncork();
+  /**
+   * `head` and `tail` have one character per byte; a long `body` belongs to the socket from now on. Whoever writes to `socket` by itself, or ends
+   * it, calls `flush` first.
+   */
+  add(socket: Socket, head: string, body?: Uint8Array, tail = ''): void {
+    const length = head.length + (body === undefined ? 0 : body.length) + tail.length;
+    const isLong = length > BUFFER_BYTES || (body !== undefined && body.length > COPIED_MAX_BYTES);
+    if (isLong || length > BUFFER_BYTES - this.#used) this.flush();
+    if (isLong) {
+      writeLong(socket, { head, body, tail });
       return;
     }
     if (this.#sockets.length === 0) setImmediate(this.flush);
@@ -36,6 +39,7 @@ export class WriteBatch {
       this.#buffer.set(body, this.#used);
       this.#used += body.length;
     }
+    if (tail !== '') this.#used += this.#buffer.write(tail, this.#used, 'latin1');
     const last = this.#sockets.length - 1;
     if (this.#sockets[last] === socket) this.#ends[last] = this.#used;
     else {
@@ -65,4 +69,13 @@ export class WriteBatch {
     }
     if (!isTaken) this.#buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   };
+}
+
+function writeLong(socket: Socket, answer: { head: string; body: Uint8Array | undefined; tail: string }): void {
+  const { head, body, tail } = answer;
+  socket.cork();
+  socket.write(head, 'latin1');
+  if (body !== undefined) socket.write(body);
+  if (tail !== '') socket.write(tail, 'latin1');
+  socket.uncork();
 }

@@ -49,8 +49,7 @@ export class Answer {
     const { socket, batch } = this.host;
     this.begun = true;
     this.sentBytes += bytes.length;
-    batch.add(socket, `$${bytes.length}\r\n`, bytes);
-    batch.add(socket, '\r\n');
+    batch.add(socket, `$${bytes.length}\r\n`, bytes, '\r\n');
   }
 
   /** Resolves when all answers before this one have left. */

@@ -20,6 +20,8 @@ export interface Call {
   body: IncomingValue | undefined;
   /** Where that value goes: set by `onBody`. */
   put: Promise<unknown> | undefined;
+  /** Of a value that arrived: nothing may be under its key. */
+  mustBeAbsent: boolean;
 }
 
 export interface Command {

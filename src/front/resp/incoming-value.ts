@@ -111,14 +111,20 @@ export class IncomingValue implements ValueBody {
   }
 }
 
+/** Of the memory that is kept with a value. */
+const KEPT_SHARE_MIN = 0.75;
+
 /** A value that is in hand whole. */
 export class WholeValue implements ValueBody {
   readonly lengthBytes: number;
   readonly whole: Uint8Array;
+  /** The parser writes behind what it has given out, never over it. */
+  readonly mayKeep: boolean;
 
   constructor(bytes: Uint8Array) {
     this.lengthBytes = bytes.length;
     this.whole = bytes;
+    this.mayKeep = bytes.length >= KEPT_SHARE_MIN * bytes.buffer.byteLength;
   }
 
   async *stream(): AsyncIterable<Uint8Array> {

@@ -2,7 +2,7 @@
  * Requests as they arrive: arrays of bulk strings, or a line of words (RESP "inline"). Bytes may come in any pieces; the
  * steps are the same. Errors are Redis's own words, and after one nothing more is read.
  *
- * Values (the arguments that `isValue` names) come as bytes; those above `respWholeMaxBytes`, and those beyond what a request
+ * Values (the arguments that `isValue` names) come as bytes; those above `wholeMaxBytes`, and those beyond what a request
  * may collect, are not collected at all: `next` says `body`, and `takeBody` hands out their bytes as they come. All other
  * arguments come as text, one character per byte; one above `respArgumentMaxBytes` is thrown away and `tooLong` says so.
  *
@@ -24,6 +24,8 @@ export type Step = 'incomplete' | 'request' | 'body' | 'error';
 export interface ParserOptions {
   /** Whether the argument at `index` of the command is a value. `name` as it was sent. */
   readonly isValue: (name: string, index: number) => boolean;
+  /** Values up to this are collected now; absent: `respWholeMaxBytes`. */
+  readonly wholeMaxBytes?: () => number;
 }
 
 const STAR = 0x2a;
@@ -53,6 +55,7 @@ export class RequestParser {
   /** Set once the client has said who it is. */
   trusted = false;
   readonly #isValue: ParserOptions['isValue'];
+  readonly #wholeMaxBytes: () => number;
   #buffer: Buffer = EMPTY;
   #at = 0;
   #end = 0;
@@ -71,6 +74,7 @@ export class RequestParser {
 
   constructor(options: ParserOptions) {
     this.#isValue = options.isValue;
+    this.#wholeMaxBytes = options.wholeMaxBytes ?? (() => respWholeMaxBytes);
   }
 
   /** Bytes that are kept here, of a request that is not complete or not looked at yet. */
@@ -118,8 +122,9 @@ export class RequestParser {
   }
 
   #grow(rest: number, more: number): void {
-    const wanted = this.#bulk === UNKNOWN ? 0 : this.#bulk + 2;
-    const grown = Buffer.allocUnsafeSlow(Math.max(wanted, 2 * rest, rest + more));
+    // A long argument gets memory of its own length, so that a value may be kept as it is.
+    const wanted = this.#bulk === UNKNOWN ? 2 * rest : this.#bulk + 2;
+    const grown = Buffer.allocUnsafeSlow(Math.max(wanted, rest + more));
     this.#buffer.copy(grown, 0, this.#at, this.#end);
     this.#buffer = grown;
     this.#searched = Math.max(0, this.#searched - this.#at);
@@ -187,7 +192,7 @@ export class RequestParser {
     if (length > ANONYMOUS_BULK_MAX_BYTES && !this.trusted) return this.#fail('unauthenticated bulk length');
     const index = this.args.length;
     const isValue = index > 0 && this.#isValue(this.args[0] as string, index);
-    if (isValue && (length > respWholeMaxBytes || this.#collected + length > respRequestMaxBytes)) {
+    if (isValue && (length > this.#wholeMaxBytes() || this.#collected + length > respRequestMaxBytes)) {
       this.bodyLengthBytes = length;
       this.#bodyLeft = length;
       this.#tail = true;

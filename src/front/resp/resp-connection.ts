@@ -36,6 +36,8 @@ export interface RespHost {
   forget(onFree: () => void): void;
   /** Held bytes of a connection changed; false where the door's bound is passed. */
   hold(changeBytes: number): boolean;
+  /** Values up to this are collected before they are put. */
+  readonly wholeMaxBytes: () => number;
   done(call: UnderWay): void;
   refused(reason: string): void;
   broken(error: Error): void;
@@ -86,6 +88,7 @@ export class RespConnection implements CallHost {
     this.#sinceMs = host.nowMs();
     this.#parser = new RequestParser({
       isValue: (name, index) => host.find(name)?.isValue?.(index) ?? false,
+      wholeMaxBytes: host.wholeMaxBytes,
     });
     this.#parser.trusted = session.key !== undefined;
     socket.on('data', this.#onData);

@@ -6,11 +6,11 @@
  * that are not complete and respBodiesMax values that arrive piece by piece. A client that owes nothing may stay for ever, at the cost of
  * a socket; one that owes bytes, or does not read, is cut off after clientIdleMs.
  */
-import type { Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
-import { respBodiesMax, respInputMaxBytes } from '../../core/kv-limits.ts';
-import { clientIdleMs, connectionsMax, doorCloseMs, sweepEveryMs } from '../../core/limits.ts';
+import { respBodiesMax, respInputMaxBytes, respWholeBusyMaxBytes, respWholeMaxBytes } from '../../core/kv-limits.ts';
+import { clientIdleMs } from '../../core/limits.ts';
 import { clientGone } from '../http/client-gone.ts';
+import { Connections, type Door } from '../http/connections.ts';
 import { WriteBatch } from '../http/write-batch.ts';
 import { checkCommand, findCommand } from './commands.ts';
 import { RespConnection, type RespHost } from './resp-connection.ts';
@@ -18,20 +18,13 @@ import type { RespParts, RespShared } from './resp-parts.ts';
 import { Scans } from './scans.ts';
 import { Session } from './session.ts';
 
-export interface RespDoor {
-  /** Not yet listening. */
-  readonly server: Server;
-  /** Takes no more connections, closes the idle ones, lets requests under way finish for `doorCloseMs`, then cuts them off. */
-  close(): Promise<void>;
-}
-
 /** Numbers for SELECT are looked for up to here. */
 const NUMBERS_MAX = 1024;
 const ABUSE = new Set(['post', 'host:']);
 
-export function createRespDoor(parts: RespParts): RespDoor {
-  const { clock, emit, kv } = parts;
-  const connections = new Map<Socket, RespConnection>();
+export function createRespDoor(parts: RespParts): Door {
+  const { clock, kv } = parts;
+  const connections = new Connections<RespConnection>(clock);
   const numbers = new Map<string, number>();
   for (let number = 0; number < NUMBERS_MAX && numbers.size < kv.volumes.size; number++) {
     const volume = kv.byNumber(number);
@@ -43,8 +36,7 @@ export function createRespDoor(parts: RespParts): RespDoor {
     connections: () => connections.size,
     numberOf: (volume) => numbers.get(volume),
   };
-  const host = createHost(parts);
-  const stopped = new AbortController();
+  const host = createHost(parts, () => connections.nowMs);
   let ids = 0;
 
   const server = createServer(
@@ -52,61 +44,20 @@ export function createRespDoor(parts: RespParts): RespDoor {
     (socket) => {
       const address = `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`;
       const session = new Session(shared, { id: ++ids, address });
-      const connection = new RespConnection({ socket, host, session });
-      connections.set(socket, connection);
-      socket.on('error', () => socket.destroy());
-      socket.on('close', () => {
-        connections.delete(socket);
-        connection.closed();
-      });
-      if (stopped.signal.aborted) socket.destroy();
+      connections.add(socket, new RespConnection({ socket, host, session }));
     },
   );
-  server.maxConnections = connectionsMax;
-  server.on('drop', () => emit({ kind: 'door.refused', door: 'resp', reason: 'connectionsMax' }));
-
-  const sweep = async () => {
-    for (;;) {
-      await clock.sleep(sweepEveryMs, stopped.signal);
-      host.turn();
-      for (const [socket, connection] of connections) if (connection.isExpired(host.nowMs())) socket.destroy();
-    }
-  };
-  sweep().catch(() => {});
-
-  const close = async () => {
-    stopped.abort();
-    const isClosed = new Promise<void>((resolve) => {
-      if (server.listening) server.close(() => resolve());
-      else resolve();
-    });
-    for (const connection of connections.values()) connection.finish();
-    const patience = new AbortController();
-    const cut = clock.sleep(doorCloseMs, patience.signal).then(
-      () => {
-        for (const socket of connections.keys()) socket.destroy();
-      },
-      () => {},
-    );
-    await isClosed;
-    patience.abort();
-    await cut;
-  };
-  return { server, close };
+  return connections.door(server, (reason) => host.refused(reason));
 }
 
 /** What connections share: the batch, the counts against the door's bounds, and where events go. */
-function createHost({ clock, emit }: RespParts): RespHost & { turn(): void } {
-  let nowMs = clock.boottimeMs();
+function createHost({ clock, emit }: RespParts, nowMs: () => number): RespHost {
   let heldBytes = 0;
   let bodies = 0;
   const waiting = new Set<() => void>();
   return {
     batch: new WriteBatch(),
-    nowMs: () => nowMs,
-    turn() {
-      nowMs = clock.boottimeMs();
-    },
+    nowMs,
     find: findCommand,
     check(session, args, command, shape) {
       // A web page that has a browser send HTTP here must not have its body read as commands.
@@ -134,6 +85,7 @@ function createHost({ clock, emit }: RespParts): RespHost & { turn(): void } {
       heldBytes += changeBytes;
       return changeBytes <= 0 || heldBytes <= respInputMaxBytes;
     },
+    wholeMaxBytes: () => (heldBytes > respInputMaxBytes / 2 ? respWholeBusyMaxBytes : respWholeMaxBytes),
     done({ command, answer, beganMs }) {
       const { status, sentBytes: bytes } = answer;
       const operation = command.name.toUpperCase();

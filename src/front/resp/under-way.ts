@@ -25,6 +25,7 @@ export class UnderWay implements Call {
   readonly beganMs: number;
   body: IncomingValue | undefined = undefined;
   put: Promise<unknown> | undefined = undefined;
+  mustBeAbsent = false;
   /** Why its values are thrown away. */
   failed: unknown = undefined;
   over = false;

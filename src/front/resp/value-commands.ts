@@ -44,7 +44,7 @@ const set: Command = {
   right: 'write',
   keys: [1, 1, 1],
   isValue: (index) => index === 2,
-  onBody: (call, body) => beginPut(call, body, textOf(call, 1), {}),
+  onBody: (call, body) => beginPut(call, body, textOf(call, 1), { mustBeAbsent: () => call.mustBeAbsent }),
   run(call) {
     if (call.body === undefined && call.args.length === 3) return putPlain(call);
     return setWith(call);
@@ -93,17 +93,17 @@ async function putWith(call: Call, key: string, options: SetOptions): Promise<bo
   const { volume, signal } = call;
   const { condition, keepTtl } = options;
   const isArriving = call.put !== undefined;
-  // What arrived piece by piece was begun before NX was read: its condition is looked up here, and two such writers of one key may both win.
-  const found =
-    condition === 'XX' || keepTtl || (condition === 'NX' && isArriving) ? await volume.stat(key, signal) : undefined;
-  if ((condition === 'XX' && found === undefined) || (condition === 'NX' && isArriving && found !== undefined)) {
+  const found = condition === 'XX' || keepTtl ? await volume.stat(key, signal) : undefined;
+  if (condition === 'XX' && found === undefined) {
     abandon(call, new Refusal('ERR the condition of SET does not hold'));
     return false;
   }
   const ttlMs = keepTtl && found !== undefined ? found.remainingMs : options.ttlMs;
   if (isArriving) {
+    // It was begun before NX was read.
+    call.mustBeAbsent = condition === 'NX';
     call.body?.allow();
-    await call.put;
+    if ((await call.put) === 'exists') return false;
     if (ttlMs !== undefined) await volume.expire(key, ttlMs, signal);
     return true;
   }
@@ -122,7 +122,7 @@ async function beginPut(
   call: Call,
   body: IncomingValue,
   key: string,
-  options: { ttlMs?: number; onlyIfAbsent?: boolean },
+  options: { ttlMs?: number; onlyIfAbsent?: boolean; mustBeAbsent?: () => boolean },
 ): Promise<void> {
   const put = call.volume.put(key, body, { ...options, signal: call.signal });
   call.put = put;

@@ -8,6 +8,7 @@ import { combineCrc32 } from '../../core/crc32-combine.ts';
 import { bytesOfCrc32 } from '../../core/digest.ts';
 import { abortReason, ForebayError } from '../../core/errors.ts';
 import { bodiesReceivedMax, bodyAheadBlocksMax } from '../../core/limits.ts';
+import { Places } from '../../core/places.ts';
 import { type Clock, DiskError, type ReceiveInto } from '../io.ts';
 import { errnoName } from './errno.ts';
 import type { LibcCalls } from './libc.ts';
@@ -27,8 +28,7 @@ export interface BodiesOptions {
 export class Bodies {
   readonly #options: BodiesOptions;
   readonly #threads: ReceivingThreads;
-  readonly #waiting = new Set<() => void>();
-  #active = 0;
+  readonly #places = new Places(bodiesReceivedMax);
 
   constructor(options: BodiesOptions) {
     const { libc, clock, threads, diskDeadlineMs } = options;
@@ -40,11 +40,11 @@ export class Bodies {
   async receive(receive: ReceiveInto): Promise<readonly Uint8Array[]> {
     const cut = cutOff(receive);
     try {
-      await this.#enter(cut.signal);
+      await this.#places.take(cut.signal);
       try {
         return await this.#receive(receive, cut.signal);
       } finally {
-        this.#leave();
+        this.#places.release();
       }
     } finally {
       cut.end();
@@ -108,34 +108,6 @@ export class Bodies {
       case 'cancelled':
         throw new ForebayError('internal', `a body ended as ${end.kind}`);
     }
-  }
-
-  async #enter(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) throw abortReason(signal);
-    if (this.#active < bodiesReceivedMax) {
-      this.#active++;
-      return;
-    }
-    await new Promise<void>((resolve, reject) => {
-      const onAbort = () => {
-        this.#waiting.delete(enter);
-        reject(abortReason(signal));
-      };
-      const enter = () => {
-        this.#waiting.delete(enter);
-        signal.removeEventListener('abort', onAbort);
-        this.#active++;
-        resolve();
-      };
-      this.#waiting.add(enter);
-      signal.addEventListener('abort', onAbort, { once: true });
-    });
-  }
-
-  #leave(): void {
-    this.#active--;
-    const next = this.#waiting.values().next().value;
-    if (next !== undefined) next();
   }
 
   close(): Promise<void> {

@@ -8,6 +8,7 @@ import { formatAddress } from '../../core/address.ts';
 import { blockCount } from '../../core/chunk.ts';
 import { abortReason, ForebayError } from '../../core/errors.ts';
 import { pullsActiveMax, pullsWaitingMax } from '../../core/limits.ts';
+import { Places } from '../../core/places.ts';
 import type { PeerEndpoint, PeerOptions, Pull } from '../peers.ts';
 import type { AnswerFailure } from './peer-answer.ts';
 import type { PeerCaller } from './peer-caller.ts';
@@ -36,8 +37,10 @@ const TRIES_MAX = 3;
 export class PeerPuller {
   readonly #options: PeerPullerOptions;
   readonly #keys = new Map<string, Promise<HeldKey>>();
-  readonly #waiting = new Set<() => void>();
-  #active = 0;
+  readonly #places = new Places(pullsActiveMax, {
+    max: pullsWaitingMax,
+    full: `${pullsWaitingMax} pulls wait for others`,
+  });
   readonly #closing = new AbortController();
 
   constructor(options: PeerPullerOptions) {
@@ -52,41 +55,12 @@ export class PeerPuller {
     if (signal.aborted) throw abortReason(signal);
     if (!(count > 0 && first >= 0 && first + count <= blockCount(sizeBytes)))
       throw new ForebayError('invalidRequest', `a pull of blocks ${first}…${first + count} of ${sizeBytes} bytes`);
-    await this.#enter(signal);
+    await this.#places.take(signal);
     try {
       await this.#try(pull);
     } finally {
-      this.#active--;
-      this.#next();
+      this.#places.release();
     }
-  }
-
-  async #enter(signal: AbortSignal): Promise<void> {
-    if (this.#active < pullsActiveMax) {
-      this.#active++;
-      return;
-    }
-    if (this.#waiting.size >= pullsWaitingMax)
-      throw new ForebayError('overloaded', `${pullsWaitingMax} pulls wait for others`);
-    await new Promise<void>((resolve, reject) => {
-      const onAbort = () => {
-        this.#waiting.delete(enter);
-        reject(abortReason(signal));
-      };
-      const enter = () => {
-        this.#waiting.delete(enter);
-        signal.removeEventListener('abort', onAbort);
-        this.#active++;
-        resolve();
-      };
-      this.#waiting.add(enter);
-      signal.addEventListener('abort', onAbort, { once: true });
-    });
-  }
-
-  #next(): void {
-    const next = this.#waiting.values().next().value;
-    if (next && this.#active < pullsActiveMax) next();
   }
 
   async #try(pull: Pull): Promise<void> {
