@@ -90,14 +90,16 @@ function matrixCell(
   return shown.length > 0 ? shown.join(', ') : 'measured';
 }
 
-/** Who has every figure and still is not eligible. */
+/** Who misses what it must have; on paper the requirements say it. */
 export function missedList({ recommendation }: Conclusion): string {
   const items = recommendation.standings
     .filter(({ missed }) => missed.length > 0)
     .map(
       ({ candidate, missed }) => `<li><strong>${escapeHtml(candidate)}</strong>: ${escapeHtml(missed.join('; '))}</li>`,
     );
-  return items.length === 0 ? '' : `<p>Must-haves that were missed:</p>\n<ul>\n${items.join('\n')}\n</ul>`;
+  return items.length === 0
+    ? ''
+    : `<div class="screen"><p>Must-haves that were missed:</p>\n<ul>\n${items.join('\n')}\n</ul></div>`;
 }
 
 /** Each cell that says nothing, with its reason; the same reasons of a candidate once. */

@@ -139,7 +139,7 @@ export function trialsTable({ results }: Conclusion): string {
     ],
   }));
   if (rows.length === 0) return '<p>No trials.</p>';
-  return `<details class="screen"><summary>All ${rows.length} trials</summary>\n${htmlTable('Trials', ['Candidate', 'Scenario', 'Round', 'What was found'], rows)}\n</details>`;
+  return `<details><summary>All ${rows.length} trials</summary>\n${htmlTable('Trials', ['Candidate', 'Scenario', 'Round', 'What was found'], rows)}\n</details>`;
 }
 
 function trialText({ scenario, status, reason, offset, values, originBytesRatio, cpuBusy, floorS }: Trial): string {

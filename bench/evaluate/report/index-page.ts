@@ -63,9 +63,10 @@ ${factsSection(conclusion, links)}
 <h3>Figures</h3>
 <p>Medians with their 95 % bootstrap intervals, and the number of trials.</p>
 ${figureTables(conclusion)}
+<div class="screen">
 <h3>Trials</h3>
 ${trialsTable(conclusion)}
-<p class="soft">Every trial is in <code>results.json</code>.</p>
+</div>
 <h3>Environment</h3>
 ${environmentTable(results)}
 </section>`;

@@ -31,7 +31,7 @@ export function markdownReport(conclusion: Conclusion): string {
     '## What was not measured, and why',
     notMeasured(conclusion),
     '## How to repeat it',
-    `\`\`\`\n${results.command.replaceAll('```', '')}\n\`\`\``,
+    `\`\`\`\n${results.command.replaceAll('```', "'''")}\n\`\`\``,
     escapeMarkdown(settingText(results)),
     ...(requirements ? ['## Requirements', requirementsMarkdown(conclusion)] : []),
     '## Sensitivity',
@@ -98,7 +98,7 @@ function sensitivityMarkdown({ sensitivity }: Conclusion): string {
 
 function figuresMarkdown({ results }: Conclusion): string {
   const rows = results.figures.map((figure) => [
-    `\`${figure.id.replaceAll('`', "'").replaceAll('|', '\\|')}\``,
+    `\`${figure.id.replaceAll('`', "'").replaceAll('|', '\\|').replace(/\s+/g, ' ')}\``,
     figureText(figure),
     String(figure.trials),
     figure.isBusy ? 'machine too busy' : '',
