@@ -48,8 +48,7 @@ export function plotFigures({ results, recommendation }: Conclusion): string {
   return `<div class="plots">\n${figures.join('\n')}\n</div>`;
 }
 
-export const mebibytes = (size: number): string =>
-  size >= 2 ** 20 ? `${Math.round(size / 2 ** 20)} MiB` : `${size} bytes`;
+const mebibytes = (size: number): string => (size >= 2 ** 20 ? `${Math.round(size / 2 ** 20)} MiB` : `${size} bytes`);
 
 export function matrix({ results, recommendation }: Conclusion, links: FigureLinks): string {
   const rows = recommendation.standings.map(({ candidate, score, isEligible }) => ({

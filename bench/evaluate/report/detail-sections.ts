@@ -1,7 +1,7 @@
 /** What stands behind the answer: requirements, sensitivity, costs, every figure, trials and environment. */
 import type { Conclusion } from '../conclusion.ts';
 import { figureText } from '../figure-text.ts';
-import { figureOf } from '../figures-of.ts';
+import { cellOf, figureOf } from '../figures-of.ts';
 import type { JudgedLine, LineVerdict } from '../requirements.ts';
 import { type EvaluatedFigure, MEASURES, type Results, type Trial } from '../results.ts';
 import type { Sensitivity } from '../sensitivity.ts';
@@ -113,7 +113,9 @@ export function figureTables({ results }: Conclusion): string {
       const rows = results.candidates.flatMap((candidate) => {
         const figures = measures.map((measure) => figureOf(results, name, candidate.name, measure));
         if (figures.every((figure) => figure === undefined)) return [];
-        return [{ cells: [rowHead(candidate.name), ...figures.map(figureCell)] }];
+        const { status } = cellOf(results, name, candidate.name);
+        const label = status === 'measured' ? candidate.name : `${candidate.name} (${status}; trials that ended)`;
+        return [{ cells: [rowHead(label), ...figures.map(figureCell)] }];
       });
       if (rows.length === 0) return '';
       const title = SCENARIO_WORDS[name].title;
@@ -125,7 +127,7 @@ export function figureTables({ results }: Conclusion): string {
 function figureCell(figure: EvaluatedFigure | undefined): string {
   if (figure === undefined) return cell('–');
   const busy = figure.isBusy ? ', <span class="unknown">machine too busy</span>' : '';
-  const text = `${escapeHtml(figureText(figure))} <span class="soft">of ${figure.trials}</span>${busy}`;
+  const text = `${escapeHtml(figureText(figure))} <span class="soft one">of ${figure.trials}</span>${busy}`;
   return cell(text, ` id="${escapeHtml(anchorOf(figure.id))}"`);
 }
 

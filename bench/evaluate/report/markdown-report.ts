@@ -9,7 +9,7 @@ import { notMeasuredTexts, settingText } from './answer-sections.ts';
 import { nearestFlips } from './detail-sections.ts';
 
 /** Names and reasons are somebody else's text: nothing of it may become markup, and nothing leaves its cell. */
-export const escapeMarkdown = (text: string): string =>
+const escapeMarkdown = (text: string): string =>
   text.replace(/[\\`*_[\]<>|#~]/g, (character) => `\\${character}`).replace(/\s*\n\s*/g, ' ');
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
