@@ -51,12 +51,12 @@ test('one that is measured everywhere and ahead of the others is recommended, wi
 
 test('who was not measured in one scenario is not eligible, and the reason is said with its offset', () => {
   const { standings } = recommend(buildResults());
-  const obstacles = (name: string) => standings.find(({ candidate }) => candidate === name)?.obstacles.join('; ') ?? '';
-  assert.match(obstacles('redis-server'), /fan-out-write: not applicable: a Redis has no checkpoints/);
-  assert.match(obstacles('flipper'), /fan-out-read: failed: wrong bytes on node 3 \(first wrong byte at offset 4096\)/);
-  assert.match(obstacles('flipper'), /fan-in-read: not cold/);
-  assert.match(obstacles('Alluxio'), /fan-out-read: not run/);
-  assert.equal(obstacles('forebay'), '');
+  const gaps = (name: string) => standings.find(({ candidate }) => candidate === name)?.gaps.join('; ') ?? '';
+  assert.match(gaps('redis-server'), /fan-out-write: not applicable: a Redis has no checkpoints/);
+  assert.match(gaps('flipper'), /fan-out-read: failed: wrong bytes on node 3 \(first wrong byte at offset 4096\)/);
+  assert.match(gaps('flipper'), /fan-in-read: not cold/);
+  assert.match(gaps('Alluxio'), /fan-out-read: not run/);
+  assert.equal(gaps('forebay'), '');
 });
 
 test('the same measurements give the same answer, and other noise the same verdict', () => {
@@ -124,8 +124,8 @@ test('a must-have that is red takes the front runner out', () => {
   const judged = judgeRequirements(parseRequirements('r.toml', '[must-have]\nspeaks = ["azure"]\n'), results);
   const found = recommend(results, judged);
   assert.match(
-    found.standings.find(({ candidate }) => candidate === 'forebay')?.obstacles[0] ?? '',
-    /must-have missed: speaks azure/,
+    found.standings.find(({ candidate }) => candidate === 'forebay')?.missed[0] ?? '',
+    /^speaks azure: it speaks s3, path, resp/,
   );
   assert.deepEqual(found.choice, ['origin']);
 });

@@ -162,7 +162,7 @@ function nobody(results: Results, found: Pick<Recommendation, 'standings' | 'twi
 
 /** Greedy would do for three scenarios, but the fewest is promised: all sets of one, two, three candidates are looked at. */
 function combinationOf(results: Results, standings: readonly Standing[]): Recommendation['combination'] {
-  const usable = standings.filter(({ obstacles }) => !obstacles.some((text) => text.startsWith('must-have')));
+  const usable = standings.filter(({ missed }) => missed.length === 0);
   const covers = (name: string, scenario: ScenarioName) => cellOf(results, scenario, name).status === 'measured';
   const scenarios = results.scenarios.map(({ name }) => name);
   const coverable = scenarios.filter((scenario) => usable.some(({ candidate }) => covers(candidate, scenario)));

@@ -13,8 +13,10 @@ export interface Standing {
   /** The names of the same thing, this one among them: one choice. */
   readonly choice: readonly string[];
   readonly isEligible: boolean;
-  /** Why it is not, one sentence each. */
-  readonly obstacles: readonly string[];
+  /** What of the evaluation it has no figures for, and why. */
+  readonly gaps: readonly string[];
+  /** Must-haves that are red for it, with what was found. */
+  readonly missed: readonly string[];
   /** Over all that weighs; absent where one of the figures is missing, or nothing weighs. */
   readonly score: number | undefined;
   readonly scenarioScores: Readonly<Partial<Record<ScenarioName, number>>>;
@@ -24,12 +26,14 @@ export interface Standing {
 export function standingsOf(results: Results, requirements?: JudgedRequirements): Standing[] {
   const choices = choicesOf(results.candidates);
   const standings = results.candidates.map(({ name }): Standing => {
-    const obstacles = [...gaps(results, name), ...missedMustHaves(name, requirements)];
+    const gaps = gapsOf(results, name);
+    const missed = missedMustHaves(name, requirements);
     return {
       candidate: name,
       choice: choices.get(name) as readonly string[],
-      isEligible: obstacles.length === 0,
-      obstacles,
+      isEligible: gaps.length === 0 && missed.length === 0,
+      gaps,
+      missed,
       score: scoreOf(results, name, weightedMeasuresOf(results)),
       scenarioScores: Object.fromEntries(
         results.scenarios.flatMap(({ name: scenario }) => {
@@ -65,7 +69,7 @@ function choicesOf(candidates: readonly CandidateEntry[]): Map<string, readonly 
   );
 }
 
-function gaps(results: Results, candidate: string): string[] {
+function gapsOf(results: Results, candidate: string): string[] {
   return results.scenarios.flatMap(({ name: scenario }) => {
     const cell = cellOf(results, scenario, candidate);
     if (cell.status !== 'measured') return [gapText(cell)];
@@ -87,7 +91,7 @@ function missedMustHaves(candidate: string, requirements?: JudgedRequirements): 
     .filter(({ isMustHave }) => isMustHave)
     .flatMap(({ text, verdicts }) => {
       const verdict = verdicts[candidate];
-      return verdict?.state === 'red' ? [`must-have missed: ${text}: ${verdict.reason}`] : [];
+      return verdict?.state === 'red' ? [`${text}: ${verdict.reason}`] : [];
     });
 }
 

@@ -38,17 +38,17 @@ export function settingText({ nodes, linkMbit, originLinks, shaping, rounds, env
   return `${nodes} nodes behind links of ${linkMbit} Mbit/s and ${origin}, shaped in ${shaping}; ${rounds} rounds in which the candidates took turns; one machine with ${environment.cores} cores, ${environment.date.slice(0, 10)}.`;
 }
 
-export function plotFigures({ results }: Conclusion): string {
+export function plotFigures({ results, recommendation }: Conclusion): string {
   const figures = results.scenarios.map((scenario) => {
     const { title, about } = SCENARIO_WORDS[scenario.name];
-    const plot = scenarioPlot(results, scenario) ?? '<p>Nobody was measured in this scenario.</p>';
-    return `<figure>\n${plot}<figcaption>${title}: ${about}; ${mebibytes(scenario.sizeBytes)} per trial. Lines are the intervals of the medians.</figcaption>\n</figure>`;
+    const plot =
+      scenarioPlot(results, scenario, recommendation.choice) ?? '<p>Nobody was measured in this scenario.</p>';
+    return `<figure>\n<div class="scroll" role="region" tabindex="0" aria-label="Plot: ${title}">${plot}</div><figcaption>${title}: ${about}; ${mebibytes(scenario.sizeBytes)} per trial. Lines are the intervals of the medians.</figcaption>\n</figure>`;
   });
   return `<div class="plots">\n${figures.join('\n')}\n</div>`;
 }
 
-export const mebibytes = (size: number): string =>
-  size >= 2 ** 20 ? `${Math.round(size / 2 ** 20)} MiB` : `${size} bytes`;
+const mebibytes = (size: number): string => (size >= 2 ** 20 ? `${Math.round(size / 2 ** 20)} MiB` : `${size} bytes`);
 
 export function matrix({ results, recommendation }: Conclusion, links: FigureLinks): string {
   const rows = recommendation.standings.map(({ candidate, score, isEligible }) => ({
@@ -81,10 +81,24 @@ function matrixCell(
     .flatMap((measure) => {
       const figure = figureOf(results, scenario, candidate, measure);
       return figure
-        ? [`${MEASURE_WORDS[measure].brief} ${links.link(figure.id, `${figure.median.toPrecision(3)} s`)}`]
+        ? [
+            `<span class="one">${MEASURE_WORDS[measure].brief} ${links.link(figure.id, `${figure.median.toPrecision(3)} s`)}</span>`,
+          ]
         : [];
     });
-  return shown.length > 0 ? shown.join('<br>') : 'measured';
+  return shown.length > 0 ? shown.join(', ') : 'measured';
+}
+
+/** Who misses what it must have; on paper the requirements say it. */
+export function missedList({ recommendation }: Conclusion): string {
+  const items = recommendation.standings
+    .filter(({ missed }) => missed.length > 0)
+    .map(
+      ({ candidate, missed }) => `<li><strong>${escapeHtml(candidate)}</strong>: ${escapeHtml(missed.join('; '))}</li>`,
+    );
+  return items.length === 0
+    ? ''
+    : `<div class="screen"><p>Must-haves that were missed:</p>\n<ul>\n${items.join('\n')}\n</ul></div>`;
 }
 
 /** Each cell that says nothing, with its reason; the same reasons of a candidate once. */

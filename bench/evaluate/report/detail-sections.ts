@@ -1,7 +1,8 @@
 /** What stands behind the answer: requirements, sensitivity, costs, every figure, trials and environment. */
 import type { Conclusion } from '../conclusion.ts';
 import { figureText } from '../figure-text.ts';
-import { figureOf } from '../figures-of.ts';
+import { cellOf, figureOf } from '../figures-of.ts';
+import type { JudgedLine, LineVerdict } from '../requirements.ts';
 import { type EvaluatedFigure, MEASURES, type Results, type Trial } from '../results.ts';
 import type { Sensitivity } from '../sensitivity.ts';
 import { MEASURE_WORDS, SCENARIO_WORDS } from '../words.ts';
@@ -17,19 +18,29 @@ export function requirementsTable({ requirements, recommendation }: Conclusion, 
   const rows = lines.map(({ text, isMustHave, verdicts }) => ({
     cells: [
       rowHead(`${text}${isMustHave ? ' (must)' : ''}`),
-      ...names.map((name) => {
-        const verdict = verdicts[name];
-        if (verdict === undefined) return cell('');
-        const linked = verdict.figures[0];
-        const state = `<span class="${verdict.state}">${verdict.state}</span>`;
-        const why = escapeHtml(verdict.reason);
-        return cell(
-          `${state}<br>${linked === undefined ? `<span class="soft">${why}</span>` : links.link(linked, verdict.reason)}`,
-        );
-      }),
+      ...STATES.map((state) => cell(verdictGroups(names, verdicts, { state, links }))),
     ],
   }));
-  return htmlTable('Requirements', ['Requirement', ...names], rows);
+  return htmlTable('Requirements', ['Requirement', 'Green', 'Red', 'Unknown'], rows);
+}
+
+const STATES = ['green', 'red', 'unknown'] as const;
+
+/** Candidates of one state; those with the same reason and no figure of their own together. */
+function verdictGroups(
+  names: readonly string[],
+  verdicts: JudgedLine['verdicts'],
+  { state, links }: { state: LineVerdict['state']; links: FigureLinks },
+): string {
+  const groups = new Map<string, string[]>();
+  for (const name of names) {
+    const verdict = verdicts[name];
+    if (verdict?.state !== state) continue;
+    const [figure] = verdict.figures;
+    const reason = figure === undefined ? escapeHtml(verdict.reason) : links.link(figure, verdict.reason);
+    groups.set(reason, [...(groups.get(reason) ?? []), `<span class="${state}">${escapeHtml(name)}</span>`]);
+  }
+  return Array.from(groups, ([reason, who]) => `<div class="why">${who.join(', ')}: ${reason}</div>`).join('') || '–';
 }
 
 const factor = (value: number | 'never') =>
@@ -79,7 +90,7 @@ export function costsTable({ costs, results }: Conclusion, links: FigureLinks): 
           `read ${links.link(cost.originBytesRatio.figure, `${cost.originBytesRatio.median.toFixed(2)}×`)}`;
         const requests = cost.originRequests === undefined ? undefined : `${cost.originRequests} requests`;
         const busy = cost.cpuBusy === undefined ? undefined : `processor ${Math.round(cost.cpuBusy * 100)} %`;
-        return cell([bytes, requests, busy].filter((part) => part !== undefined).join('<br>') || 'not counted');
+        return cell([bytes, requests, busy].filter((part) => part !== undefined).join(', ') || 'not counted');
       }),
     ],
   }));
@@ -102,7 +113,9 @@ export function figureTables({ results }: Conclusion): string {
       const rows = results.candidates.flatMap((candidate) => {
         const figures = measures.map((measure) => figureOf(results, name, candidate.name, measure));
         if (figures.every((figure) => figure === undefined)) return [];
-        return [{ cells: [rowHead(candidate.name), ...figures.map(figureCell)] }];
+        const { status } = cellOf(results, name, candidate.name);
+        const label = status === 'measured' ? candidate.name : `${candidate.name} (${status}; trials that ended)`;
+        return [{ cells: [rowHead(label), ...figures.map(figureCell)] }];
       });
       if (rows.length === 0) return '';
       const title = SCENARIO_WORDS[name].title;
@@ -114,7 +127,7 @@ export function figureTables({ results }: Conclusion): string {
 function figureCell(figure: EvaluatedFigure | undefined): string {
   if (figure === undefined) return cell('–');
   const busy = figure.isBusy ? ', <span class="unknown">machine too busy</span>' : '';
-  const text = `${escapeHtml(figureText(figure))} <span class="soft">of ${figure.trials}</span>${busy}`;
+  const text = `${escapeHtml(figureText(figure))} <span class="soft one">of ${figure.trials}</span>${busy}`;
   return cell(text, ` id="${escapeHtml(anchorOf(figure.id))}"`);
 }
 
@@ -128,7 +141,7 @@ export function trialsTable({ results }: Conclusion): string {
     ],
   }));
   if (rows.length === 0) return '<p>No trials.</p>';
-  return `<details class="screen"><summary>All ${rows.length} trials</summary>\n${htmlTable('Trials', ['Candidate', 'Scenario', 'Round', 'What was found'], rows)}\n</details>`;
+  return `<details><summary>All ${rows.length} trials</summary>\n${htmlTable('Trials', ['Candidate', 'Scenario', 'Round', 'What was found'], rows)}\n</details>`;
 }
 
 function trialText({ scenario, status, reason, offset, values, originBytesRatio, cpuBusy, floorS }: Trial): string {

@@ -17,11 +17,11 @@ function factHtml(candidate: DocumentedCandidate): string {
     ({ says, source, date, confidence }) =>
       `<li>“${escapeHtml(says)}” <span class="soft">(${sourceHtml(source)}, ${escapeHtml(date)}; ${confidence})</span></li>`,
   );
-  const questions = candidate.ask.map((question) => `<li>${escapeHtml(question)}</li>`);
+  const questions = candidate.ask.map((question) => `<li>${escapeHtml(question)}</li>`).join(' ');
   return `<div class="fact"><h4>${escapeHtml(candidate.name)}</h4>
 <p><em>${escapeHtml(candidate.question)}</em> ${escapeHtml(candidate['is-a-cache'])}</p>
 <ul>${figures.join('')}</ul>
-<p>To ask its owner:</p><ul>${questions.join('')}</ul>
+<p>To ask its owner:</p><ul class="run-in">${questions}</ul>
 <p>What would change our mind: ${escapeHtml(candidate['change-of-mind'])}</p></div>`;
 }
 

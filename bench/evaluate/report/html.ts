@@ -33,21 +33,21 @@ table{border-collapse:collapse;font-size:.88rem;width:100%;font-variant-numeric:
 th,td{text-align:left;vertical-align:top;padding:.35rem .6rem .35rem 0;border-bottom:1px solid var(--line)}
 thead th{border-bottom-width:2px}tr.front{background:var(--band)}
 :target{outline:2px solid var(--link);outline-offset:2px}
-figure{margin:1rem 0}figcaption{color:var(--soft);font-size:.9rem}
-svg{display:block;max-width:100%;height:auto}svg text{fill:var(--ink)}svg path[stroke="#333"]{stroke:var(--ink)}
+h4{font-size:1rem;margin:1.2rem 0 .3rem}figure{margin:1rem 0}figcaption{color:var(--soft);font-size:.9rem}
+svg{display:block;max-width:100%;height:auto}td a,td .soft{overflow-wrap:normal}td a[data-figure]{white-space:nowrap}.why a[data-figure]{white-space:normal}.one{display:inline-block}svg text{fill:var(--ink)}svg path[stroke="#333"]{stroke:var(--ink)}
 pre{background:var(--band);padding:.7rem .9rem;overflow-x:auto;font-size:.88rem}
 ul{padding-left:1.2rem}li{margin:.2rem 0}
 summary{cursor:pointer;font-weight:600}
-@media(max-width:36rem){body{font-size:15px}h1{font-size:1.35rem}.answer{font-size:1.05rem}}
-@page{size:A4;margin:12mm 13mm}
+@media(max-width:36rem){body{font-size:15px}h1{font-size:1.35rem}.answer{font-size:1.05rem}svg{max-width:none;width:34rem}}
+@page{size:A4;margin:10mm 12mm}
 @media print{
 :root{color-scheme:light;--back:#fff;--ink:#000;--soft:#444;--line:#bbb;--band:#f3f5f7;--link:#000;--good:#1a6e31;--bad:#ad1f14;--open:#7a4f00}
-body{font-size:8.6pt;line-height:1.33}header,main,footer{max-width:none;padding:0}
-h1{font-size:14pt}h2{font-size:11pt;margin:8pt 0 3pt}h3{font-size:9.5pt;margin:6pt 0 2pt}h2,h3,figcaption{break-after:avoid}
+body{font-size:8pt;line-height:1.28}header,main,footer{max-width:none;padding:0}
+h1{font-size:14pt}h2{font-size:11pt;margin:8pt 0 3pt}h3{font-size:9.5pt;margin:6pt 0 2pt}h4{font-size:8pt;margin:4pt 0 1pt}h2,h3,h4{break-after:avoid}
 p,ul,pre{margin:3pt 0}li{margin:1pt 0}.answer{font-size:10.5pt;padding:5pt 8pt;margin:5pt 0}
-table{font-size:7.4pt}th,td{padding:1.5pt 5pt 1.5pt 0}tr,figure,.fact{break-inside:avoid}.scroll{overflow:visible}
-a{text-decoration:none}figure{margin:4pt 0}
-.plots{display:grid;grid-template-columns:1fr 1fr;gap:3mm 6mm}.facts{columns:2;column-gap:7mm;font-size:7.4pt}.screen{display:none}
+table{font-size:7pt;line-height:1.2}th,td{padding:1.2pt 5pt 1.2pt 0}.run-in{padding:0}.run-in li{display:inline}.facts ul{padding-left:8pt;margin:1pt 0}.facts ul.run-in{padding:0}.facts p{margin:1pt 0}tr,figure{break-inside:avoid}.scroll{overflow:visible}
+a{text-decoration:none}figure{margin:3pt 0}figcaption{font-size:7.4pt}td{overflow-wrap:break-word}
+.plots{display:grid;grid-template-columns:1fr 1fr;gap:2mm 6mm}.plots figure:nth-child(2){grid-column:2;grid-row:span 2}.facts{columns:3;column-gap:5mm;font-size:6.9pt;line-height:1.25}.screen{display:none}
 }`;
 
 export interface Page {

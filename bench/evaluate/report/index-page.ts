@@ -4,6 +4,7 @@ import {
   answerBox,
   claimList,
   matrix,
+  missedList,
   notMeasuredList,
   plotFigures,
   repeatSection,
@@ -22,11 +23,8 @@ import { FigureLinks } from './figure-links.ts';
 import { escapeHtml, htmlPage } from './html.ts';
 
 export function indexPage(conclusion: Conclusion): string {
-  const { results, recommendation } = conclusion;
+  const { results } = conclusion;
   const links = new FigureLinks(results, '');
-  const obstacles = recommendation.standings.filter(({ obstacles }) =>
-    obstacles.some((text) => text.startsWith('must-have')),
-  );
   const main = `<section aria-labelledby="answer">
 <h2 id="answer">The answer</h2>
 ${answerBox(conclusion)}
@@ -40,7 +38,7 @@ ${plotFigures(conclusion)}
 <h2 id="matrix">Who was measured in what</h2>
 <p>Medians; each links to its interval. The score is 1 for whoever is best in everything. Eligible is who was measured in every scenario and misses no must-have.</p>
 ${matrix(conclusion, links)}
-${obstacles.map(({ candidate, obstacles: why }) => `<p><strong>${escapeHtml(candidate)}</strong>: ${escapeHtml(why.filter((text) => text.startsWith('must-have')).join('; '))}</p>`).join('\n')}
+${missedList(conclusion)}
 </section>
 <section aria-labelledby="not-measured">
 <h2 id="not-measured">What was not measured, and why</h2>
@@ -65,9 +63,10 @@ ${factsSection(conclusion, links)}
 <h3>Figures</h3>
 <p>Medians with their 95 % bootstrap intervals, and the number of trials.</p>
 ${figureTables(conclusion)}
+<div class="screen">
 <h3>Trials</h3>
 ${trialsTable(conclusion)}
-<p class="soft">Every trial is in <code>results.json</code>.</p>
+</div>
 <h3>Environment</h3>
 ${environmentTable(results)}
 </section>`;

@@ -9,7 +9,7 @@ import { notMeasuredTexts, settingText } from './answer-sections.ts';
 import { nearestFlips } from './detail-sections.ts';
 
 /** Names and reasons are somebody else's text: nothing of it may become markup, and nothing leaves its cell. */
-export const escapeMarkdown = (text: string): string =>
+const escapeMarkdown = (text: string): string =>
   text.replace(/[\\`*_[\]<>|#~]/g, (character) => `\\${character}`).replace(/\s*\n\s*/g, ' ');
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -31,7 +31,7 @@ export function markdownReport(conclusion: Conclusion): string {
     '## What was not measured, and why',
     notMeasured(conclusion),
     '## How to repeat it',
-    `\`\`\`\n${results.command.replaceAll('```', '')}\n\`\`\``,
+    `\`\`\`\n${results.command.replaceAll('```', "'''")}\n\`\`\``,
     escapeMarkdown(settingText(results)),
     ...(requirements ? ['## Requirements', requirementsMarkdown(conclusion)] : []),
     '## Sensitivity',
@@ -98,7 +98,7 @@ function sensitivityMarkdown({ sensitivity }: Conclusion): string {
 
 function figuresMarkdown({ results }: Conclusion): string {
   const rows = results.figures.map((figure) => [
-    `\`${figure.id.replaceAll('`', "'").replaceAll('|', '\\|')}\``,
+    `\`${figure.id.replaceAll('`', "'").replaceAll('|', '\\|').replace(/\s+/g, ' ')}\``,
     figureText(figure),
     String(figure.trials),
     figure.isBusy ? 'machine too busy' : '',

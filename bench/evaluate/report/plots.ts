@@ -11,8 +11,12 @@ const labelOf = (name: string) => {
   return letters.length <= LABEL_MAX ? name : `${letters.slice(0, LABEL_MAX - 1).join('')}…`;
 };
 
-/** Inline SVG; `undefined` where nobody was measured. Bars from zero where one measure counts, else marks over a logarithmic axis. */
-export function scenarioPlot(results: Results, { name, weights }: EvaluatedScenario): string | undefined {
+/** Inline SVG; `undefined` where nobody was measured. `choice` stands out. Bars from zero where one measure counts, else marks over a logarithmic axis. */
+export function scenarioPlot(
+  results: Results,
+  { name, weights }: EvaluatedScenario,
+  choice: readonly string[],
+): string | undefined {
   const measured = results.candidates.filter(
     (candidate) => cellOf(results, name, candidate.name).status === 'measured',
   );
@@ -22,6 +26,7 @@ export function scenarioPlot(results: Results, { name, weights }: EvaluatedScena
   const rows = measured
     .map((candidate) => ({
       label: labelOf(candidate.name),
+      colour: choice.includes(candidate.name) ? 0 : 1,
       figures: measures.map((measure) => figureOf(results, name, candidate.name, measure)),
     }))
     .filter(({ figures }) => figures.some((figure) => figure !== undefined));
@@ -29,8 +34,8 @@ export function scenarioPlot(results: Results, { name, weights }: EvaluatedScena
   const title = `${SCENARIO_WORDS[name].title}, seconds: less is better`;
   const [only] = measures;
   if (measures.length === 1 && only !== undefined) {
-    const bars = rows.flatMap(({ label, figures: [figure] }) =>
-      figure ? [{ label, value: figure.median, low: figure.low, high: figure.high, colour: 0 }] : [],
+    const bars = rows.flatMap(({ label, colour, figures: [figure] }) =>
+      figure ? [{ label, value: figure.median, low: figure.low, high: figure.high, colour }] : [],
     );
     return barsSvg({ title, unit: 's', bars });
   }
