@@ -136,7 +136,10 @@ function table({ results }: Conclusion): string {
     });
     return [scenario, candidate, status, figures.length > 0 ? figures.join('  ') : (reason ?? '').slice(0, 100)];
   });
-  return alignedTable([['scenario', 'candidate', 'status', ''], ...rows.sort(([a = ''], [b = '']) => (a < b ? -1 : 1))]);
+  return alignedTable([
+    ['scenario', 'candidate', 'status', ''],
+    ...rows.sort(([a = ''], [b = '']) => (a < b ? -1 : 1)),
+  ]);
 }
 
 function writeReport(conclusion: Conclusion, out: string): void {
@@ -155,9 +158,7 @@ export async function evaluateMain(argv: readonly string[]): Promise<number> {
       return 0;
     }
     const { conclusion, out } =
-      asked.results === undefined
-        ? await measured(asked.file as string, asked, progress)
-        : told(asked.results, asked);
+      asked.results === undefined ? await measured(asked.file as string, asked, progress) : told(asked.results, asked);
     progress.clear();
     writeReport(conclusion, out);
     process.stdout.write(`${table(conclusion)}\n\n${conclusion.recommendation.answer}\n\n${join(out, 'index.html')}\n`);
@@ -166,7 +167,9 @@ export async function evaluateMain(argv: readonly string[]): Promise<number> {
     progress.clear();
     if (isInterrupted()) return new Promise(() => undefined); // ends when all is cleaned up
     const isWrongUse = error instanceof WrongUse || (error instanceof ForebayError && error.code === 'config');
-    process.stderr.write(`forebay evaluate: ${(error as Error).message}\n${error instanceof WrongUse ? `\n${USAGE}` : ''}`);
+    process.stderr.write(
+      `forebay evaluate: ${(error as Error).message}\n${error instanceof WrongUse ? `\n${USAGE}` : ''}`,
+    );
     return isWrongUse ? 2 : 1;
   }
 }

@@ -197,7 +197,7 @@ const SPEAKS: Readonly<Partial<Record<CandidateConfig['kind'], readonly Interfac
 };
 
 /** All but what names it. */
-const optionsOf = ({ name: _, about: __, ...options }: CandidateConfig) => JSON.stringify(options);
+const optionsOf = (config: CandidateConfig) => JSON.stringify({ ...config, name: undefined, about: undefined });
 
 function entryOf(config: CandidateConfig, all: readonly CandidateConfig[]): CandidateEntry {
   const { name, kind, about, copies, speaks = SPEAKS[kind] } = config;

@@ -2,7 +2,7 @@
  * The machines of an evaluation: an origin that takes writes and N nodes, each behind a shaped link and each with mounts of its own, so
  * that whatever a candidate mounts or starts there is gone when the evaluation is, also after kill -9.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Child, freePort } from '../child.ts';
@@ -21,6 +21,15 @@ const ACTOR = join(import.meta.dirname, 'actor.ts');
 /** Copies of the payload that candidates may keep on a node, of a few trials. */
 const ROOM = 12;
 const FIRST_PORT = 20_000;
+const PREFIX = 'forebay-evaluate-';
+
+/** What evaluations left that were killed: all else of them ended with them. */
+function removeLeft(place: string): void {
+  for (const name of readdirSync(place)) {
+    const pid = name.startsWith(PREFIX) ? Number(name.slice(PREFIX.length).split('-')[0]) : Number.NaN;
+    if (pid > 0 && !existsSync(`/proc/${pid}`)) rmSync(join(place, name), { recursive: true, force: true });
+  }
+}
 
 export interface SiteNode {
   readonly index: number;
@@ -102,7 +111,9 @@ export class Site implements AsyncDisposable {
 
   static async #open(options: SiteOptions, stack: AsyncDisposableStack): Promise<Site> {
     const needed = ROOM * (options.nodes + 1) * options.payloadBytes;
-    const directory = mkdtempSync(join(directoryInMemory(needed), 'forebay-evaluate-'));
+    const place = directoryInMemory(needed);
+    removeLeft(place);
+    const directory = mkdtempSync(join(place, `${PREFIX}${process.pid}-`));
     stack.defer(() => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
     const names = Array.from({ length: options.nodes }, (_, i) => `node-${i + 1}`);
     const links = await openLinks(

@@ -107,13 +107,16 @@ async function fanOutWrite(context: TrialContext): Promise<Found> {
       ranks: own.map((file) => [file]),
       to: running.sink(node),
     })) as Spell;
-    return { spell, after: running.background?.(node, own) };
+    const after = running.background?.(node, own);
+    // awaited below, once all ranks went on
+    after?.catch(() => undefined);
+    return { spell, after };
   });
   const safe = running.untilSafe?.(files, signal);
   // awaited below, once it is known when the ranks went on
   safe?.catch(() => undefined);
   const saved = await Promise.all(saving);
-  await Promise.all(saved.map(({ after }) => after));
+  for (const { after } of saved) await after;
   const durableMs = await untilDurable(site, files, signal);
   const safeMs = (await safe) ?? durableMs;
   const cpuBusy = cpu.busy();

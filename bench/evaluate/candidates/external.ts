@@ -1,5 +1,6 @@
 /** Candidates that are somebody else's programs: mounts, S3 and RESP servers, and command lines of any kind. */
 import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Sink, Source } from '../actor-command.ts';
 import type { ConfigOf } from '../evaluation.ts';
 import type { ScenarioName } from '../results.ts';
