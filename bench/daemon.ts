@@ -11,18 +11,19 @@ import { cpuSeconds, type Memory, memoryOf } from './process-usage.ts';
 import type { SigningKey } from './sign.ts';
 
 export type Setting = string | number | boolean;
+export type Settings = Readonly<Record<string, Setting>>;
 
 export interface DaemonOptions {
   /** Holds `forebay.toml` and, unless `cacheDirectory` says otherwise, the cache in `cache`. Kept when the daemon stops. */
   readonly directory: string;
   readonly cacheDirectory?: string;
-  readonly volumes: Readonly<Record<string, Readonly<Record<string, Setting>>>>;
+  readonly volumes: Readonly<Record<string, Settings>>;
   /** Keys of `[node]`. */
-  readonly node?: Readonly<Record<string, Setting>>;
+  readonly node?: Settings;
   /** Keys of `[doors]` besides the addresses of s3 and admin, which are free ports of loopback. */
-  readonly doors?: Readonly<Record<string, Setting>>;
+  readonly doors?: Settings;
   /** Keys of `[cluster]`; absent: a node alone. */
-  readonly cluster?: Readonly<Record<string, Setting>>;
+  readonly cluster?: Settings;
   /** Where it runs; absent: on this machine as it is. */
   readonly host?: LinkedHost;
   /** The one access key, with every right; absent: the doors are anonymous. */
@@ -33,7 +34,7 @@ export interface DaemonOptions {
 const COMMAND = join(import.meta.dirname, '..', 'bin', 'forebay');
 const START_MS = 60_000;
 
-const table = (name: string, settings: Readonly<Record<string, Setting>>) =>
+const table = (name: string, settings: Settings) =>
   [`[${name}]`, ...Object.entries(settings).map(([key, value]) => `${key} = ${JSON.stringify(value)}`), ''].join('\n');
 
 /** The configuration as it is written to `forebay.toml`. */

@@ -50,7 +50,7 @@ function names(value: unknown, separator: RegExp): string[] {
 export const plainTag = (tag: string): string => tag.replace(/^#/, '').toLowerCase();
 
 /** The date in front of a text that begins with one; undefined when there is no such day. */
-export function dayOf(value: string): string | undefined {
+function dayOf(value: string): string | undefined {
   const day = /^(\d{4}-\d{2}-\d{2})(?:$|[T ])/.exec(value.trim())?.[1];
   if (day === undefined) return undefined;
   const at = new Date(`${day}T00:00:00Z`);

@@ -15,7 +15,7 @@ export function noteLine(note: Note, up: string): string {
   return `${noteLink(note, up)} <span class="quiet">${escapeHtml(note.path)}</span>`;
 }
 
-export function contextOf(room: Room, note: Note): RenderContext {
+function contextOf(room: Room, note: Note): RenderContext {
   const context: RenderContext = {
     wiki: (link) => room.wiki(note, link),
     address: (address) => room.address(note, address),
@@ -25,7 +25,7 @@ export function contextOf(room: Room, note: Note): RenderContext {
 }
 
 /** One task as a line, with the way to where it stands. Its links are those of its own note, moved to a page at `up`. */
-export function taskHtml(task: Task, room: Room, up: string): string {
+function taskHtml(task: Task, room: Room, up: string): string {
   const note = room.byPath.get(task.path) as Note;
   const own = contextOf(room, note);
   const down = upFrom(note.page);
@@ -55,6 +55,9 @@ export function tasksHtml(tasks: readonly Task[], room: Room, up: string): strin
   return `<ul class="tasks">${tasks.map((task) => `<li class="task">${taskHtml(task, room, up)}</li>`).join('\n')}</ul>`;
 }
 
+/** Many notes may ask for all tasks of many notes. */
+const QUERY_SHOWN_MAX = 1000;
+
 /** A fenced `tasks` block. A line that is not understood is shown, and nothing is listed: half an answer would look like a whole one. */
 function queryHtml(source: string, room: Room, up: string): string {
   const query = parseTaskQuery(source);
@@ -62,7 +65,8 @@ function queryHtml(source: string, room: Room, up: string): string {
     const lines = query.errors.map((line) => `<code>${escapeHtml(line)}</code>`).join(', ');
     return `<div class="error" role="note"><p>This tasks query has ${counted(query.errors.length, 'line that is', 'lines that are')} not understood: ${lines}</p><p>Understood: ${escapeHtml(UNDERSTOOD)}</p></div>\n`;
   }
-  const { found, total } = tasksOf(query, room.tasks);
+  const { found: all, total } = tasksOf(query, room.tasks);
+  const found = all.slice(0, QUERY_SHOWN_MAX);
   const sum = found.length < total ? `${found.length} of ${counted(total, 'task')}` : counted(total, 'task');
   return `<div class="query">${found.length === 0 ? '' : tasksHtml(found, room, up)}<p class="quiet">${sum}</p></div>\n`;
 }

@@ -2,7 +2,7 @@
 import { counted, escapeHtml, grouped } from './text.ts';
 
 /** Pages besides the notes', in the order of the menu. */
-export const PAGES = [
+const PAGES = [
   ['index.html', 'Room'],
   ['notes.html', 'Notes'],
   ['decisions.html', 'Decisions'],
@@ -30,7 +30,7 @@ export interface Page {
 }
 
 /** In front of ids of the frame: an anchor of a heading never has a colon. */
-export const OWN = 'room:';
+const OWN = 'room:';
 
 /** What the menu shows behind a page's name; nothing where there is nothing. */
 export type Counts = Readonly<Partial<Record<PageName, number>>>;

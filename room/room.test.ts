@@ -202,6 +202,27 @@ test('results of other machines or parameters stand apart, and one run in two fi
   assert.match(page, /A second run will show/);
 });
 
+test('notes that are made to be hard to read do not keep the room from being made', async (t) => {
+  const notes = write(scratch(t), {
+    'brackets.md': `${'[['.repeat(20_000)}\n\n${'![['.repeat(20_000)}`,
+    'equal.md': '## Same\n\n'.repeat(20_000),
+    'blank.md': `${'\n'.repeat(200_000)}- status`,
+    'hashes.md': '#1 '.repeat(50_000),
+    'deep.md': `${'> '.repeat(5000)}deep\n\n${'*'.repeat(20_000)}`,
+    'nul.md': 'a\0b \u202e <\u2028>',
+    'decisions/odd.md': `${'- \n'.repeat(50_000)}**Status:** open`,
+    'empty.md': '',
+    'huge.md': 'x'.repeat(4 * 2 ** 20 + 1),
+  });
+  const out = join(scratch(t), 'out');
+  const { stdout, stderr } = await room(notes, '--out', out, '--json');
+  assert.equal((JSON.parse(stdout) as { notes: number }).notes, 9, stderr);
+  const page = (path: string) => readFileSync(join(out, path), 'utf8');
+  assert.match(page('notes/equal.html'), /id="same-19999"/);
+  assert.match(page('notes/huge.html'), /is 5 MiB long; notes are shown up to 4 MiB/);
+  assert.match(page('problems.html'), /nul\.md.*is not all UTF-8/);
+});
+
 test('two thousand notes that all link to one, in a circle and to nowhere', async (t) => {
   const count = 2000;
   const files = Array.from({ length: count }, (_, i) => [

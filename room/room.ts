@@ -25,7 +25,7 @@ export interface Note {
   readonly isDecision: boolean;
   /** For a decision: the front matter's, else the first line that begins with `Status:`. */
   readonly status: string;
-  /** For search, cut at `SEARCH_CHARACTERS_MAX`. */
+  /** For search, cut at `searchCharacters`. */
   readonly text: string;
 }
 
@@ -55,8 +55,11 @@ export interface Room {
   address(note: Note, address: string): Target;
 }
 
+const OTHERS_SHOWN_MAX = 4;
 const NOTE_BYTES_MAX = 4 * 2 ** 20;
 const SEARCH_CHARACTERS_MAX = 8192;
+/** All texts of the search together: what a browser loads when somebody searches. */
+const SEARCH_CHARACTERS_TOTAL_MAX = 16 * 2 ** 20;
 const IMAGE = /\.(png|jpe?g|gif|webp|avif|svg|bmp)$/i;
 
 /** A note's source as text; what cannot be shown is said. */
@@ -94,7 +97,16 @@ function anchorsOf({ title, headings }: { title: Heading | undefined; headings: 
   return new Set([...(title ? [title] : []), ...headings].map(({ anchor }) => anchor));
 }
 
-function readNote(file: RoomFile, page: string, problems: Problem[]): Read {
+const HEAD_CHARACTERS = 4000;
+
+function statusIn(body: string): string {
+  return /^[\s*_>#|-]{0,8}status[*_:| ]{1,8}([^\n]{1,80})/im.exec(body.slice(0, HEAD_CHARACTERS))?.[1]?.trim() ?? '';
+}
+
+/** A string of its own: a part of another keeps all of that in memory. */
+const copied = (text: string) => Buffer.from(text.toWellFormed()).toString();
+
+function readNote(file: RoomFile, page: string, searchCharacters: number, problems: Problem[]): Read {
   const { source, error } = sourceOf(file);
   const { matter, body, errors } = splitNote(source);
   for (const text of [...(error === undefined ? [] : [error]), ...errors]) problems.push({ path: file.path, text });
@@ -111,8 +123,8 @@ function readNote(file: RoomFile, page: string, problems: Problem[]): Read {
     tags,
     tasks: parsed.tasks,
     isDecision: isDecision(file.path, tags),
-    status: matter.status ?? /^\W*status\W+([^\n]{1,80})/im.exec(body)?.[1]?.trim() ?? '',
-    text: parsed.text.replace(/\s+/g, ' ').slice(0, SEARCH_CHARACTERS_MAX),
+    status: matter.status ?? statusIn(body),
+    text: copied(parsed.text.slice(0, searchCharacters).replace(/\s+/g, ' ')),
   };
   return {
     note,
@@ -174,7 +186,7 @@ function follow(
     if (to.others.length > 0)
       problems.push({
         path: note.path,
-        text: `[[${label}]] fits ${[to.path, ...to.others].join(', ')}; ${to.path} was taken: write its folder, too`,
+        text: `[[${label}]] fits ${[to.path, ...to.others.slice(0, OTHERS_SHOWN_MAX)].join(', ')}${to.others.length > OTHERS_SHOWN_MAX ? ', …' : ''}; ${to.path} was taken: write its folder, too`,
       });
     if (heading !== '' && !heading.startsWith('^') && !byPath.get(to.path)?.anchors.has(slugOf(heading)))
       problems.push({ path: note.path, text: `[[${label}]]: ${to.path} has no heading "${heading}"` });
@@ -208,9 +220,13 @@ export function readRoom(options: RoomOptions, progress: (text: string, done: nu
   const folder: Folder = readFolder(options.directory, options.leaveOut);
   const problems: Problem[] = [...folder.problems];
   const pages = pagePaths(folder.notes.map(({ path }) => path));
+  const searchCharacters = Math.min(
+    SEARCH_CHARACTERS_MAX,
+    Math.floor(SEARCH_CHARACTERS_TOTAL_MAX / Math.max(folder.notes.length, 1)),
+  );
   const read = folder.notes.map((file, i) => {
     progress('reading notes', i + 1, folder.notes.length);
-    return readNote(file, pages.get(file.path) as string, problems);
+    return readNote(file, pages.get(file.path) as string, searchCharacters, problems);
   });
   const notes = read.map(({ note }) => note);
   const byPath = new Map(notes.map((note) => [note.path, note]));
@@ -234,10 +250,14 @@ export function readRoom(options: RoomOptions, progress: (text: string, done: nu
     tasks: notes.flatMap(({ tasks }) => tasks),
     tags: tagsOf(notes),
     runGroups: groupRuns(runs),
-    problems,
+    problems: withoutTwins(problems),
     linkedFiles: Array.from(links.files, (path) => here.get(path) as RoomFile),
     ...targets(index, byPath),
   };
+}
+
+function withoutTwins(problems: readonly Problem[]): Problem[] {
+  return Array.from(new Map(problems.map((problem) => [`${problem.path}\n${problem.text}`, problem])).values());
 }
 
 function runsOf(folder: Folder, options: RoomOptions, problems: Problem[]): Run[] {

@@ -24,8 +24,6 @@ import { runsPage } from './runs-page.ts';
 /** Says that a folder is a room's output, so that it may be replaced. */
 const MARK = '_room/style.css';
 const ASSETS = ['style.css', 'search.js'] as const;
-/** All texts of the search together: what a browser loads when somebody searches. */
-const SEARCH_CHARACTERS_MAX = 16 * 2 ** 20;
 
 /** Whether `out` may be replaced by a room: it is not there, empty, or a room. */
 export function isReplaceable(out: string): boolean {
@@ -56,8 +54,7 @@ function countsOf(room: Room): Counts {
 
 /** `forebayRoom = [[title, page, tags, text], …]`: a script, since pages of `file:` may not fetch. */
 function searchIndex(notes: readonly Note[]): string {
-  const each = Math.floor(SEARCH_CHARACTERS_MAX / Math.max(notes.length, 1));
-  const rows = notes.map(({ title, page, tags, text }) => JSON.stringify([title, page, tags, text.slice(0, each)]));
+  const rows = notes.map(({ title, page, tags, text }) => JSON.stringify([title, page, tags, text]));
   return `globalThis.forebayRoom = [\n${rows.join(',\n')}\n];\n`;
 }
 

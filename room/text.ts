@@ -34,11 +34,16 @@ export function slugOf(heading: string): string {
 /** Anchors of a page in order; equal headings get `-1`, `-2` and so on. */
 export class Anchors {
   readonly #used = new Set<string>();
+  /** Slug → the number that was tried last. */
+  readonly #last = new Map<string, number>();
 
   next(heading: string): string {
     const slug = slugOf(heading);
     let anchor = slug;
-    for (let n = 1; this.#used.has(anchor); n++) anchor = `${slug}-${n}`;
+    for (let n = (this.#last.get(slug) ?? 0) + 1; this.#used.has(anchor); n++) {
+      anchor = `${slug}-${n}`;
+      this.#last.set(slug, n);
+    }
     this.#used.add(anchor);
     return anchor;
   }

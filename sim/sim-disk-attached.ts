@@ -300,4 +300,8 @@ export class AttachedDisk implements Disk {
   allocate(lengthBytes: number): Uint8Array {
     return new Uint8Array(lengthBytes);
   }
+
+  checksum(bytes: Uint8Array): number {
+    return crc32(bytes);
+  }
 }

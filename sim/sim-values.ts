@@ -1,5 +1,7 @@
 /** The values of one node on simulated io, for the tests of `kv/`. */
+
 import assert from 'node:assert/strict';
+import { valuePackedMaxBytes } from '../src/core/kv-limits.ts';
 import { MiB } from '../src/core/limits.ts';
 import type { KvPolicy, Volume } from '../src/core/volume.ts';
 import type { OpenValue, ValueBody } from '../src/kv/kv.ts';
@@ -7,6 +9,7 @@ import { openLocalValues } from '../src/kv/local-values.ts';
 import type { LocalValues } from '../src/kv/values.ts';
 import type { Event } from '../src/observe/events.ts';
 import { openStore } from '../src/store/open-store.ts';
+import { bytesOfPiece } from '../src/store/piece.ts';
 import type { Store } from '../src/store/store.ts';
 import { Life, SimClock, SimMachineClock } from './sim-clock.ts';
 import { SimDisk } from './sim-disk.ts';
@@ -66,7 +69,7 @@ export class SimValues {
 
   async open(
     kv: Partial<KvPolicy> = {},
-    more: { hotBytes?: number; snapshotAfterBytes?: number; keysMax?: number } = {},
+    more: { hotBytes?: number; snapshotAfterBytes?: number; keysMax?: number; packedMaxBytes?: number } = {},
   ): Promise<void> {
     const clock = this.machine.attach(this.#life);
     this.store = await this.run(
@@ -89,6 +92,8 @@ export class SimValues {
       volume: volumeOf(kv),
       capacityBytes: this.capacityBytes,
       ...(more.keysMax === undefined ? {} : { keysMax: more.keysMax }),
+      // As in a share of gigabytes.
+      packedMaxBytes: more.packedMaxBytes ?? valuePackedMaxBytes,
       clock,
       random: this.#random,
     });
@@ -148,13 +153,7 @@ export function bytesOf(seed: number, length: number): Uint8Array {
 export async function readAll(opened: OpenValue): Promise<Uint8Array> {
   const slices: Uint8Array[] = [];
   for await (const piece of opened.pieces({ start: 0, end: opened.fact.sizeBytes }, NEVER)) {
-    slices.push(
-      Uint8Array.from(
-        piece.kind === 'bytes'
-          ? piece.bytes
-          : await piece.file.read(piece.range.start, piece.range.end - piece.range.start),
-      ),
-    );
+    slices.push(Uint8Array.from(await bytesOfPiece(piece)));
     piece.release();
   }
   return Buffer.concat(slices);

@@ -6,20 +6,23 @@ import type { Progress } from '../progress.ts';
 import type { Figure } from '../result.ts';
 import type { Outcome } from '../scenario.ts';
 import { gatherPart } from './gather-part.ts';
+import { keysPart } from './keys-part.ts';
 import type { FanInReadOptions, Measured, Part } from './part.ts';
 import { pressPart } from './press-part.ts';
 import { redisPart } from './redis-part.ts';
 import { tracePart } from './trace-part.ts';
 
-const PARTS: readonly Part[] = [gatherPart, redisPart, pressPart, tracePart];
+const PARTS: readonly Part[] = [gatherPart, redisPart, pressPart, tracePart, keysPart];
 
 export const FAN_IN_READ_FIGURES: readonly string[] = PARTS.flatMap(({ figures }) => figures);
 
 /** The parts that give what is asked for; a figure may be named with its condition. */
-function wanted({ only, self }: FanInReadOptions): readonly Part[] {
+function wanted({ only, self, full }: FanInReadOptions): readonly Part[] {
   if (self) return [redisPart];
-  return PARTS.filter(
-    ({ figures }) => only.length === 0 || only.some((name) => figures.some((figure) => name.startsWith(figure))),
+  return PARTS.filter(({ figures, isExtra }) =>
+    only.length === 0
+      ? isExtra !== true || full
+      : only.some((name) => figures.some((figure) => name.startsWith(figure))),
   );
 }
 

@@ -1,12 +1,11 @@
 /** Nodes on this machine's loopback, for what no link shall bound: one alone, or a cluster. */
-import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort } from '../child.ts';
+import { clusterIn, openRig, rigDirectory } from '../cluster-rig.ts';
 import { Daemon, type Setting } from '../daemon.ts';
 import { acquainted } from '../fan-out-read/cluster.ts';
 import { HostAgent } from '../fan-out-read/host-agent.ts';
-import { cleanUpOnInterrupt } from '../interrupt.ts';
 import { directoryInMemory } from '../tmpfs.ts';
 import { HERE, HostKv } from './host-kv.ts';
 import type { NodeDoors } from './kv-command.ts';
@@ -29,19 +28,13 @@ export class Bench implements AsyncDisposable {
   }
 
   /** `neededBytes` are looked for in memory. */
-  static async open(neededBytes: number, place: string | undefined): Promise<Bench> {
-    const stack = new AsyncDisposableStack();
-    cleanUpOnInterrupt(stack);
-    try {
-      const directory = mkdtempSync(join(place ?? directoryInMemory(neededBytes), 'forebay-bench-'));
-      stack.defer(() => rmSync(directory, { recursive: true, force: true }));
+  static open(neededBytes: number, place: string | undefined): Promise<Bench> {
+    return openRig(async (stack) => {
+      const directory = rigDirectory(stack, place ?? directoryInMemory(neededBytes));
       const kv = await HostKv.start();
       stack.defer(() => kv.stop());
       return new Bench(directory, kv, stack);
-    } catch (error) {
-      await stack.disposeAsync();
-      throw error;
-    }
+    });
   }
 
   /** A node whose kv volume may take `shareBytes`, and all but nothing else. */
@@ -64,11 +57,7 @@ export class Bench implements AsyncDisposable {
 
   async startCluster(count: number, shareBytes: number): Promise<Daemon[]> {
     mkdirSync(this.directory, { recursive: true });
-    writeFileSync(join(this.directory, 'secret'), `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
-    const cluster = {
-      coordinator: `embedded:${join(this.directory, 'coordinator.sqlite')}`,
-      secretFile: join(this.directory, 'secret'),
-    };
+    const cluster = clusterIn(this.directory);
     const agent = await HostAgent.start(HERE);
     this.stack.defer(() => agent.stop());
     const nodes = await Promise.all(

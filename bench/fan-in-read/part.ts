@@ -53,5 +53,7 @@ export interface Measured {
 export interface Part {
   /** The figures that it gives, by the beginning of their names, for `--only`. */
   readonly figures: readonly string[];
+  /** Only where it is asked for: by its figure, or with `full`. */
+  readonly isExtra?: boolean;
   run(options: FanInReadOptions, progress: Progress): Promise<Measured>;
 }

@@ -17,8 +17,8 @@ const PAUSES = [
 const NOTE_EVERY = 250;
 const MISSES_TOLD = 20;
 
-/** Values of every other chain are larger than what the store packs. */
-const LARGE = 5;
+/** Values of every other chain are larger than what the store packs in a share of that size. */
+const LARGE = 3;
 
 /** Of all values, when the others have `sizeBytes`. */
 export const meanValueBytes = (sizeBytes: number): number => ((1 + LARGE) * sizeBytes) / 2;

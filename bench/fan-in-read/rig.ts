@@ -2,14 +2,11 @@
  * The machines of the gather: nodes that hold values and one that reads, each behind a shaped link, a Forebay cluster on all of them, and
  * one redis-server on the first holder. Caches lie on tmpfs, for all nodes share one disk here.
  */
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort } from '../child.ts';
-import { Daemon } from '../daemon.ts';
+import { clusterIn, memberOn, openRig, rigDirectory, startAll } from '../cluster-rig.ts';
+import { Daemon, type Settings } from '../daemon.ts';
 import { acquainted } from '../fan-out-read/cluster.ts';
 import { HostAgent } from '../fan-out-read/host-agent.ts';
-import { cleanUpOnInterrupt } from '../interrupt.ts';
 import { type LinkedHost, type Links, openLinks } from '../links/links.ts';
 import { directoryInMemory } from '../tmpfs.ts';
 import { HostKv } from './host-kv.ts';
@@ -18,8 +15,6 @@ import type { FanInReadOptions } from './part.ts';
 import { RedisServer } from './redis-server.ts';
 
 const MiB = 2 ** 20;
-const PEER_PORT = 7074;
-const ZONES = 3;
 export const VOLUME = 'blocks';
 /** Leased bytes may be half of a node's share, and a node needs room besides its values. */
 const ROOM = 4;
@@ -46,7 +41,7 @@ export class Rig implements AsyncDisposable {
   readonly directory: string;
   readonly #stack: AsyncDisposableStack;
   readonly #options: FanInReadOptions;
-  #nodes: readonly RigNode[] = [];
+  readonly #nodes: RigNode[] = [];
   #redis: RedisServer | undefined;
   /** `address:port` of redis as the reader reaches it. */
   redisAddress = '';
@@ -59,61 +54,43 @@ export class Rig implements AsyncDisposable {
   }
 
   /** Rejects when something cannot be started; what was started by then has ended. */
-  static async open(options: FanInReadOptions): Promise<Rig> {
-    const stack = new AsyncDisposableStack();
-    cleanUpOnInterrupt(stack);
-    try {
-      return await Rig.#open(options, stack);
-    } catch (error) {
-      await stack.disposeAsync();
-      throw error;
-    }
+  static open(options: FanInReadOptions): Promise<Rig> {
+    return openRig((stack) => Rig.#open(options, stack));
   }
 
   static async #open(options: FanInReadOptions, stack: AsyncDisposableStack): Promise<Rig> {
     const held = options.blocks * options.blockBytes;
-    const directory = mkdtempSync(join(options.directory ?? directoryInMemory(4 * held), 'forebay-bench-'));
-    stack.defer(() => rmSync(directory, { recursive: true, force: true }));
+    const directory = rigDirectory(stack, options.directory ?? directoryInMemory(4 * held));
     const names = ['reader', ...Array.from({ length: options.nodes }, (_, i) => `node-${i + 1}`)];
     const links = await openLinks(
       names.map((name) => ({ name, mbitPerS: options.linkMbit })),
       { shaping: options.shaping },
     );
     stack.use(links);
-    writeFileSync(join(directory, 'secret'), `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
     const rig = new Rig(options, links, directory, stack);
-    const started = await Promise.allSettled(links.hosts.map((host, index) => rig.#startNode(host, index)));
-    rig.#nodes = started.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
-    for (const outcome of started) if (outcome.status === 'rejected') throw outcome.reason;
+    const cluster = clusterIn(directory);
+    const starting = links.hosts.map((host, index) => rig.#startNode(host, index, cluster));
+    await startAll(starting, (node) => rig.#nodes.push(node));
     await acquainted(rig.#nodes);
     await rig.#startRedis();
     return rig;
   }
 
-  async #startNode(host: LinkedHost, index: number): Promise<RigNode> {
+  async #startNode(host: LinkedHost, index: number, cluster: Settings): Promise<RigNode> {
     const agent = await HostAgent.start(host);
     this.#stack.defer(() => agent.stop());
     const kv = await HostKv.start(host);
     this.#stack.defer(() => kv.stop());
     const { nodes, blocks, blockBytes } = this.#options;
     const perNodeMiB = (Math.ceil(blocks / nodes) * blockBytes) / MiB;
-    // On a host of its own any port is free; on a shared loopback it has to be looked for.
-    const port = host.address === '127.0.0.1' ? await freePort() : PEER_PORT;
+    const member = await memberOn(host, index);
     const daemon = await Daemon.start({
       directory: join(this.directory, host.name),
-      host,
+      ...member,
       volumes: { [VOLUME]: { kind: 'kv', share: SHARE } },
-      node: {
-        name: host.name,
-        zone: `zone-${(index % ZONES) + 1}`,
-        capacity: `${Math.ceil((ROOM * perNodeMiB) / SHARE) + SPARE_MIB}MiB`,
-        advertise: await host.publish(port),
-      },
-      doors: { peer: `${host.address}:${port}`, resp: '127.0.0.1:0' },
-      cluster: {
-        coordinator: `embedded:${join(this.directory, 'coordinator.sqlite')}`,
-        secretFile: join(this.directory, 'secret'),
-      },
+      node: { ...member.node, capacity: `${Math.ceil((ROOM * perNodeMiB) / SHARE) + SPARE_MIB}MiB` },
+      doors: { ...member.doors, resp: '127.0.0.1:0' },
+      cluster,
     });
     // Nothing of theirs is kept, so they need not put anything in order.
     this.#stack.defer(() => daemon.kill());

@@ -1,7 +1,6 @@
 /** A trace of conversations against one node, beside an ideal LRU of equal size and a cache without end. */
 import { basename } from 'node:path';
 import { smallContentMaxBytes } from '../../src/core/limits.ts';
-import { smallFootprintBytes } from '../../src/store/store-index.ts';
 import { seriesSvg } from '../plot.ts';
 import { type Figure, shown, single } from '../result.ts';
 import { quantile } from '../statistics.ts';
@@ -12,7 +11,7 @@ import type { FanInReadOptions, Measured, Part } from './part.ts';
 import { VOLUME } from './rig.ts';
 import { readTrace, type TraceRequest } from './trace.ts';
 
-/** Of a value that stands for a block: small, so that an hour of them fits a minute, but a file of its own, as real ones of megabytes are. */
+/** Of a value that stands for a block: small, so that an hour of them fits a minute, but a file of its own in a share of this size, as real ones of megabytes are. */
 const VALUE_BYTES = smallContentMaxBytes;
 const RATIO_MIN = 0.98;
 /** As clients usually ask for (FIELD of KV clients), in the trace's time. */
@@ -46,7 +45,7 @@ function plotOf(blocksMax: number, replayed: Replayed, requests: readonly TraceR
 }
 
 async function replay(blocksMax: number, options: FanInReadOptions, onDone: (done: number) => void): Promise<Replayed> {
-  const shareBytes = blocksMax * smallFootprintBytes(VALUE_BYTES);
+  const shareBytes = blocksMax * VALUE_BYTES;
   await using bench = await Bench.open(4 * shareBytes, options.directory);
   const daemon = await bench.startNode('forebay', shareBytes);
   return await bench.kv.replay(

@@ -3,36 +3,37 @@
  * on the nodes. Caches lie on tmpfs where there is one, for N nodes share one disk here. An object is read only once
  * by each candidate: a fresh one, under a key of its own, is as cold as a fresh cluster.
  */
-import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort } from '../child.ts';
-import { Daemon } from '../daemon.ts';
-import { cleanUpOnInterrupt } from '../interrupt.ts';
-import { type LinkedHost, type Links, openLinks } from '../links/links.ts';
-import { OriginProcess } from '../origin-process.ts';
+import {
+  clusterIn,
+  memberOn,
+  type OriginRig,
+  type OriginRigOptions,
+  openOriginRig,
+  openRig,
+  rigDirectory,
+  startAll,
+} from '../cluster-rig.ts';
+import { Daemon, type Settings } from '../daemon.ts';
+import type { LinkedHost, Links } from '../links/links.ts';
+import type { OriginProcess } from '../origin-process.ts';
 import { patternSlices } from '../pattern.ts';
 import { directoryInMemory } from '../tmpfs.ts';
 import { acquainted, measureGoodput } from './cluster.ts';
 import type { Goodput } from './floor.ts';
-import { HostAgent } from './host-agent.ts';
+import type { HostAgent } from './host-agent.ts';
 
 const MiB = 2 ** 20;
 const BUCKET = 'lake';
-const PEER_PORT = 7074;
-const ZONES = 3;
 /** Objects that may be in a cache at once: the one under measurement, and one that is being evicted. */
 const OBJECTS_KEPT = 3;
 
-export interface RigOptions {
-  readonly nodes: number;
-  readonly linkMbit: number;
-  /** The origin's link ÷ a node's. */
-  readonly originLinks: number;
+export interface RigOptions extends OriginRigOptions {
   readonly chunks: number;
   readonly chunkMiB: number;
   readonly directory?: string;
-  readonly shaping?: 'kernel' | 'user';
 }
 
 export interface BenchObject {
@@ -60,13 +61,14 @@ export class Rig implements AsyncDisposable {
   readonly origin: OriginProcess;
   readonly nodes: RigNode[] = [];
   readonly #agents: readonly HostAgent[];
+  readonly #cluster: Settings;
   readonly #daemons: Daemon[] = [];
   readonly #stack: AsyncDisposableStack;
   #nextSeed = 1;
 
   private constructor(
     options: RigOptions,
-    parts: Pick<Rig, 'links' | 'directory' | 'originAgent' | 'origin'> & { agents: readonly HostAgent[] },
+    parts: OriginRig & { directory: string; cluster: Settings },
     stack: AsyncDisposableStack,
   ) {
     this.options = options;
@@ -76,43 +78,25 @@ export class Rig implements AsyncDisposable {
     this.originAgent = parts.originAgent;
     this.origin = parts.origin;
     this.#agents = parts.agents;
+    this.#cluster = parts.cluster;
     this.#stack = stack;
   }
 
   /** Rejects when something cannot be started; what was started by then has ended. */
-  static async open(options: RigOptions): Promise<Rig> {
-    const stack = new AsyncDisposableStack();
-    cleanUpOnInterrupt(stack);
-    try {
-      return await Rig.#open(options, stack);
-    } catch (error) {
-      await stack.disposeAsync();
-      throw error;
-    }
+  static open(options: RigOptions): Promise<Rig> {
+    return openRig((stack) => Rig.#open(options, stack));
   }
 
   static async #open(options: RigOptions, stack: AsyncDisposableStack): Promise<Rig> {
     const sizeBytes = options.chunks * options.chunkMiB * MiB;
     const place = options.directory ?? directoryInMemory((options.nodes + 1) * OBJECTS_KEPT * sizeBytes);
-    const directory = mkdtempSync(join(place, 'forebay-bench-'));
-    stack.defer(() => rmSync(directory, { recursive: true, force: true }));
-    const links = await openLinks(
-      [
-        { name: 'origin', mbitPerS: options.linkMbit * options.originLinks },
-        ...Array.from({ length: options.nodes }, (_, i) => ({ name: `node-${i + 1}`, mbitPerS: options.linkMbit })),
-      ],
-      options.shaping && { shaping: options.shaping },
-    );
-    stack.use(links);
-    const agents = await Promise.all(links.hosts.map((host) => HostAgent.start(host)));
-    for (const agent of agents) stack.defer(() => agent.stop());
-    const [originAgent, ...rest] = agents as [HostAgent, ...HostAgent[]];
-    const origin = await OriginProcess.start({ bucket: BUCKET }, originAgent.host);
-    stack.defer(() => origin.stop());
-    const rig = new Rig(options, { links, directory, originAgent, origin, agents: rest }, stack);
+    const directory = rigDirectory(stack, place);
+    const parts = await openOriginRig(stack, options, { bucket: BUCKET });
+    const rig = new Rig(options, { ...parts, directory, cluster: clusterIn(directory) }, stack);
     // Nothing of theirs is kept, so they need not put anything in order.
     stack.defer(async () => void (await Promise.all(rig.#daemons.map((daemon) => daemon.kill()))));
-    await rig.#startCluster();
+    const starting = parts.agents.map((agent, index) => rig.#startNode(agent, index));
+    await startAll(starting, (node) => rig.nodes.push(node));
     await rig.acquainted();
     return rig;
   }
@@ -121,21 +105,13 @@ export class Rig implements AsyncDisposable {
     return this.options.chunks * this.options.chunkMiB * MiB;
   }
 
-  async #startCluster(): Promise<void> {
-    writeFileSync(join(this.directory, 'secret'), `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
-    const started = await Promise.allSettled(this.#agents.map((agent, index) => this.#startNode(agent, index)));
-    for (const outcome of started) if (outcome.status === 'fulfilled') this.nodes.push(outcome.value);
-    for (const outcome of started) if (outcome.status === 'rejected') throw outcome.reason;
-  }
-
   async #startNode(agent: HostAgent, index: number): Promise<RigNode> {
     const { host } = agent;
-    // On a host of its own any port is free; on a shared loopback it has to be looked for.
-    const port = host.address === '127.0.0.1' ? await freePort() : PEER_PORT;
+    const member = await memberOn(host, index);
     const capacityMiB = Math.ceil((OBJECTS_KEPT * this.sizeBytes) / MiB) + 64;
     const daemon = await Daemon.start({
       directory: join(this.directory, host.name),
-      host,
+      ...member,
       volumes: {
         [BUCKET]: {
           origin: `s3://${BUCKET}`,
@@ -145,17 +121,8 @@ export class Rig implements AsyncDisposable {
           revalidate: 'never',
         },
       },
-      node: {
-        name: host.name,
-        zone: `zone-${(index % ZONES) + 1}`,
-        capacity: `${capacityMiB}MiB`,
-        advertise: await host.publish(port),
-      },
-      doors: { peer: `${host.address}:${port}` },
-      cluster: {
-        coordinator: `embedded:${join(this.directory, 'coordinator.sqlite')}`,
-        secretFile: join(this.directory, 'secret'),
-      },
+      node: { ...member.node, capacity: `${capacityMiB}MiB` },
+      cluster: this.#cluster,
       environment: { AWS_ACCESS_KEY_ID: 'bench', AWS_SECRET_ACCESS_KEY: 'bench' },
     });
     this.#daemons.push(daemon);

@@ -4,18 +4,25 @@
  * nodes share one disk here, so caches and files lie on tmpfs where links are to bound, and on the disk where the stall is
  * measured.
  */
-import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../child.ts';
-import { Daemon } from '../daemon.ts';
+import {
+  clusterIn,
+  memberOn,
+  type OriginRig,
+  type OriginRigOptions,
+  openOriginRig,
+  openRig,
+  rigDirectory,
+  startAll,
+} from '../cluster-rig.ts';
+import { Daemon, type Settings } from '../daemon.ts';
 import { acquainted, measureGoodput } from '../fan-out-read/cluster.ts';
 import type { Goodput } from '../fan-out-read/floor.ts';
-import { HostAgent } from '../fan-out-read/host-agent.ts';
-import { cleanUpOnInterrupt } from '../interrupt.ts';
-import { type LinkedHost, type Links, openLinks } from '../links/links.ts';
-import { OriginProcess } from '../origin-process.ts';
+import type { HostAgent } from '../fan-out-read/host-agent.ts';
+import type { LinkedHost, Links } from '../links/links.ts';
+import type { OriginProcess } from '../origin-process.ts';
 import { directoryInMemory } from '../tmpfs.ts';
 import { Adopter } from './adopter.ts';
 import type { Checkpoint } from './checkpoint.ts';
@@ -24,20 +31,13 @@ import { filesOf, type Step, stepOf } from './step.ts';
 
 const MiB = 2 ** 20;
 export const BUCKET = 'checkpoints';
-const PEER_PORT = 7074;
-const ZONES = 3;
 /** Steps that caches have room for, all copies of them, even if one node had to hold all. */
 const STEPS_KEPT = 6;
 
-export interface RigOptions {
-  readonly nodes: number;
-  readonly linkMbit: number;
-  /** The origin's link ÷ a node's. */
-  readonly originLinks: number;
+export interface RigOptions extends OriginRigOptions {
   readonly checkpoint: Checkpoint;
   readonly place: 'memory' | 'disk';
   readonly directory?: string;
-  readonly shaping?: 'kernel' | 'user';
   readonly forebay: boolean;
   readonly adopt: boolean;
 }
@@ -72,12 +72,13 @@ export class Rig implements AsyncDisposable {
   readonly nodes: RigNode[] = [];
   readonly #originAgent: HostAgent;
   readonly #agents: readonly HostAgent[];
+  readonly #cluster: Settings;
   readonly #stack: AsyncDisposableStack;
   #nextStep = 1;
 
   private constructor(
     options: RigOptions,
-    parts: Pick<Rig, 'links' | 'directory' | 'origin'> & { originAgent: HostAgent; agents: readonly HostAgent[] },
+    parts: OriginRig & { directory: string; cluster: Settings },
     stack: AsyncDisposableStack,
   ) {
     this.options = options;
@@ -86,46 +87,25 @@ export class Rig implements AsyncDisposable {
     this.origin = parts.origin;
     this.#originAgent = parts.originAgent;
     this.#agents = parts.agents;
+    this.#cluster = parts.cluster;
     this.#stack = stack;
   }
 
   /** Rejects when something cannot be started; what was started by then has ended. */
-  static async open(options: RigOptions): Promise<Rig> {
-    const stack = new AsyncDisposableStack();
-    cleanUpOnInterrupt(stack);
-    try {
-      return await Rig.#open(options, stack);
-    } catch (error) {
-      await stack.disposeAsync();
-      throw error;
-    }
+  static open(options: RigOptions): Promise<Rig> {
+    return openRig((stack) => Rig.#open(options, stack));
   }
 
   static async #open(options: RigOptions, stack: AsyncDisposableStack): Promise<Rig> {
     const needed = 3 * STEPS_KEPT * options.checkpoint.sizeBytes;
     const place = options.directory ?? (options.place === 'memory' ? directoryInMemory(needed) : tmpdir());
-    const directory = mkdtempSync(join(place, 'forebay-bench-'));
-    stack.defer(() => rmSync(directory, { recursive: true, force: true }));
-    const links = await openLinks(
-      [
-        { name: 'origin', mbitPerS: options.linkMbit * options.originLinks },
-        ...Array.from({ length: options.nodes }, (_, i) => ({ name: `node-${i + 1}`, mbitPerS: options.linkMbit })),
-      ],
-      options.shaping && { shaping: options.shaping },
-    );
-    stack.use(links);
-    const all = await Promise.all(links.hosts.map((host) => HostAgent.start(host)));
-    for (const agent of all) stack.defer(() => agent.stop());
-    const [originAgent, ...agents] = all as [HostAgent, ...HostAgent[]];
-    const origin = await OriginProcess.start({ bucket: BUCKET, writable: true }, originAgent.host);
-    stack.defer(() => origin.stop());
-    const rig = new Rig(options, { links, directory, origin, originAgent, agents }, stack);
+    const directory = rigDirectory(stack, place);
+    const parts = await openOriginRig(stack, options, { bucket: BUCKET, writable: true });
+    const rig = new Rig(options, { ...parts, directory, cluster: clusterIn(directory) }, stack);
     // Nothing of theirs is kept, so they need not put anything in order.
     stack.defer(async () => void (await Promise.all(rig.nodes.map((node) => stopNode(node)))));
-    writeFileSync(join(directory, 'secret'), `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
-    const started = await Promise.allSettled(agents.map((agent, index) => rig.#startNode(agent, index)));
-    for (const outcome of started) if (outcome.status === 'fulfilled') rig.nodes.push(outcome.value);
-    for (const outcome of started) if (outcome.status === 'rejected') throw outcome.reason;
+    const starting = parts.agents.map((agent, index) => rig.#startNode(agent, index));
+    await startAll(starting, (node) => rig.nodes.push(node));
     await rig.acquainted();
     return rig;
   }
@@ -170,12 +150,11 @@ export class Rig implements AsyncDisposable {
   }
 
   async #startDaemon({ host }: HostAgent, index: number, directory: string): Promise<Daemon> {
-    // On a host of its own any port is free; on a shared loopback it has to be looked for.
-    const port = host.address === '127.0.0.1' ? await freePort() : PEER_PORT;
+    const member = await memberOn(host, index);
     const capacityMiB = Math.ceil((STEPS_KEPT * this.options.checkpoint.sizeBytes) / MiB) + 256;
     return Daemon.start({
       directory,
-      host,
+      ...member,
       volumes: {
         [BUCKET]: {
           origin: `s3://${BUCKET}`,
@@ -186,17 +165,8 @@ export class Rig implements AsyncDisposable {
           replicas: 2,
         },
       },
-      node: {
-        name: host.name,
-        zone: `zone-${(index % ZONES) + 1}`,
-        capacity: `${capacityMiB}MiB`,
-        advertise: await host.publish(port),
-      },
-      doors: { peer: `${host.address}:${port}` },
-      cluster: {
-        coordinator: `embedded:${join(this.directory, 'coordinator.sqlite')}`,
-        secretFile: join(this.directory, 'secret'),
-      },
+      node: { ...member.node, capacity: `${capacityMiB}MiB` },
+      cluster: this.#cluster,
       environment: { AWS_ACCESS_KEY_ID: 'bench', AWS_SECRET_ACCESS_KEY: 'bench' },
     });
   }

@@ -118,6 +118,11 @@ export class Copies {
     return all.length > 0 && all.every(({ nodes, isDrained }) => nodes.size === 0 && !isDrained);
   }
 
+  /** Whether a record ever named it. */
+  isKnown(content: string): boolean {
+    return this.#known.has(content as ContentId);
+  }
+
   /** The same of one content: a copy of it under another id may be there. */
   isContentLost(content: ContentId): boolean {
     const known = this.#known.get(content);

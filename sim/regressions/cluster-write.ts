@@ -1,4 +1,5 @@
 /** Seeds of the scenario of fan-out writes that once failed, as data. A name says what was wrong. Options are pinned. */
+import { CALM_CLUSTER_FAULTS } from '../scenarios/cluster-fault-options.ts';
 import type { ScenarioOptions } from '../scenarios/scenario.ts';
 import type { Regression } from './read-cache.ts';
 
@@ -6,6 +7,7 @@ const NEVER = Number.POSITIVE_INFINITY;
 
 /** No fault at all; what is to be provoked adds what it needs. */
 export const CALM_CLUSTER_WRITE: ScenarioOptions = {
+  ...CALM_CLUSTER_FAULTS,
   nodes: 3,
   zones: 1,
   objects: 3,
@@ -18,32 +20,7 @@ export const CALM_CLUSTER_WRITE: ScenarioOptions = {
   linkMiBPerS: 100,
   canPunch: true,
   changeMs: NEVER,
-  latencyMs: 1,
-  lossChance: 0,
-  duplicateChance: 0,
-  lateChance: 0,
   originFaultChance: 0,
-  faultMs: NEVER,
-  killWeight: 0,
-  powerWeight: 0,
-  leaveWeight: 0,
-  pauseWeight: 0,
-  splitWeight: 0,
-  oneWayWeight: 0,
-  originCutWeight: 0,
-  originAwayWeight: 0,
-  coordinatorCutWeight: 0,
-  coordinatorAwayWeight: 0,
-  coordinatorBackWeight: 0,
-  slowWeight: 0,
-  silentWeight: 0,
-  corruptWeight: 0,
-  diskWeight: 0,
-  wallWeight: 0,
-  loseDiskWeight: 0,
-  coordinatorSlowWeight: 0,
-  coordinatorDeafWeight: 0,
-  originDeniedWeight: 0,
   volumes: 1,
   replicas: 2,
   ack: 'local',

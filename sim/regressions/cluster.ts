@@ -2,6 +2,7 @@
  * Seeds of the cluster scenario that once failed, as data: replayed before anything new. A name says what was wrong.
  * Options are pinned, so that a regression outlives changes of how they are drawn.
  */
+import { CALM_CLUSTER_FAULTS } from '../scenarios/cluster-fault-options.ts';
 import type { ScenarioOptions } from '../scenarios/scenario.ts';
 import type { Regression } from './read-cache.ts';
 
@@ -9,6 +10,7 @@ const NEVER = Number.POSITIVE_INFINITY;
 
 /** No fault at all; what is to be provoked adds what it needs. */
 export const CALM_CLUSTER: ScenarioOptions = {
+  ...CALM_CLUSTER_FAULTS,
   nodes: 3,
   zones: 1,
   objects: 2,
@@ -26,28 +28,7 @@ export const CALM_CLUSTER: ScenarioOptions = {
   stampedeMs: NEVER,
   stampedeSpreadMs: 0,
   changeMs: NEVER,
-  latencyMs: 1,
-  lossChance: 0,
-  duplicateChance: 0,
-  lateChance: 0,
   originFaultChance: 0,
-  faultMs: NEVER,
-  killWeight: 0,
-  powerWeight: 0,
-  leaveWeight: 0,
-  pauseWeight: 0,
-  splitWeight: 0,
-  oneWayWeight: 0,
-  originCutWeight: 0,
-  originAwayWeight: 0,
-  coordinatorCutWeight: 0,
-  coordinatorAwayWeight: 0,
-  coordinatorBackWeight: 0,
-  slowWeight: 0,
-  silentWeight: 0,
-  corruptWeight: 0,
-  diskWeight: 0,
-  wallWeight: 0,
   drill: 'crowd',
 };
 

@@ -2,6 +2,7 @@
  * Seeds of the kv scenario that once failed, as data: replayed before anything new. A name says what was wrong.
  * Options are pinned, so that a regression outlives changes of how they are drawn.
  */
+import { CALM_CLUSTER_FAULTS } from '../scenarios/cluster-fault-options.ts';
 import type { ScenarioOptions } from '../scenarios/scenario.ts';
 import type { Regression } from './read-cache.ts';
 
@@ -9,6 +10,7 @@ const NEVER = Number.POSITIVE_INFINITY;
 
 /** No fault at all; what is to be provoked adds what it needs. */
 export const CALM_KV: ScenarioOptions = {
+  ...CALM_CLUSTER_FAULTS,
   nodes: 3,
   zones: 1,
   clientsPerNode: 2,
@@ -24,31 +26,6 @@ export const CALM_KV: ScenarioOptions = {
   linkMiBPerS: 100,
   canPunch: true,
   changeChance: 0.4,
-  latencyMs: 1,
-  lossChance: 0,
-  duplicateChance: 0,
-  lateChance: 0,
-  faultMs: NEVER,
-  killWeight: 0,
-  powerWeight: 0,
-  leaveWeight: 0,
-  pauseWeight: 0,
-  splitWeight: 0,
-  oneWayWeight: 0,
-  originCutWeight: 0,
-  originAwayWeight: 0,
-  coordinatorCutWeight: 0,
-  coordinatorAwayWeight: 0,
-  coordinatorBackWeight: 0,
-  slowWeight: 0,
-  silentWeight: 0,
-  corruptWeight: 0,
-  diskWeight: 0,
-  wallWeight: 0,
-  loseDiskWeight: 0,
-  coordinatorSlowWeight: 0,
-  coordinatorDeafWeight: 0,
-  originDeniedWeight: 0,
 };
 
 export const KV_REGRESSIONS: readonly Regression[] = [

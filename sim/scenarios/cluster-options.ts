@@ -2,9 +2,10 @@
 import { MiB } from '../../src/core/limits.ts';
 import type { Volume } from '../../src/core/volume.ts';
 import type { SimRandom } from '../sim-random.ts';
+import { CALMER_CLUSTER_FAULTS, type ClusterFaultOptions } from './cluster-fault-options.ts';
 import { VOLUME_NAME } from './read-cache-options.ts';
 
-export type ClusterScenarioOptions = {
+export type ClusterScenarioOptions = ClusterFaultOptions & {
   readonly nodes: number;
   readonly zones: number;
   readonly objects: number;
@@ -28,34 +29,8 @@ export type ClusterScenarioOptions = {
   readonly stampedeSpreadMs: number;
   /** Mean time between changes of objects at the origin; infinity for none. */
   readonly changeMs: number;
-  readonly latencyMs: number;
-  readonly lossChance: number;
-  readonly duplicateChance: number;
-  readonly lateChance: number;
   /** Chance per origin request of each kind of failure. */
   readonly originFaultChance: number;
-  /** Mean time between faults; infinity for none. The rest are their relative weights, 0 for never. */
-  readonly faultMs: number;
-  readonly killWeight: number;
-  readonly powerWeight: number;
-  readonly leaveWeight: number;
-  readonly pauseWeight: number;
-  readonly splitWeight: number;
-  readonly oneWayWeight: number;
-  readonly originCutWeight: number;
-  readonly originAwayWeight: number;
-  readonly coordinatorCutWeight: number;
-  readonly coordinatorAwayWeight: number;
-  readonly coordinatorBackWeight: number;
-  readonly slowWeight: number;
-  readonly silentWeight: number;
-  readonly corruptWeight: number;
-  readonly diskWeight: number;
-  readonly wallWeight: number;
-  readonly loseDiskWeight: number;
-  readonly coordinatorSlowWeight: number;
-  readonly coordinatorDeafWeight: number;
-  readonly originDeniedWeight: number;
   /** What is tried when the faults are over; see `cluster-drills.ts`. */
   readonly drill: Drill;
 };
@@ -131,29 +106,10 @@ export function drawCluster(random: SimRandom): ClusterScenarioOptions {
 
 /** Tried one by one on a failing seed: each takes something away. */
 export const CALMER_CLUSTER: readonly Partial<ClusterScenarioOptions>[] = [
-  { faultMs: NEVER },
+  ...CALMER_CLUSTER_FAULTS,
   { changeMs: NEVER },
   { stampedeMs: NEVER },
   { originFaultChance: 0 },
-  { lossChance: 0 },
-  { duplicateChance: 0 },
-  { lateChance: 0 },
-  { killWeight: 0 },
-  { powerWeight: 0 },
-  { leaveWeight: 0 },
-  { pauseWeight: 0 },
-  { splitWeight: 0 },
-  { oneWayWeight: 0 },
-  { originCutWeight: 0 },
-  { originAwayWeight: 0 },
-  { coordinatorCutWeight: 0 },
-  { coordinatorAwayWeight: 0 },
-  { coordinatorBackWeight: 0 },
-  { slowWeight: 0 },
-  { silentWeight: 0 },
-  { corruptWeight: 0 },
-  { diskWeight: 0 },
-  { wallWeight: 0 },
   { nodes: 2 },
   { nodes: 3 },
   { zones: 1 },

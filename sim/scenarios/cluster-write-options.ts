@@ -2,6 +2,7 @@
 import { KiB, MiB } from '../../src/core/limits.ts';
 import type { Level, Volume, WritePolicy } from '../../src/core/volume.ts';
 import type { SimRandom } from '../sim-random.ts';
+import { CALMER_CLUSTER_FAULTS } from './cluster-fault-options.ts';
 import type { ClusterScenarioOptions } from './cluster-options.ts';
 
 type Shared = Omit<
@@ -103,34 +104,11 @@ export function drawClusterWrite(random: SimRandom): ClusterWriteOptions {
 
 /** Tried one by one on a failing seed: each takes something away. */
 export const CALMER_CLUSTER_WRITE: readonly Partial<ClusterWriteOptions>[] = [
-  { faultMs: NEVER },
+  ...CALMER_CLUSTER_FAULTS,
   { changeMs: NEVER },
   { originFaultChance: 0 },
   { unansweredChance: 0 },
   { zombieChance: 0 },
-  { lossChance: 0 },
-  { duplicateChance: 0 },
-  { lateChance: 0 },
-  { killWeight: 0 },
-  { powerWeight: 0 },
-  { leaveWeight: 0 },
-  { pauseWeight: 0 },
-  { splitWeight: 0 },
-  { oneWayWeight: 0 },
-  { originCutWeight: 0 },
-  { originAwayWeight: 0 },
-  { coordinatorCutWeight: 0 },
-  { coordinatorAwayWeight: 0 },
-  { coordinatorBackWeight: 0 },
-  { coordinatorSlowWeight: 0 },
-  { coordinatorDeafWeight: 0 },
-  { loseDiskWeight: 0 },
-  { originDeniedWeight: 0 },
-  { slowWeight: 0 },
-  { silentWeight: 0 },
-  { corruptWeight: 0 },
-  { diskWeight: 0 },
-  { wallWeight: 0 },
   { volumes: 1 },
   { replicas: 1 },
   { nodes: 2 },

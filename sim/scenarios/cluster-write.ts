@@ -146,7 +146,8 @@ export class ClusterWriteRun {
       origin: first.origin,
       coordinator: this.coordinator,
       emitted: (machine, life, event) => {
-        if (event.kind === 'store.dropped' && event.reason === 'caller')
+        // what no record ever named is a write that failed
+        if (event.kind === 'store.dropped' && event.reason === 'caller' && this.#copies.isKnown(event.content))
           this.#commitsWait.dropped(machine.name, event.content);
         this.#checkers.tell('event', life, event);
         this.#bounds.disk(machine.disk);

@@ -5,6 +5,7 @@ import { type ErrorCode, ForebayError } from '../../src/core/errors.ts';
 import { KiB } from '../../src/core/limits.ts';
 import { DiskError } from '../../src/io/io.ts';
 import type { KvVolume, OpenValue, PutOutcome, ValueBody } from '../../src/kv/kv.ts';
+import { bytesOfPiece } from '../../src/store/piece.ts';
 import type { Findings } from '../checkers/checker.ts';
 import type { KeptPromises, KvGot } from '../checkers/s10-kept-promises.ts';
 import type { Life, SimClock } from '../sim-clock.ts';
@@ -227,10 +228,7 @@ export class KvClient {
     for await (const piece of value.pieces({ start: 0, end: sizeBytes }, PATIENT.signal)) {
       let damaged = true;
       try {
-        const bytes =
-          piece.kind === 'bytes'
-            ? piece.bytes
-            : await piece.file.read(piece.range.start, piece.range.end - piece.range.start);
+        const bytes = await bytesOfPiece(piece);
         whole.set(bytes, at);
         at += bytes.length;
         damaged = false;

@@ -1,38 +1,9 @@
 /** What a run of the kv scenario is: drawn from its seed, overridden to shrink a failure. */
 import type { Volume } from '../../src/core/volume.ts';
 import type { SimRandom } from '../sim-random.ts';
-import type { ClusterScenarioOptions } from './cluster-options.ts';
+import { CALMER_CLUSTER_FAULTS, type ClusterFaultOptions } from './cluster-fault-options.ts';
 
-type Faults = Pick<
-  ClusterScenarioOptions,
-  | 'latencyMs'
-  | 'lossChance'
-  | 'duplicateChance'
-  | 'lateChance'
-  | 'faultMs'
-  | 'killWeight'
-  | 'powerWeight'
-  | 'leaveWeight'
-  | 'pauseWeight'
-  | 'splitWeight'
-  | 'oneWayWeight'
-  | 'originCutWeight'
-  | 'originAwayWeight'
-  | 'coordinatorCutWeight'
-  | 'coordinatorAwayWeight'
-  | 'coordinatorBackWeight'
-  | 'slowWeight'
-  | 'silentWeight'
-  | 'corruptWeight'
-  | 'diskWeight'
-  | 'wallWeight'
-  | 'loseDiskWeight'
-  | 'coordinatorSlowWeight'
-  | 'coordinatorDeafWeight'
-  | 'originDeniedWeight'
->;
-
-export type KvScenarioOptions = Faults & {
+export type KvScenarioOptions = ClusterFaultOptions & {
   readonly nodes: number;
   readonly zones: number;
   readonly clientsPerNode: number;
@@ -103,24 +74,7 @@ export function drawKv(random: SimRandom): KvScenarioOptions {
 
 /** Tried one by one on a failing seed: each takes something away. */
 export const CALMER_KV: readonly Partial<KvScenarioOptions>[] = [
-  { faultMs: NEVER },
-  { lossChance: 0 },
-  { duplicateChance: 0 },
-  { lateChance: 0 },
-  { killWeight: 0 },
-  { powerWeight: 0 },
-  { leaveWeight: 0 },
-  { pauseWeight: 0 },
-  { splitWeight: 0 },
-  { oneWayWeight: 0 },
-  { coordinatorCutWeight: 0 },
-  { coordinatorAwayWeight: 0 },
-  { slowWeight: 0 },
-  { silentWeight: 0 },
-  { corruptWeight: 0 },
-  { diskWeight: 0 },
-  { wallWeight: 0 },
-  { loseDiskWeight: 0 },
+  ...CALMER_CLUSTER_FAULTS,
   { nodes: 1 },
   { nodes: 2 },
   { nodes: 3 },

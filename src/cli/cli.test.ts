@@ -210,6 +210,8 @@ test('help and version are no errors', async () => {
     'bench',
     'demo',
     'sim',
+    'plan',
+    'room',
     'dev',
   ])
     assert.match(help.stdout, new RegExp(`^ {2}${name}\\b`, 'm'));

@@ -113,6 +113,8 @@ test('fills go out in index order, one per node, and as many at once as keep the
   assert.deepEqual(ascending(), [0, 1, 2, 3, 4, 5, 6, 7, 8], 'the first nine are a mesh, which takes more');
   const nodeOf = (chunk: number) => [...t.fills].find(([, given]) => given === chunk)?.[0] as string;
   t.fills_(nodeOf(4)).fills_(nodeOf(0)).fills_(nodeOf(9));
+  assert.deepEqual(ascending(), [1, 2, 3, 5, 6, 7, 8], 'those that begin together would end together');
+  t.report('n19', { kind: 'copied', chunk: 0, by: 'n18' }).after(1);
   assert.deepEqual(ascending(), [1, 2, 3, 5, 6, 7, 8, 10], '(4 + 1) · 1 + 3');
 
   const fast = new Transcript({ chunks: 40, originLinks: 3 });
@@ -180,6 +182,21 @@ test('a node that turns out slow becomes a leaf: its fill goes to another, and n
   assert.equal(t.dealer.status().leaves, 1);
   skip(t).after(1_500_000).after(5);
   assert.equal(t.dealer.status().leaves, 0, 'after 128 chunk times it gets another chance');
+});
+
+test('nobody becomes a leaf for coming to an end at the speed of its link, after the origin had been slower', () => {
+  const t = new Transcript({ chunks: 40 });
+  const nodes = ['a', 'b', 'c', 'd'];
+  t.joins(...nodes).after(5);
+  const runs = (node: string) => t.report(node, { kind: 'speed', bytesPerS: 1000, atLeast: false });
+  for (let filled = 0; filled < 40; filled++) {
+    for (const node of nodes) runs(node);
+    t.after(2000).fills_([...t.fills].toSorted(([, a], [, b]) => a - b)[0]?.[0] as string);
+  }
+  // One node is measured when everything is filled; the others have been as fast all along.
+  runs('a').after(20);
+  assert.equal(t.dealer.status().filled, 40);
+  assert.equal(t.dealer.status().leaves, 0);
 });
 
 test('a source that does not answer is replaced, and taken for dead when a second reader says so', () => {

@@ -14,7 +14,7 @@ import type { Random } from '../io/io.ts';
 import type { DealerAction, FillFailure, LinkFailure, MemberReport } from './broadcast.ts';
 import { type ChunkRange, ChunkSet } from './chunk-set.ts';
 import { FillTokens } from './fill-tokens.ts';
-import type { LinkEnd } from './link-deal.ts';
+import { type LinkEnd, MESH_NODES_MAX } from './link-deal.ts';
 import { LinkPeer, LinkTable, sourcesAmong } from './link-table.ts';
 import { type JudgedNode, judgeLeaf, medianSpeed } from './node-speeds.ts';
 
@@ -178,7 +178,7 @@ export class BroadcastDealer {
     const oldest = this.#tokens.oldestMs();
     const hangs = oldest === undefined ? undefined : oldest + this.#fillHangsMs() + 1;
     const times = [this.#flushAt, this.#redealAt, this.#judgeAt, hangs, this.#leafFillDueMs()];
-    if (this.#failures > 0 && this.#tokens.next() !== undefined) times.push(this.#pausedUntil);
+    if (this.#failures > 0 && this.#tokens.next(this.#pausedUntil) !== undefined) times.push(this.#pausedUntil);
     const known = times.filter((time) => time !== undefined);
     return known.length === 0 ? undefined : Math.min(...known);
   }
@@ -228,7 +228,7 @@ export class BroadcastDealer {
   #copied(nowMs: number, chunk: number, by: string): DealerAction[] {
     const peer = this.#peers.get(by);
     if (peer !== undefined) this.#tokens.has(nowMs, chunk, peer);
-    return [];
+    return this.#issue(nowMs);
   }
 
   #fillFailed(nowMs: number, peer: DealtPeer, chunk: number, reason: FillFailure): DealerAction[] {
@@ -278,11 +278,19 @@ export class BroadcastDealer {
   #speed(nowMs: number, peer: DealtPeer, speed: { bytesPerS: number; atLeast: boolean }): DealerAction[] {
     // A leaf has one source, which says nothing of its own link.
     if (!(speed.bytesPerS > 0) || peer.leaf) return [];
-    const share = Math.min(shareOf(peer), this.#originShare());
-    peer.bytesPerS = speed.atLeast || share === 0 ? speed.bytesPerS : speed.bytesPerS / share;
-    peer.atLeast = speed.atLeast || share === 0;
+    const originShare = this.#originShare();
+    peer.atLeast = speed.atLeast || originShare === 0;
+    peer.bytesPerS = peer.atLeast ? speed.bytesPerS : this.#linkSpeed(speed.bytesPerS, shareOf(peer), originShare);
     this.#judgeAt ??= nowMs + judgeMs;
     return [];
+  }
+
+  /**
+   * What a node's link can do, of which its sources, or the origin, gave it a share. By the latter nobody counts as faster than the
+   * others: speeds that grow by what they are compared with would make leaves of all who are measured once everything is filled.
+   */
+  #linkSpeed(bytesPerS: number, sourcesShare: number, originShare: number): number {
+    return Math.max(bytesPerS / sourcesShare, Math.min(bytesPerS / originShare, this.#median ?? 0));
   }
 
   #judge(nowMs: number): DealerAction[] {
@@ -335,8 +343,9 @@ export class BroadcastDealer {
     const actions: DealerAction[] = [];
     if (nowMs < this.#pausedUntil) return actions;
     this.#tokens.degree = sourcesAmong(this.#links.size);
+    this.#tokens.spaced = this.#links.size > MESH_NODES_MAX;
     for (;;) {
-      const chunk = this.#tokens.next();
+      const chunk = this.#tokens.next(nowMs);
       const peer = chunk === undefined ? undefined : this.#filler(chunk);
       if (chunk === undefined || peer === undefined) return actions;
       peer.token = chunk;

@@ -11,7 +11,13 @@
  */
 import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
 import type { Random } from '../io/io.ts';
-import type { DealerOrder, FillFailure, LinkFailure, MemberAction } from './broadcast.ts';
+import {
+  type DealerOrder,
+  type FillFailure,
+  LINKS_PER_NODE,
+  type LinkFailure,
+  type MemberAction,
+} from './broadcast.ts';
 import { chooseChunk } from './chunk-choice.ts';
 import { type ChunkRange, ChunkSet } from './chunk-set.ts';
 import { PeakSpeed } from './peak-speed.ts';
@@ -294,7 +300,9 @@ export class BroadcastMember {
     for (const chunk of this.#window) if (source.has.has(chunk) && !this.#taken.has(chunk)) return chunk;
     const others: ChunkSet[] = [];
     for (const other of this.#sources.values()) if (other !== source && other.linked) others.push(other.has);
-    return chooseChunk({ has: source.has, taken: this.#taken, others, random: this.#options.random });
+    // In a mesh a chunk is everywhere one step from where it is filled.
+    const newestFirst = others.length === LINKS_PER_NODE - 1;
+    return chooseChunk({ has: source.has, taken: this.#taken, others, newestFirst, random: this.#options.random });
   }
 
   /** With nothing to do here, a chunk that waits its turn at another source. */

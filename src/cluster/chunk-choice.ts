@@ -1,7 +1,8 @@
 /**
  * Which chunk a member asks a source for (DESIGN.md section 7): of up to 32 drawn at random that the source has and nobody
  * here has or awaits, the one that fewest of the other sources have. Strictly the rarest of all would make everyone run
- * after the same chunk, the next in order would make all alike (FACTS.md: .76 and less against .96).
+ * after the same chunk, the next in order would make all alike (FACTS.md: .76 and less against .96). Of those that are equally
+ * rare, the newest goes first where there is a way to go: it has furthest to spread (chunks are filled in order).
  */
 import type { Random } from '../io/io.ts';
 import type { ChunkSet } from './chunk-set.ts';
@@ -22,21 +23,23 @@ export interface Choice {
   readonly taken: ChunkSet;
   /** What the other sources have. */
   readonly others: readonly ChunkSet[];
+  /** Of equally rare ones the last, else any. */
+  readonly newestFirst: boolean;
   readonly random: Random;
 }
 
 /** The chunk to ask for; undefined when the source has nothing that is wanted. */
-export function chooseChunk({ has, taken, others, random }: Choice): number | undefined {
+export function chooseChunk({ has, taken, others, newestFirst, random }: Choice): number | undefined {
   const sample = drawSample(has, taken, random);
   let best: number | undefined;
   let fewest = Number.POSITIVE_INFINITY;
   for (const chunk of sample) {
     let holders = 0;
     for (const other of others) if (other.has(chunk)) holders += 1;
-    if (holders >= fewest) continue;
+    if (holders > fewest || (holders === fewest && !(newestFirst && chunk > (best ?? -1)))) continue;
     fewest = holders;
     best = chunk;
-    if (holders === 0) break;
+    if (holders === 0 && !newestFirst) break;
   }
   return best;
 }

@@ -5,6 +5,9 @@
  * it counts as 1: the origin needs to be no faster than one link, and with 8 links of origin that costs nothing
  * (64 nodes, 256 chunks: .972, with the true 8 .967).
  *
+ * Fills that begin together share the origin evenly, end together, and leave it idle until the next ones are on their way, again
+ * and again. So they go out some time apart, where nodes are many; whatever the dealer hears next lets the next one go out.
+ *
  * Remembers for each chunk the node that filled it and the first that copied it: when both are gone, it is filled again.
  */
 import { ChunkSet } from './chunk-set.ts';
@@ -21,9 +24,14 @@ interface Token<T> {
   readonly sinceMs: number;
 }
 
+/** Fills go out this share apart of the time in which one ends after the other, when as many as may be are out. */
+const spacing = 0.8;
+
 export class FillTokens<T extends object> {
   /** Pulls that a filling node has under way beside its fill. */
   degree = 1;
+  /** Whether fills are kept apart. */
+  spaced = false;
   /** Here somewhere, or being filled. */
   readonly #begun: ChunkSet;
   readonly #filled: ChunkSet;
@@ -37,6 +45,7 @@ export class FillTokens<T extends object> {
   #ended = 0;
   #firstMs: number | undefined;
   #lastMs = 0;
+  #spacedUntilMs = 0;
 
   constructor({ chunks, originLinks }: FillTokensOptions) {
     this.#begun = new ChunkSet(chunks);
@@ -70,9 +79,13 @@ export class FillTokens<T extends object> {
     return elapsed > 0 ? this.#ended / elapsed : 0;
   }
 
-  /** The next chunk that nobody has or fills, when another may go out; the caller gives it to somebody by `give`. */
-  next(): number | undefined {
+  /**
+   * The next chunk that nobody has or fills, when another may go out; the caller gives it to somebody by `give`. With none out, one
+   * may always go.
+   */
+  next(nowMs: number): number | undefined {
     if (this.#out.size >= this.atOnce) return undefined;
+    if (this.spaced && this.#out.size > 0 && nowMs < this.#spacedUntilMs) return undefined;
     this.#from = this.#begun.firstAbsent(this.#from);
     return this.#from < this.#begun.bound ? this.#from : undefined;
   }
@@ -81,6 +94,7 @@ export class FillTokens<T extends object> {
     this.#begun.add(chunk);
     this.#out.set(chunk, { chunk, by, sinceMs: nowMs });
     this.#firstMs ??= nowMs;
+    this.#spacedUntilMs = nowMs + (spacing * this.#meanMs) / this.atOnce;
   }
 
   /** Somebody has it: filled it, copied it, or brought it along. */

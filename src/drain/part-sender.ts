@@ -6,6 +6,7 @@
  *          first (`write/copy-traffic.ts`), unless somebody waits for what drains.
  * Errors:  notHeld where bytes are missing or wrong here, else the origin's.
  */
+
 import type { Cluster } from '../cluster/cluster.ts';
 import { ForebayError } from '../core/errors.ts';
 import { drainSendsMax, drainSendsWaitingMax } from '../core/limits.ts';
@@ -15,6 +16,7 @@ import { DiskError } from '../io/io.ts';
 import type { Json } from '../io/peers.ts';
 import type { Budget } from '../mover/budget.ts';
 import type { Body, Origin } from '../origin/origin.ts';
+import { bytesOfPiece } from '../store/piece.ts';
 import type { ContentShape, Store } from '../store/store.ts';
 import type { CopyTraffic } from '../write/copy-traffic.ts';
 import { type DrainPart, type DrainPut, partFromWire, putFromWire } from './drain-wire.ts';
@@ -97,10 +99,7 @@ export class PartSender {
       if (piece === undefined)
         throw new ForebayError('notHeld', `byte ${at} of ${id} is not here, or was wrong here and is dropped`);
       try {
-        const bytes =
-          piece.kind === 'bytes'
-            ? piece.bytes
-            : await piece.file.read(piece.range.start, piece.range.end - piece.range.start).catch(diskFailed);
+        const bytes = await Promise.resolve(bytesOfPiece(piece)).catch(diskFailed);
         at += bytes.length;
         yield bytes;
       } finally {

@@ -103,6 +103,10 @@ class TimedDisk implements DeadlineDisk {
     return this.#disk.allocate(lengthBytes);
   }
 
+  checksum(bytes: Uint8Array): number {
+    return this.#disk.checksum(bytes);
+  }
+
   close(): void {
     this.#watch.close();
   }

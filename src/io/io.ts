@@ -83,6 +83,8 @@ export interface Disk {
   lock(path: string): Promise<{ release(): Promise<void> } | undefined>;
   /** A zeroed or dirty buffer of the kind that `File.write` takes without a copy. */
   allocate(lengthBytes: number): Uint8Array;
+  /** CRC32 (zlib) of bytes in memory, at once, as fast as the machine can. */
+  checksum(bytes: Uint8Array): number;
   /** True where `File.punch` frees space; else whole files are evicted. */
   readonly canPunch: boolean;
 }

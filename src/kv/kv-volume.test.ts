@@ -34,7 +34,7 @@ function heldBody(bytes: Uint8Array): ValueBody & { readonly end: () => void } {
 }
 
 for (const [kind, length] of [
-  ['packed', 100 * KiB],
+  ['packed', 50 * KiB],
   ['in a file', 400 * KiB],
 ] as const)
   test(`of writers whose NX is read behind their bytes one gets the key, and the others keep nothing (${kind})`, async () => {

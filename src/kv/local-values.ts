@@ -7,7 +7,6 @@
  * Bounds:  the share; `valueBacklogMaxBytes` of small values wait for the disk, `valueBlocksMax` blocks of large ones.
  * Crash:   what was put in the last moments is a miss; what was deleted may be back, unless `written` was waited for.
  */
-import { crc32 } from 'node:zlib';
 import { ForebayError } from '../core/errors.ts';
 import { type ContentId, newContentId } from '../core/ids.ts';
 import { valueBlocksMax, valueKeyMaxBytes, valueMaxBytes, valueSweepMs, valueSweepRowsMax } from '../core/kv-limits.ts';
@@ -35,6 +34,8 @@ export interface LocalValuesOptions {
   readonly capacityBytes: number;
   /** Keys at most: their index is in memory. Infinity unless given. */
   readonly keysMax?: number;
+  /** Larger values get files of their own; absent: as the share allows. */
+  readonly packedMaxBytes?: number;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -78,6 +79,7 @@ class VolumeLocalValues implements LocalValues {
       store: store.values,
       clock,
       keysMax: options.keysMax ?? Number.POSITIVE_INFINITY,
+      packedMaxBytes: options.packedMaxBytes,
       shareBytes: Math.floor((volume.kv?.share ?? 0) * capacityBytes),
       mayEvict: (row) => !this.#leases.isLeased(row, clock.boottimeMs()) && !this.#values.isOpen(row),
       evict: (row) => this.#goes(row),
@@ -103,7 +105,7 @@ class VolumeLocalValues implements LocalValues {
     if (!(ttlMs > 0)) return undefined;
     checkKey(key);
     const before = this.#live(key);
-    const checksum = crc32(bytes);
+    const checksum = this.#options.store.disk.checksum(bytes);
     if (before !== undefined && this.#values.sizeBytes(before) === bytes.length) {
       if (bytes.length === 0) return this.#same(before, options);
       if (this.#values.checksum(before, 0) === checksum) {
@@ -132,7 +134,7 @@ class VolumeLocalValues implements LocalValues {
       if (outcome !== undefined) return outcome;
     }
     const bytes = await wholeOf(body);
-    const checksum = crc32(bytes);
+    const checksum = this.#options.store.disk.checksum(bytes);
     const before = this.#live(key);
     if (before !== undefined) {
       const compared = this.#table.content(before);

@@ -138,7 +138,7 @@ test('a directory without values stays as it was; with the first it needs this F
 });
 
 test('upgrade: values that layout 3 kept in files are found there, and packed when they are put anew', async () => {
-  const bench = new SimValues();
+  const bench = new SimValues({ capacityBytes: 256 * MiB });
   await bench.open();
   const packed = async () => (await bench.run(inspectDirectory(bench.io, DIRECTORY))).smallContents;
   const volume = bench.store.values.volume('kv1');

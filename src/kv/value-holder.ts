@@ -2,9 +2,11 @@
  * This node as a holder of values: leases them to those who ask, hands over small ones, takes parts in that belong to an entry
  * here, and drops what an owner says was deleted or replaced. Large values leave as blocks of their content (`cluster/holder.ts`).
  */
+
 import { countOf, fieldsOf, listOf, textOf } from '../cluster/chunk-wire.ts';
 import { kvInlineAnswerMaxBytes, kvInlineMaxBytes, kvLeaseMaxMs, kvMessageKeysMax } from '../core/kv-limits.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
+import { bytesOfPiece } from '../store/piece.ts';
 import type { DroppedKeys } from './dropped-keys.ts';
 import type { KvStatus, ValueBody } from './kv.ts';
 import { contentOf, factToWire, keyOf, keysOf, msOf } from './kv-wire.ts';
@@ -140,10 +142,7 @@ async function wholeOf(pieces: Pieces, sizeBytes: number): Promise<Uint8Array> {
   let at = 0;
   for await (const piece of pieces) {
     try {
-      const bytes =
-        piece.kind === 'bytes'
-          ? piece.bytes
-          : await piece.file.read(piece.range.start, piece.range.end - piece.range.start);
+      const bytes = await bytesOfPiece(piece);
       whole.set(bytes, at);
       at += bytes.length;
     } finally {

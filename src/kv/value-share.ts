@@ -3,10 +3,11 @@
  * over. The cache gives way where the disk is full: what a volume does not use, it has.
  *
  * What goes of small values is dead in its pack until the pack is compacted, and that needs room for a moment: puts leave that much of the share
- * free, and above another such step space is made in the background. At most an eighth of what small values take is left dead.
+ * free, and above another such step space is made in the background. Packs of which half is dead are compacted before anything is evicted, so of
+ * values that go in the order in which they came next to nothing is left dead; and at most an eighth of what small values take, in whatever order they go.
  */
 import { ForebayError } from '../core/errors.ts';
-import { valueFullMemoryMs } from '../core/kv-limits.ts';
+import { valueFullMemoryMs, valuePackedMaxBytes } from '../core/kv-limits.ts';
 import { KiB, MiB } from '../core/limits.ts';
 import { type Clock, DiskError } from '../io/io.ts';
 import type { Reservation } from '../store/space.ts';
@@ -20,6 +21,8 @@ export interface ValueShareOptions {
   readonly clock: Clock;
   readonly shareBytes: number;
   readonly keysMax: number;
+  /** Larger values get files of their own; absent: as the share allows. */
+  readonly packedMaxBytes?: number | undefined;
   readonly mayEvict: (row: ValueRow) => boolean;
   readonly evict: (row: ValueRow) => void;
 }
@@ -30,7 +33,12 @@ export interface Room {
   readonly settle: () => void;
 }
 
+/** Of small values; with more of it dead a pack is compacted whatever that moves. */
 const DEAD_SHARE_MAX = 1 / 8;
+/** Of the share: so little is a pack that what is kept free for its compaction costs few hits. */
+const PACK_SHARE = 1 / 256;
+/** Of the share: a larger value has a file of its own, for where fewer fit what packs leave dead costs too many hits. */
+const PACKED_SHARE = 1 / 32_768;
 
 export class ValueShare {
   readonly #options: ValueShareOptions;
@@ -46,8 +54,9 @@ export class ValueShare {
 
   constructor(options: ValueShareOptions) {
     this.#options = options;
-    this.#packBytes = Math.min(64 * MiB, Math.max(32 * KiB, Math.floor(options.shareBytes / 128)));
-    options.values.bound(this.#packBytes);
+    this.#packBytes = Math.min(64 * MiB, Math.max(32 * KiB, Math.floor(options.shareBytes * PACK_SHARE)));
+    const packedMaxBytes = Math.min(valuePackedMaxBytes, options.shareBytes * PACKED_SHARE);
+    options.values.bound({ packMaxBytes: this.#packBytes, packedMaxBytes: options.packedMaxBytes ?? packedMaxBytes });
   }
 
   get shareBytes(): number {
@@ -131,21 +140,26 @@ export class ValueShare {
   }
 
   async #stepTowards(wanted: number): Promise<boolean> {
-    const { values } = this.#options;
-    const slack = Math.max(0, wanted) / 512;
-    const deadMaxBytes = DEAD_SHARE_MAX * values.smallBytes;
-    let evicted = false;
-    if (values.keptBytes + Math.min(deadMaxBytes, values.deadBytes) > wanted) {
-      while (values.keptBytes + DEAD_SHARE_MAX * values.smallBytes > wanted - slack && this.#evictOldest())
-        evicted = true;
-    }
+    const { values, store } = this.#options;
     if (values.isGoing) {
       await values.settle();
       return true;
     }
     // A value that is still being written lies in no pack yet.
-    await this.#options.store.drained();
-    return (await values.compact()) || evicted;
+    await store.drained();
+    const isMuchDead = values.deadBytes > DEAD_SHARE_MAX * values.smallBytes;
+    if (await values.compact({ cheaply: !isMuchDead })) return true;
+    return this.#evictBytes(values.footprintBytes - wanted) || (await values.compact({ cheaply: false }));
+  }
+
+  /** What was put together goes together: the packs of what is evicted next are soon worth their compaction. */
+  #evictBytes(bytes: number): boolean {
+    const { values } = this.#options;
+    const least = values.smallBytes > 0 ? this.#packBytes / 4 : 0;
+    const before = values.keptBytes;
+    let evicted = false;
+    while (before - values.keptBytes < Math.max(bytes, least) && this.#evictOldest()) evicted = true;
+    return evicted;
   }
 
   #evictOldest(): boolean {

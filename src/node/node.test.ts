@@ -10,6 +10,7 @@ import type { Event } from '../observe/events.ts';
 import { bodyOf } from '../origin/body.ts';
 import { createMemoryOrigin } from '../origin/memory.ts';
 import type { Origin } from '../origin/origin.ts';
+import { bytesOfPiece } from '../store/piece.ts';
 import { parseConfig } from './config.ts';
 import { createNode, type NodeOptions } from './node.ts';
 import { NodeHealth } from './node-health.ts';
@@ -61,8 +62,7 @@ test('a node makes its directory and those above it, reads through, and closes w
   const opened = await node.reader.open('models', 'greeting');
   let text = '';
   for await (const piece of opened.pieces({ start: 0, end: 5 }, new AbortController().signal)) {
-    if (piece.kind === 'bytes') text += Buffer.from(piece.bytes).toString();
-    else text += Buffer.from(await piece.file.read(piece.range.start, piece.range.end - piece.range.start)).toString();
+    text += Buffer.from(await bytesOfPiece(piece)).toString();
     piece.release();
   }
   opened.close();

@@ -28,17 +28,24 @@ interface Found {
   readonly from: PackPlace;
 }
 
-/** The pack of a lane from which most would come back, if at least `leastShare` of it is dead; the one that is being filled only where no other is. */
-export function emptiestPack(parts: StoreParts, lane: string, leastShare: number): number | undefined {
+/**
+ * The pack of a lane from which most would come back, if at least `leastShare` of it is dead; the one that is being filled only where no other is, and
+ * it may be had.
+ */
+export function emptiestPack(
+  parts: StoreParts,
+  lane: string,
+  which: { readonly leastShare: number; readonly filledToo: boolean },
+): number | undefined {
   let best: number | undefined;
-  let bestShare = leastShare;
+  let bestShare = which.leastShare;
   let filled: number | undefined;
   for (const [pack, lengthBytes] of parts.packs.packsOf(lane)) {
     const live = parts.index.packLive.get(pack) ?? 0;
     const share = lengthBytes === 0 ? 0 : (lengthBytes - live) / lengthBytes;
     if (share < bestShare || share === 0 || (best !== undefined && share === bestShare)) continue;
     if (parts.packs.isFilled(pack)) {
-      filled = pack;
+      if (which.filledToo) filled = pack;
       continue;
     }
     best = pack;

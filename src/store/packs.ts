@@ -5,7 +5,6 @@
  *
  * Appends that gather while a write is under way share the next one.
  */
-import { crc32 } from 'node:zlib';
 import type { ContentId } from '../core/ids.ts';
 import { MiB } from '../core/limits.ts';
 import { type Disk, DiskError, type File } from '../io/io.ts';
@@ -161,7 +160,9 @@ export class Packs {
     const opened = await this.#files.acquire(this.path(place.pack), 'read');
     try {
       const bytes = await opened.file.read(place.offset + PACK_HEADER_BYTES, expected.sizeBytes);
-      return bytes.length === expected.sizeBytes && crc32(bytes) === expected.checksum ? bytes : undefined;
+      return bytes.length === expected.sizeBytes && this.#disk.checksum(bytes) === expected.checksum
+        ? bytes
+        : undefined;
     } finally {
       opened.release();
     }

@@ -6,6 +6,7 @@ import { isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { MiB } from '../core/limits.ts';
 import { inspectDirectory } from './inspect.ts';
+import { bytesOfPiece } from './piece.ts';
 import type { DirtyNote, Sealed, Staging } from './staging.ts';
 import type { Store } from './store.ts';
 
@@ -40,11 +41,10 @@ async function read(store: Store, id: ContentId, sizeBytes: number): Promise<Buf
     while (at < sizeBytes) {
       const piece = await store.acquire(id, { start: at, end: sizeBytes }, { verify: false });
       if (piece === undefined) return undefined;
-      const isBytes = piece.kind === 'bytes';
-      const length = isBytes ? piece.bytes.length : piece.range.end - piece.range.start;
-      slices.push(Uint8Array.from(isBytes ? piece.bytes : await piece.file.read(piece.range.start, length)));
+      const bytes = await bytesOfPiece(piece);
+      slices.push(Uint8Array.from(bytes));
       piece.release();
-      at += length;
+      at += bytes.length;
     }
     return Buffer.concat(slices);
   } finally {

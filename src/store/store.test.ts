@@ -10,6 +10,7 @@ import { MiB } from '../core/limits.ts';
 import type { Event } from '../observe/events.ts';
 import { inspectDirectory } from './inspect.ts';
 import { openStore } from './open-store.ts';
+import { bytesOfPiece } from './piece.ts';
 import type { ContentShape, Store } from './store.ts';
 
 const CHUNK = 4 * MiB;
@@ -115,10 +116,7 @@ async function readAll(store: Store, content: ContentShape, verify = false): Pro
     while (at < content.sizeBytes) {
       const piece = await store.acquire(content.id, { start: at, end: content.sizeBytes }, { verify });
       if (piece === undefined) return undefined;
-      const bytes =
-        piece.kind === 'bytes'
-          ? piece.bytes
-          : await piece.file.read(piece.range.start, piece.range.end - piece.range.start);
+      const bytes = await bytesOfPiece(piece);
       piece.release();
       slices.push(Uint8Array.from(bytes));
       at += bytes.length;

@@ -4,6 +4,7 @@ import { ramp, SimStore, tableOf } from '../../sim/sim-store.ts';
 import { isForebayError } from '../core/errors.ts';
 import type { ContentId } from '../core/ids.ts';
 import { MiB } from '../core/limits.ts';
+import { bytesOfPiece } from './piece.ts';
 import type { Store } from './store.ts';
 
 const id = '00000000000000000000000000000007' as ContentId;
@@ -21,11 +22,10 @@ async function readAll(store: Store, sizeBytes: number): Promise<Buffer | undefi
   for (let at = 0; at < sizeBytes; ) {
     const piece = await store.acquire(id, { start: at, end: sizeBytes }, { verify: false });
     if (piece === undefined) break;
-    const isBytes = piece.kind === 'bytes';
-    const length = isBytes ? piece.bytes.length : piece.range.end - piece.range.start;
-    slices.push(isBytes ? piece.bytes : await piece.file.read(piece.range.start, length));
+    const bytes = await bytesOfPiece(piece);
+    slices.push(bytes);
     piece.release();
-    at += length;
+    at += bytes.length;
   }
   hold.release();
   const bytes = Buffer.concat(slices);

@@ -7,7 +7,6 @@
 import { assert } from '../core/assert.ts';
 import { BLOCK_SIZE_BYTES, blockCount, CHUNK_SIZE_DEFAULT_BYTES } from '../core/chunk.ts';
 import type { ContentId } from '../core/ids.ts';
-import { valuePackedMaxBytes } from '../core/kv-limits.ts';
 import { smallContentMaxBytes } from '../core/limits.ts';
 import type { Range } from '../core/range.ts';
 import type { File } from '../io/io.ts';
@@ -108,12 +107,12 @@ export class VolumeValues implements ValueLane {
     return this.#removals.size > 0;
   }
 
-  /** Bounds the length of this volume's packs to about twice as much. */
-  bound(packMaxBytes: number): void {
+  /** Bounds the length of this volume's packs to about twice as much, and what is packed, small contents aside. */
+  bound({ packMaxBytes, packedMaxBytes }: { readonly packMaxBytes: number; readonly packedMaxBytes: number }): void {
     this.#parts.packs.bound(this.name, packMaxBytes);
     this.batchMaxBytes = Math.min(valueBatchMaxBytes, packMaxBytes);
     // A pack of one or two values would give back nothing until all of them went.
-    this.packedMaxBytes = Math.max(smallContentMaxBytes - 1, Math.min(valuePackedMaxBytes, packMaxBytes / 2));
+    this.packedMaxBytes = Math.max(smallContentMaxBytes - 1, Math.min(packedMaxBytes, packMaxBytes / 2));
   }
 
   /** What a value of this size takes on the disk. */
@@ -121,9 +120,13 @@ export class VolumeValues implements ValueLane {
     return sizeBytes <= this.packedMaxBytes ? smallFootprintBytes(sizeBytes) : sizeBytes;
   }
 
-  /** Gives back the space of the pack with most dead bytes; false where no pack has any to speak of. Throws DiskError, diskFull, diskUnavailable. */
-  async compact(): Promise<boolean> {
-    const pack = emptiestPack(this.#parts, this.name, PACK_DEAD_SHARE_MIN);
+  /**
+   * Gives back the space of the pack with most dead bytes; false where no pack has any to speak of. `cheaply`: only where no more is moved than comes
+   * back. Throws DiskError, diskFull, diskUnavailable.
+   */
+  async compact({ cheaply }: { readonly cheaply: boolean }): Promise<boolean> {
+    const leastShare = cheaply ? PACK_DEAD_SHARE_CHEAP : PACK_DEAD_SHARE_MIN;
+    const pack = emptiestPack(this.#parts, this.name, { leastShare, filledToo: !cheaply });
     if (pack === undefined) return false;
     const freed = await compactPack({ parts: this.#parts, lane: this.name, append: this.#options.append }, pack);
     return freed > 0;
@@ -421,5 +424,6 @@ export class VolumeValues implements ValueLane {
 
 /** With less dead in it a pack is not worth rewriting. */
 const PACK_DEAD_SHARE_MIN = 1 / 64;
+const PACK_DEAD_SHARE_CHEAP = 1 / 2;
 
 const EMPTY = new Uint8Array(0);

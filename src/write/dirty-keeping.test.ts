@@ -150,3 +150,19 @@ test('what somebody found to be older than its record goes as what was replaced'
   assert.equal(store.dirty(content), undefined);
   close();
 });
+
+test('S-4: a copy that its writer asked for anew is not let go by what took back the promise before', async () => {
+  const { store, start, content, version, close, keeping, sim } = await bench(undefined, 1);
+  await start();
+  const note = encodeNote(VOLUME, 'tmp', { record: { current: version }, session: 'gone' });
+  keeping.promised(content, note, 200);
+  await sim.run(keeping.unpromised(content, 'gone', 100));
+  assert.ok(store.dirty(content) !== undefined, 'it came late');
+  const takenBack = keeping.unpromised(content, 'gone', 300);
+  keeping.promised(content, note, 400);
+  await sim.run(takenBack);
+  assert.ok(store.dirty(content) !== undefined, 'it was asked for again while the record was read');
+  await sim.run(keeping.unpromised(content, 'gone', 500));
+  assert.equal(store.dirty(content), undefined);
+  close();
+});

@@ -132,11 +132,12 @@ export class DirtyKeeping {
   }
 
   /** The store has sealed it: this node's own, or a copy. */
-  sealed(content: ContentId, _by: { writer: string; note: DirtyNote }): void {
+  sealed(content: ContentId, { atUs = 0 }: { writer: string; note: DirtyNote; atUs?: number }): void {
     const dirty = this.#options.store.dirty(content);
     if (dirty === undefined) return;
     const { id, ...rest } = dirty;
     this.#add(id, rest);
+    this.#kept.promise(content, atUs);
   }
 
   /** Tells the directory that this node has all of it. */
@@ -167,22 +168,29 @@ export class DirtyKeeping {
   }
 
   /** Its writer asks, maybe in another life, whether it is kept: it is, for as long as that life may commit it. */
-  promised(content: ContentId, note: DirtyNote): void {
+  promised(content: ContentId, note: DirtyNote, atUs: number): void {
     const kept = this.#kept.get(content);
+    this.#kept.promise(content, atUs);
     const asked = decodeNote(note);
     if (kept === undefined || asked === undefined || kept.noted?.revision !== undefined) return;
     kept.noted = asked;
     this.#options.store.renote(content, note);
   }
 
-  /** Its writer does not count on this copy; it goes unless a record does. */
-  async unpromised(content: ContentId, session: string): Promise<void> {
+  /** Its writer does not count on this copy, as it was promised until then; it goes unless a record does. */
+  async unpromised(content: ContentId, session: string, atUs: number): Promise<void> {
     const kept = this.#kept.get(content);
-    if (kept?.noted?.session !== session || kept.uses > 0) return;
+    if (kept?.noted?.session !== session || kept.uses > 0 || kept.promisedUs >= atUs) return;
     const { key } = kept;
     const { record, revision } = await this.#options.records.read(kept.volume, key);
     if (this.#kept.get(content) !== kept || kept.key !== key || !this.#hasHeard(kept, revision)) return;
-    if (kept.noted?.session === session && !isKeeper(record, content, this.#options.cluster.self)) this.#drop(kept);
+    // its writer may have asked anew meanwhile
+    if (
+      kept.promisedUs < atUs &&
+      kept.noted?.session === session &&
+      !isKeeper(record, content, this.#options.cluster.self)
+    )
+      this.#drop(kept);
   }
 
   /**
@@ -205,8 +213,7 @@ export class DirtyKeeping {
       if (current?.kind !== 'dirty' || current.content !== content) return false;
       const missing = added.filter(({ node }) => !current.replicas.includes(node));
       if (missing.length === 0) return true;
-      const replicas = this.#withoutLost(volume, [...current.replicas, ...missing.map(({ node }) => node)]);
-      const changes = { replicas, level: this.#levelOf(volume, current, replicas) };
+      const changes = this.#namedNow(volume, current, [...current.replicas, ...missing.map(({ node }) => node)]);
       const changed: ObjectRecord = { ...record, current: restated(current, revision, changes) };
       const fences = missing.flatMap(({ fence }) => fence ?? []);
       try {
@@ -227,18 +234,12 @@ export class DirtyKeeping {
     return noted?.revision === undefined ? undefined : { record: noted.record, revision: noted.revision };
   }
 
-  /** Where enough are there without them, nodes that are not there are named no longer. */
-  #withoutLost(volume: string, replicas: readonly string[]): readonly string[] {
+  /** Where enough are there without them, nodes that are not there are named no longer; only those that are there count. */
+  #namedNow(volume: string, current: DirtyRecord, all: readonly string[]): Pick<DirtyRecord, 'replicas' | 'level'> {
     const { cluster, policyOf } = this.#options;
-    const live = replicas.filter((node) => cluster.member(node) !== undefined);
-    return live.length >= (policyOf(volume)?.replicas ?? Number.POSITIVE_INFINITY) ? live : replicas;
-  }
-
-  /** Only nodes that are there count. */
-  #levelOf(volume: string, current: DirtyRecord, replicas: readonly string[]): DirtyRecord['level'] {
-    const { cluster, policyOf } = this.#options;
-    const live = replicas.filter((node) => cluster.member(node) !== undefined).length;
-    return live >= (policyOf(volume)?.replicas ?? Number.POSITIVE_INFINITY) ? 'replicated' : current.level;
+    const live = all.filter((node) => cluster.member(node) !== undefined);
+    const hasEnough = live.length >= (policyOf(volume)?.replicas ?? Number.POSITIVE_INFINITY);
+    return hasEnough ? { replicas: live, level: 'replicated' } : { replicas: all, level: current.level };
   }
 
   // ---- what the records say ----------------------------------------------------------------------------------------
@@ -483,6 +484,7 @@ export class DirtyKeeping {
       noted,
       doomedMs: undefined,
       unnamedAt: undefined,
+      promisedUs: 0,
       isUnheard: true,
       isForeign: false,
       uses: 0,

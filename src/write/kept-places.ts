@@ -33,6 +33,8 @@ export interface Kept {
   doomedMs: number | undefined;
   /** Revision of the record of its key when that last did not name it, though nobody will commit it any more. */
   unnamedAt: number | undefined;
+  /** When its writer asked last that it is kept, by the writer's clock. */
+  promisedUs: number;
   /** No record names it, as far as the feed has told. */
   isUnheard: boolean;
   /** What is noted of it is of another life of the records (`record-lineage.ts`): its revision means nothing now. */
@@ -63,6 +65,11 @@ export class KeptPlaces {
 
   at(volume: string, key: string): readonly Kept[] {
     return Array.from(this.#places.get(placeOf(volume, key)) ?? []);
+  }
+
+  promise(content: ContentId, atUs: number): void {
+    const kept = this.#kept.get(content);
+    if (kept !== undefined) kept.promisedUs = Math.max(kept.promisedUs, atUs);
   }
 
   /** Returns what ends the use. */

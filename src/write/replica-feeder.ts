@@ -10,10 +10,19 @@ import type { Compare } from '../io/coordinator.ts';
 import type { PeerMessage } from '../io/peers.ts';
 import type { CopyTraffic } from './copy-traffic.ts';
 import type { PeerSlots } from './peer-slots.ts';
-import { fenceFromWire, pullToWire, type StagedContent, type StageSeal, sealToWire } from './stage-wire.ts';
+import {
+  fenceFromWire,
+  pullToWire,
+  type StagedContent,
+  type StageSeal,
+  sealToWire,
+  writerTimeUs,
+} from './stage-wire.ts';
 
 /** A replica may take this much longer to sync for every MiB: a disk that is slower counts as failed. */
 const SYNC_MS_PER_MIB = 32;
+
+type Sealing = Omit<StageSeal, keyof StagedContent | 'atUs'>;
 
 export interface FeederParts {
   readonly cluster: Cluster;
@@ -35,7 +44,7 @@ export class ReplicaFeeder {
   readonly #over = new AbortController();
   #next = 0;
   #inFlight = 0;
-  #sealing: Omit<StageSeal, keyof StagedContent> | undefined;
+  #sealing: Sealing | undefined;
   #isSealing = false;
 
   constructor(node: string, parts: FeederParts) {
@@ -72,13 +81,13 @@ export class ReplicaFeeder {
     if (this.#sealing !== undefined && !this.#isSealing && this.#inFlight === 0) void this.#seal(this.#sealing);
   }
 
-  seal(sealing: Omit<StageSeal, keyof StagedContent>): void {
+  seal(sealing: Sealing): void {
     this.#sealing = sealing;
     this.pump();
   }
 
   /** Asks again whether it keeps what it sealed, in its life and this node's of now. Rejects as the message does. */
-  async renew(sealing: Omit<StageSeal, keyof StagedContent>): Promise<void> {
+  async renew(sealing: Sealing): Promise<void> {
     this.fence = await this.#askSeal(sealing);
   }
 
@@ -99,7 +108,7 @@ export class ReplicaFeeder {
     this.#over.abort(new ForebayError('shuttingDown', 'the copy is not wanted any more'));
   }
 
-  async #seal(sealing: Omit<StageSeal, keyof StagedContent>): Promise<void> {
+  async #seal(sealing: Sealing): Promise<void> {
     this.#isSealing = true;
     try {
       this.fence = await this.#askSeal(sealing);
@@ -110,10 +119,15 @@ export class ReplicaFeeder {
     if (!this.hasFailed) this.#parts.onSealed(this);
   }
 
-  async #askSeal(sealing: Omit<StageSeal, keyof StagedContent>): Promise<Compare> {
+  async #askSeal(sealing: Sealing): Promise<Compare> {
     const { cluster, what } = this.#parts;
     const deadlineMs = stageCallMs + (sealing.sizeBytes / MiB) * SYNC_MS_PER_MIB;
-    const message = sealToWire({ ...what, ...sealing, session: cluster.session });
+    const message = sealToWire({
+      ...what,
+      ...sealing,
+      session: cluster.session,
+      atUs: writerTimeUs(cluster.clock),
+    });
     return fenceFromWire(await this.#call(message, deadlineMs));
   }
 

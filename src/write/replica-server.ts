@@ -5,7 +5,6 @@
  * Bounds: replicasStagedMax.
  */
 
-import { fieldsOf, textOf } from '../cluster/chunk-wire.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { assert } from '../core/assert.ts';
 import { BLOCK_SIZE_BYTES, blockCount } from '../core/chunk.ts';
@@ -16,9 +15,10 @@ import type { Json } from '../io/peers.ts';
 import type { Staging } from '../store/staging.ts';
 import type { DirtyKeeping } from './dirty-keeping.ts';
 import {
-  contentFromWire,
+  dropFromWire,
   fenceToWire,
   pullFromWire,
+  type StageDrop,
   type StagedContent,
   type StagePull,
   type StageSeal,
@@ -35,6 +35,8 @@ interface Copy {
   readonly pulls: Set<Promise<void>>;
   /** A seal under way, shared by those who ask again. */
   sealing: Promise<void> | undefined;
+  /** When its writer asked for that last, by its clock. */
+  atUs: number;
 }
 
 export class ReplicaServer {
@@ -54,8 +56,7 @@ export class ReplicaServer {
     });
     cluster.handle('stage.seal', (from, message) => this.#sealed(from, sealFromWire(message)));
     cluster.handle('stage.drop', async (from, message) => {
-      const content = contentFromWire(fieldsOf(message));
-      await this.#dropped(from, content, textOf(message['session']));
+      await this.#dropped(from, dropFromWire(message));
       return null;
     });
     cluster.onMembers(() => this.#look());
@@ -85,11 +86,12 @@ export class ReplicaServer {
     const fence = this.#cluster.fence();
     if (this.#store.dirty(want.content) === undefined) {
       const copy = this.#copyOf(from, want);
+      copy.atUs = Math.max(copy.atUs, want.atUs);
       copy.sealing ??= this.#seal(from, copy, want);
       await copy.sealing;
     } else {
       this.#checkLife(from, want.session);
-      this.#keeping.promised(want.content, want.note);
+      this.#keeping.promised(want.content, want.note, want.atUs);
     }
     return fenceToWire(fence);
   }
@@ -106,7 +108,7 @@ export class ReplicaServer {
       copy.over.signal.throwIfAborted();
       await staging.seal(want.note);
       this.#copies.delete(want.content);
-      this.#keeping.sealed(want.content, { writer: from, note: want.note });
+      this.#keeping.sealed(want.content, { writer: from, note: want.note, atUs: copy.atUs });
     } catch (error) {
       await this.#abandon(want.content);
       throw error;
@@ -184,7 +186,7 @@ export class ReplicaServer {
       ...(lengthBytes !== undefined && { lengthBytes }),
     });
     opened.catch(() => this.#copies.delete(id));
-    const copy: Copy = { writer: from, session, opened, over, pulls: new Set(), sealing: undefined };
+    const copy: Copy = { writer: from, session, opened, over, pulls: new Set(), sealing: undefined, atUs: 0 };
     this.#copies.set(id, copy);
     return copy;
   }
@@ -195,10 +197,11 @@ export class ReplicaServer {
       throw new ForebayError('sessionLost', `${this.#cluster.self} does not know this life of ${node}`);
   }
 
-  async #dropped(from: string, content: ContentId, session: string): Promise<void> {
+  async #dropped(from: string, { content, session, atUs }: StageDrop): Promise<void> {
     const copy = this.#copies.get(content);
-    if (copy !== undefined && copy.writer === from) await this.#abandon(content);
-    else if (copy === undefined) await this.#keeping.unpromised(content, session);
+    if (copy === undefined) await this.#keeping.unpromised(content, session, atUs);
+    // one that was asked for again after this is wanted
+    else if (copy.writer === from && copy.atUs < atUs) await this.#abandon(content);
   }
 
   #look(): void {

@@ -11,9 +11,9 @@ import type { DirtyNote } from '../store/staging.ts';
 import type { CopyTraffic } from './copy-traffic.ts';
 import type { PeerSlots } from './peer-slots.ts';
 import { ReplicaFeeder } from './replica-feeder.ts';
-import type { StagedContent, StageSeal } from './stage-wire.ts';
+import { dropToWire, type StagedContent, type StageSeal, writerTimeUs } from './stage-wire.ts';
 
-export type Sealing = Omit<StageSeal, keyof StagedContent>;
+export type Sealing = Omit<StageSeal, keyof StagedContent | 'atUs'>;
 
 export interface ReplicationOptions {
   readonly cluster: Cluster;
@@ -170,7 +170,8 @@ export class Replication {
   /** It may have begun, or even sealed it: nobody will count on that. */
   #drop(node: string): void {
     const { cluster, what } = this.#options;
-    const message = { type: 'stage.drop', content: what.content, session: cluster.session };
-    cluster.call(node, message).catch(() => undefined);
+    const { content } = what;
+    const drop = dropToWire({ content, session: cluster.session, atUs: writerTimeUs(cluster.clock) });
+    cluster.call(node, drop).catch(() => undefined);
   }
 }

@@ -4,6 +4,7 @@ import { BLOCK_SIZE_BYTES } from '../core/chunk.ts';
 import { type ContentId, parseContentId } from '../core/ids.ts';
 import { stageInlineMaxBytes } from '../core/limits.ts';
 import type { Compare } from '../io/coordinator.ts';
+import type { Clock } from '../io/io.ts';
 import type { Json, PeerMessage } from '../io/peers.ts';
 import type { DirtyNote, Sealed } from '../store/staging.ts';
 
@@ -25,6 +26,8 @@ export interface StagePull extends StagedContent {
 /** "All of it is there: pull the rest, compare, sync, keep." Its answer is the fence that a commit relies on. */
 export interface StageSeal extends StagedContent, Sealed {
   readonly note: DirtyNote;
+  /** When it was asked, by the writer's clock of its life, µs: what was taken back before that does not count. */
+  readonly atUs: number;
   /** All bytes, of a small content. */
   readonly bytes: Uint8Array | undefined;
 }
@@ -68,6 +71,7 @@ export function sealToWire(seal: StageSeal): PeerMessage {
     ...stagedToWire(seal),
     sizeBytes: seal.sizeBytes,
     table: seal.table,
+    at: seal.atUs,
     volume,
     key,
     record: Buffer.from(record).toString('utf8'),
@@ -83,6 +87,7 @@ export function sealFromWire(message: PeerMessage): StageSeal {
     ...stagedFromWire(message),
     sizeBytes: countOf(message['sizeBytes']),
     table: textOf(message['table']),
+    atUs: message['at'] === undefined ? 0 : countOf(message['at']),
     note: {
       volume: textOf(message['volume']),
       key: textOf(message['key']),
@@ -90,6 +95,31 @@ export function sealFromWire(message: PeerMessage): StageSeal {
     },
     bytes: inline,
   };
+}
+
+/** "Nobody counts on what you keep of it": of what was asked until then. */
+export interface StageDrop {
+  readonly content: ContentId;
+  readonly session: string;
+  readonly atUs: number;
+}
+
+export function dropToWire({ content, session, atUs }: StageDrop): PeerMessage {
+  return { type: 'stage.drop', content, session, at: atUs };
+}
+
+export function dropFromWire(message: PeerMessage): StageDrop {
+  const { at } = message;
+  return {
+    content: contentFromWire(fieldsOf(message)),
+    session: textOf(message['session']),
+    atUs: at === undefined ? Number.MAX_SAFE_INTEGER : countOf(at),
+  };
+}
+
+/** As messages between a writer and its replicas carry it: later ones are larger, within one life. */
+export function writerTimeUs(clock: Pick<Clock, 'boottimeMs'>): number {
+  return Math.floor(clock.boottimeMs() * 1000);
 }
 
 export function fenceToWire(fence: Compare): Json {

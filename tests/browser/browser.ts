@@ -5,9 +5,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import axe from 'axe-core';
 
 const START_TIMEOUT_MS = 60_000;
 const CALL_TIMEOUT_MS = 60_000;
@@ -140,8 +140,7 @@ export class BrowserPage implements AsyncDisposable {
 
   /** What axe-core finds; all of its rules, also those that are only good practice. */
   async accessibility(): Promise<Violation[]> {
-    const { source } = createRequire(import.meta.url)('axe-core') as { source: string };
-    await this.evaluate(`${source};0`);
+    await this.evaluate(`${axe.source};0`);
     return this.evaluate<Violation[]>(
       `axe.run({ preload: false }).then(({ violations }) => violations.map(({ id, impact, help, nodes }) =>
         ({ rule: id, impact, help, nodes: nodes.map(({ target }) => target.join(' ')) })))`,

@@ -56,6 +56,7 @@ test('the pages of a room are accessible in both themes, fit a phone, complain o
         `${path} is too wide`,
       );
       assert.deepEqual([...page.complaints, ...page.network], [], path);
+      if (theme === 'dark') assert.ok((await page.printedPages()) <= 2, `${path} prints on more than two pages`);
     }
   }
 });

@@ -1,4 +1,5 @@
 /** Wall time orders nothing: nodes of one process, on real io, of which one has a clock of its own. */
+
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,6 +14,7 @@ import { openCluster } from '../../src/node/cluster-opener.ts';
 import { parseConfig } from '../../src/node/config.ts';
 import { createNode, type Node } from '../../src/node/node.ts';
 import { originOpener } from '../../src/node/origin-opener.ts';
+import { bytesOfPiece } from '../../src/store/piece.ts';
 import { MiB, VOLUME } from './fixture.ts';
 import { eventually } from './node.ts';
 
@@ -76,10 +78,7 @@ async function read(node: Node): Promise<Buffer> {
   const pieces: Buffer[] = [];
   try {
     for await (const piece of opened.pieces({ start: 0, end: opened.fact.sizeBytes }, signal)) {
-      if (piece.kind === 'bytes') pieces.push(Buffer.from(piece.bytes));
-      else {
-        pieces.push(Buffer.from(await piece.file.read(piece.range.start, piece.range.end - piece.range.start)));
-      }
+      pieces.push(Buffer.from(await bytesOfPiece(piece)));
       piece.release();
     }
   } finally {

@@ -8,6 +8,7 @@
 import { assert } from '../../core/assert.ts';
 import { diskWorkersMax } from '../../core/limits.ts';
 import { type Disk, DiskError, type File, type FileStat, type OpenOptions } from '../io.ts';
+import { type Checksum, loadChecksum } from './checksum.ts';
 import type { DiskReplies, DiskRequest } from './disk-request.ts';
 import { DiskWorkers } from './disk-workers.ts';
 import { type FfiChoice, loadLibc } from './libc.ts';
@@ -34,12 +35,14 @@ export function createRealDisk(options: RealDiskOptions = {}): RealDisk {
 class ThreadedDisk implements RealDisk {
   readonly #threads: DiskWorkers;
   readonly #rooted: boolean;
+  readonly #checksum: Checksum;
   #canPunch: boolean;
 
   constructor({ root, workers = diskWorkersMax, ffi = 'auto' }: RealDiskOptions) {
     assert(root === undefined || root.startsWith('/'), 'the root of a disk is an absolute path');
     this.#rooted = root !== undefined;
     this.#canPunch = loadLibc(ffi).available;
+    this.#checksum = loadChecksum(ffi);
     this.#threads = new DiskWorkers({ workers, root, ffi });
   }
 
@@ -129,6 +132,10 @@ class ThreadedDisk implements RealDisk {
   /** Shared memory: `File.write` hands it to a thread as it is. */
   allocate(lengthBytes: number): Uint8Array {
     return new Uint8Array(new SharedArrayBuffer(lengthBytes));
+  }
+
+  checksum(bytes: Uint8Array): number {
+    return this.#checksum(bytes);
   }
 
   close(): Promise<void> {

@@ -10,6 +10,7 @@
  *
  * Bounds:  `pumps` threads, a few more while some hang; JOBS_MAX jobs.
  */
+
 import { availableParallelism } from 'node:os';
 import { assert } from '../../core/assert.ts';
 import { abortReason, ForebayError } from '../../core/errors.ts';
@@ -18,6 +19,7 @@ import { type Clock, type Connection, DiskError, type File, type Network } from 
 import { isEjected, reportStuck } from '../wrapped-file.ts';
 import { errnoName } from './errno.ts';
 import type { LibcCalls } from './libc.ts';
+import { Lookout } from './lookout.ts';
 import {
   FILE_FD,
   JOBS_MAX,
@@ -39,7 +41,6 @@ import { shorter } from './streams-network.ts';
 /** Pumps beyond the usual number, while others hang. */
 const SPARE_PUMPS = 4;
 const PUMPS_MAX = 8;
-const LOOK_MAX_MS = 1000;
 
 export interface PumpsOptions {
   readonly libc: LibcCalls;
@@ -79,12 +80,21 @@ export class Pumps {
   #slotsUsed = 0;
   #pumpsStarted = 0;
   #tickets = 0;
-  #looking = false;
+  readonly #lookout: Lookout;
   #closed = false;
 
   constructor(options: PumpsOptions) {
     this.#options = options;
     this.#pumpsMax = options.pumps ?? Math.min(PUMPS_MAX, Math.max(2, availableParallelism()));
+    this.#lookout = new Lookout({
+      clock: options.clock,
+      termMs: Math.min(options.clientIdleMs, options.diskDeadlineMs),
+      isNeeded: () => this.#jobs.size > 0,
+      look: (nowMs, late) => {
+        for (const pump of this.#pumps) this.#lookAtPump(pump, nowMs, late);
+        for (const job of this.#jobs.values()) this.#lookAtJob(job, nowMs, late);
+      },
+    });
   }
 
   /** As `Network.sendFile`, for a file of a real disk and a socket with a descriptor. */
@@ -145,7 +155,7 @@ export class Pumps {
     this.#table.set(slot, SOCKET_FD, what.socketFd);
     this.#table.set(slot, FILE_FD, what.held.fd);
     this.#give(job, pump);
-    this.#look();
+    this.#lookout.wake();
     return job;
   }
 
@@ -225,29 +235,6 @@ export class Pumps {
     job.answered = true;
     job.connection.destroy();
     job.answer.reject(error);
-  }
-
-  #look(): void {
-    if (this.#looking) return;
-    this.#looking = true;
-    void this.#lookOn().finally(() => {
-      this.#looking = false;
-    });
-  }
-
-  async #lookOn(): Promise<void> {
-    const { clock, clientIdleMs, diskDeadlineMs } = this.#options;
-    const everyMs = Math.max(10, Math.min(LOOK_MAX_MS, clientIdleMs / 4, diskDeadlineMs / 4));
-    let lookedMs = clock.boottimeMs();
-    while (this.#jobs.size > 0) {
-      await clock.sleep(everyMs);
-      const nowMs = clock.boottimeMs();
-      // A look that comes very late (a suspend, a stopped process) blames nobody: it only starts the terms anew.
-      const late = nowMs - lookedMs > everyMs + Math.min(clientIdleMs, diskDeadlineMs) / 2;
-      lookedMs = nowMs;
-      for (const pump of this.#pumps) this.#lookAtPump(pump, nowMs, late);
-      for (const job of this.#jobs.values()) this.#lookAtJob(job, nowMs, late);
-    }
   }
 
   #lookAtPump(pump: PumpThread, nowMs: number, late: boolean): void {

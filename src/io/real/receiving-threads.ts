@@ -7,6 +7,7 @@
  *
  * Bounds:  `threads` for each disk, a few more while some hang; pullsActiveMax jobs of each.
  */
+
 import { availableParallelism } from 'node:os';
 import { ForebayError } from '../../core/errors.ts';
 import { diskDeadlineMs as diskDeadlineDefaultMs, pullersMax } from '../../core/limits.ts';
@@ -14,13 +15,13 @@ import { type Clock, DiskError, type File } from '../io.ts';
 import { isEjected, reportStuck } from '../wrapped-file.ts';
 import { type BlockReport, BlockReports } from './block-reports.ts';
 import type { LibcCalls } from './libc.ts';
+import { Lookout } from './lookout.ts';
 import type { JobEnd, PullNews } from './puller-memory.ts';
 import { PullerThread, type Unslotted } from './puller-thread.ts';
 import { fdOf, type HeldDescriptor } from './real-file.ts';
 
 /** Threads beyond the usual number, while others hang. */
 const SPARE_THREADS = 2;
-const LOOK_MAX_MS = 1000;
 /** Stands for the disk of jobs into memory. */
 const MEMORY = {};
 
@@ -84,13 +85,21 @@ export class ReceivingThreads {
   readonly #diskDeadlineMs: number;
   readonly #threads = new Map<object, Set<PullerThread>>();
   readonly #jobs = new Map<PullerThread, Map<number, Reception>>();
-  #looking = false;
+  readonly #lookout: Lookout;
   #closed = false;
 
   constructor(options: ReceivingThreadsOptions) {
     this.#options = options;
     this.#threadsMax = options.threads ?? Math.min(pullersMax, Math.ceil(availableParallelism() / 2));
     this.#diskDeadlineMs = options.diskDeadlineMs ?? diskDeadlineDefaultMs;
+    this.#lookout = new Lookout({
+      clock: options.clock,
+      termMs: this.#diskDeadlineMs,
+      isNeeded: () => this.#jobs.values().some((jobs) => jobs.size > 0),
+      look: (nowMs, anew) => {
+        for (const [thread, jobs] of this.#jobs) this.#lookAt(thread, jobs, { nowMs, anew });
+      },
+    });
   }
 
   /** Throws shuttingDown, overloaded, DiskError. */
@@ -122,7 +131,7 @@ export class ReceivingThreads {
     }
     job.slot = slot;
     this.#jobsOf(job.thread).set(slot, job);
-    this.#look();
+    this.#lookout.wake();
     return job;
   }
 
@@ -185,28 +194,6 @@ export class ReceivingThreads {
     if (!this.#isRunning(job)) return;
     job.thread.cancel(job.slot);
     if (job.thread.stuck !== undefined) job.over.resolve({ kind: 'cancelled' });
-  }
-
-  #look(): void {
-    if (this.#looking) return;
-    this.#looking = true;
-    void this.#lookOn().finally(() => {
-      this.#looking = false;
-    });
-  }
-
-  async #lookOn(): Promise<void> {
-    const { clock } = this.#options;
-    const everyMs = Math.max(10, Math.min(LOOK_MAX_MS, this.#diskDeadlineMs / 4));
-    let lookedMs = clock.boottimeMs();
-    while ([...this.#jobs.values()].some((jobs) => jobs.size > 0)) {
-      await clock.sleep(everyMs);
-      const nowMs = clock.boottimeMs();
-      // A look that comes very late (a suspend, a stopped process) blames nobody: it only starts the terms anew.
-      const anew = nowMs - lookedMs > everyMs + this.#diskDeadlineMs / 2;
-      lookedMs = nowMs;
-      for (const [thread, jobs] of this.#jobs) this.#lookAt(thread, jobs, { nowMs, anew });
-    }
   }
 
   #lookAt(thread: PullerThread, jobs: ReadonlyMap<number, Reception>, now: { nowMs: number; anew: boolean }): void {
