@@ -13,7 +13,7 @@ const RESAMPLES = 2000;
 const TAIL = 0.025;
 const SEED = 0x9e3779b9;
 /** Fewer say nothing about how much rounds differ. */
-const ROUNDS_MIN = 3;
+export const ROUNDS_MIN = 3;
 
 export interface Comparison {
   readonly ours: string;

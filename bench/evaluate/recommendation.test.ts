@@ -173,6 +173,18 @@ test('two rounds are not evidence', () => {
   assert.match(found.answer, /only 2 rounds/);
 });
 
+test('one who has nobody beside it needs three rounds all the same, and who failed is named', () => {
+  const alone = USUAL.filter(({ name }) => name === 'forebay' || name === 'flipper');
+  assert.match(
+    recommend(buildResults({ candidates: alone, rounds: 1 })).answer,
+    /^Inconclusive: forebay is in front, but fan-out-read has only 1 of its rounds/,
+  );
+  assert.match(
+    recommend(buildResults({ candidates: alone })).answer,
+    /^Take forebay: .*Not in it, because they failed: flipper\./,
+  );
+});
+
 test('a score is the weighted geometric mean of best median ÷ own median', () => {
   const scenarios = [{ name: 'fan-in-read' as const, sizeBytes: 1, weights: { gatherS: 3, putS: 1 } }];
   const results = buildResults({ scenarios, candidates: ['origin', 'redis-server'].map(usual), rounds: 1 });

@@ -2,9 +2,9 @@
  * The one answer that an evaluation ends in: which candidate to take for all its scenarios, or what is missing to say so.
  * docs/evaluation.md states the rule; nothing here knows a candidate by name or prefers a kind.
  */
-import { type Comparison, compare } from './comparison.ts';
+import { type Comparison, compare, ROUNDS_MIN } from './comparison.ts';
 import { figureText } from './figure-text.ts';
-import { cellOf, weightedMeasuresOf } from './figures-of.ts';
+import { cellOf, trialsOf, weightedMeasuresOf } from './figures-of.ts';
 import type { JudgedRequirements } from './requirements.ts';
 import { figureId, type Results, type ScenarioName } from './results.ts';
 import { type Standing, scoreFigures, standingsOf } from './standing.ts';
@@ -44,11 +44,12 @@ export function recommend(results: Results, requirements?: JudgedRequirements): 
     .slice(1)
     .map(({ candidate }) => compare(results, { ours: front.candidate, other: candidate }, noise))
     .sort((a, b) => (a.ratio?.median ?? 0) - (b.ratio?.median ?? 0));
-  const notTold = comparisons.filter(({ verdict }) => verdict !== 'ahead');
+  const doubts = [...tooFewRounds(results, front), ...comparisons.flatMap(doubtOf)];
+  const isSure = doubts.length === 0;
   return {
-    outcome: notTold.length === 0 ? 'recommended' : 'inconclusive',
+    outcome: isSure ? 'recommended' : 'inconclusive',
     choice: front.choice,
-    answer: notTold.length === 0 ? takeText(results, front, comparisons) : inconclusiveText(front, notTold),
+    answer: isSure ? takeText(results, { front, comparisons, standings }) : inconclusiveText(front, doubts),
     standings,
     comparisons,
     twins,
@@ -82,17 +83,42 @@ function noiseOf({ verdict, ratio }: Comparison): number {
   return verdict === 'no difference' || ratio === undefined ? 1 : Math.max(ratio.median, 1 / ratio.median);
 }
 
-function takeText(results: Results, front: Standing, comparisons: readonly Comparison[]): string {
-  const scenarios = results.scenarios.map(({ name }) => name).join(', ');
-  const nearest = comparisons[0];
-  if (nearest?.ratio === undefined)
-    return `Take ${front.candidate}: it is the only one that was measured in all of ${scenarios} and misses no must-have.`;
-  return `Take ${front.candidate} for ${scenarios}: its score is ${times(nearest)} that of ${nearest.other}, the next of those that cover them all.`;
+/** Why the one in front may not be: what follows "in front, but". */
+function doubtOf({ other, verdict, because }: Comparison): string[] {
+  if (verdict === 'ahead') return [];
+  return [`these measurements do not tell it apart from ${other}${because === undefined ? '' : ` (${because})`}`];
 }
 
-function inconclusiveText(front: Standing, notTold: readonly Comparison[]): string {
-  const others = notTold.map(({ other, because }) => (because === undefined ? other : `${other} (${because})`));
-  return `Inconclusive: ${front.candidate} is in front, but these measurements do not tell it apart from ${others.join(', ')}. More rounds, or a quieter machine, are needed.`;
+/** Who has nobody beside it needs evidence all the same. */
+function tooFewRounds(results: Results, { candidate }: Standing): string[] {
+  const few = results.scenarios
+    .map(({ name }) => ({ name, rounds: trialsOf(results, name, candidate).length }))
+    .find(({ rounds }) => rounds < ROUNDS_MIN);
+  return few === undefined ? [] : [`${few.name} has only ${few.rounds} of its rounds; ${ROUNDS_MIN} are needed`];
+}
+
+interface Field {
+  readonly front: Standing;
+  readonly comparisons: readonly Comparison[];
+  readonly standings: readonly Standing[];
+}
+
+function takeText(results: Results, { front, comparisons, standings }: Field): string {
+  const scenarios = results.scenarios.map(({ name }) => name).join(', ');
+  const nearest = comparisons[0];
+  const failed = standings
+    .filter(({ candidate }) =>
+      results.scenarios.some(({ name }) => cellOf(results, name, candidate).status === 'failed'),
+    )
+    .map(({ candidate }) => candidate);
+  const without = failed.length === 0 ? '' : ` Not in it, because they failed: ${failed.join(', ')}.`;
+  if (nearest?.ratio === undefined)
+    return `Take ${front.candidate}: it is the only one that was measured in all of ${scenarios} and misses no must-have.${without}`;
+  return `Take ${front.candidate} for ${scenarios}: its score is ${times(nearest)} that of ${nearest.other}, the next of those that cover them all.${without}`;
+}
+
+function inconclusiveText(front: Standing, doubts: readonly string[]): string {
+  return `Inconclusive: ${front.candidate} is in front, but ${doubts.join('; ')}. More rounds, or a quieter machine, are needed.`;
 }
 
 function times({ ratio }: Comparison): string {

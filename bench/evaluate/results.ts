@@ -8,17 +8,7 @@ import type { Interval } from '../statistics.ts';
 export const SCENARIO_NAMES = ['fan-out-read', 'fan-out-write', 'fan-in-read'] as const;
 export type ScenarioName = (typeof SCENARIO_NAMES)[number];
 
-export const CANDIDATE_KINDS = [
-  'forebay',
-  'origin',
-  'async-copy',
-  'posix',
-  's3',
-  'resp',
-  'exec',
-  'documented',
-] as const;
-export type CandidateKind = (typeof CANDIDATE_KINDS)[number];
+export type CandidateKind = 'forebay' | 'origin' | 'async-copy' | 'posix' | 's3' | 'resp' | 'exec' | 'documented';
 
 export const INTERFACES = ['s3', 'path', 'azure', 'resp'] as const;
 /** A way to speak to a candidate. */

@@ -35,7 +35,7 @@ export function claimList({ recommendation }: Conclusion, links: FigureLinks): s
 /** One clause on what ran where. */
 export function settingText({ nodes, linkMbit, originLinks, shaping, rounds, environment }: Results): string {
   const origin = originLinks === 1 ? 'an origin with one such link' : `an origin with ${originLinks} such links`;
-  return `${nodes} nodes behind links of ${linkMbit} Mbit/s and ${origin}, shaped in ${shaping}; ${rounds} rounds in which the candidates took turns; one machine with ${environment.cores} cores, ${environment.date.slice(0, 10)}.`;
+  return `${nodes} nodes behind links of ${linkMbit} Mbit/s and ${origin}, shaped in ${shaping}; ${rounds === 1 ? '1 round' : `${rounds} rounds`} in which the candidates took turns; one machine with ${environment.cores} cores, ${environment.date.slice(0, 10)}.`;
 }
 
 export function plotFigures({ results, recommendation }: Conclusion): string {
@@ -101,6 +101,10 @@ export function missedList({ recommendation }: Conclusion): string {
     : `<div class="screen"><p>Must-haves that were missed:</p>\n<ul>\n${items.join('\n')}\n</ul></div>`;
 }
 
+/** A program that ends may say much; its first words are what is read, the rest is in the results. */
+const REASON_MAX = 220;
+const clipped = (text: string) => (text.length <= REASON_MAX ? text : `${text.slice(0, REASON_MAX - 1)}…`);
+
 /** Each cell that says nothing, with its reason; the same reasons of a candidate once. */
 export function notMeasuredTexts({ results }: Conclusion): { candidate: string; texts: readonly string[] }[] {
   return results.candidates.flatMap(({ name, about }) => {
@@ -115,7 +119,7 @@ export function notMeasuredTexts({ results }: Conclusion): { candidate: string; 
     const texts =
       isAllTheSame && first
         ? [`${first.status} in any scenario${first.reason ? `: ${first.reason}` : ''}`]
-        : cells.map(gapText);
+        : cells.map(gapText).map(clipped);
     return [{ candidate: about === undefined ? name : `${name} (${about})`, texts }];
   });
 }

@@ -69,12 +69,22 @@ export function sensitivityTable({ sensitivity, recommendation }: Conclusion, li
       ],
     }),
   );
-  return htmlTable(
-    'Sensitivity',
-    ['Measure', 'In front', 'Other', 'Flips when worse by', 'or the other better by', 'or the weight becomes'],
-    rows,
-  );
+  const head = [
+    'Measure',
+    'In front',
+    'Other',
+    'Flips when worse by',
+    'or the other better by',
+    'or the weight becomes',
+  ];
+  const nearest = htmlTable('Sensitivity, the nearest', head, rows.slice(0, FLIPS_SHOWN));
+  const rest = rows.slice(FLIPS_SHOWN);
+  if (rest.length === 0) return nearest;
+  return `${nearest}\n<details class="screen"><summary>${rest.length} that are further away</summary>\n${htmlTable('Sensitivity, further away', head, rest)}\n</details>`;
 }
+
+/** The nearest are what matters; the others are a click away. */
+const FLIPS_SHOWN = 15;
 
 export function costsTable({ costs, results }: Conclusion, links: FigureLinks): string {
   if (costs.length === 0) return '<p>Nothing was measured.</p>';

@@ -20,7 +20,7 @@ const STYLE = `
 :root{color-scheme:light dark;--back:#fff;--ink:#1b1f24;--soft:#545d66;--line:#c9d0d6;--band:#f3f5f7;--link:#0b57a4;--good:#1a6e31;--bad:#ad1f14;--open:#7a4f00}
 @media(prefers-color-scheme:dark){:root{--back:#14171a;--ink:#e6e8ea;--soft:#a9b1ba;--line:#3d454d;--band:#1d2226;--link:#83bbff;--good:#6bd483;--bad:#ff9389;--open:#e9bd55}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--back);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+body{margin:0;overflow-wrap:break-word;background:var(--back);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
 header,main,footer{max-width:60rem;margin:0 auto;padding:0 1.25rem}
 header{padding-top:2rem}footer{padding-bottom:3rem;color:var(--soft)}
 h1{font-size:1.7rem;line-height:1.25;margin:0 0 .5rem}h2{font-size:1.25rem;margin:2.2rem 0 .6rem}h3{font-size:1.05rem;margin:1.6rem 0 .4rem}
