@@ -13,6 +13,7 @@ import { copy, save as saveFiles } from '../fan-out-write/job-tasks.ts';
 import { send } from '../fan-out-write/uploader.ts';
 import { firstWrong, patternSlices } from '../pattern.ts';
 import { RawReader } from '../raw-reader.ts';
+import { findTool } from '../tool.ts';
 import type { ActorCommand, JobFile, Sink, Source, Spell } from './actor-command.ts';
 import { filled } from './template.ts';
 
@@ -22,6 +23,8 @@ const READ_BUFFER_BYTES = 1 << 20;
 /** Of a command that failed, what people are shown. */
 const COMPLAINT_CHARACTERS = 500;
 const KNOCK_MS = 1000;
+/** Also when this process is killed. */
+const ENDS_WITH_US = findTool('setpriv') === undefined ? [] : ['setpriv', '--pdeathsig', 'KILL'];
 
 const doors = new Agent({ keepAlive: true });
 
@@ -56,7 +59,8 @@ process.on('exit', () => {
 
 export async function run(line: string, directory: string): Promise<void> {
   await mkdir(directory, { recursive: true });
-  const child = spawn('sh', ['-c', line], { cwd: directory, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
+  const [command = 'sh', ...args] = [...ENDS_WITH_US, 'sh', '-c', line];
+  const child = spawn(command, args, { cwd: directory, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     said = (said + text).slice(-COMPLAINT_CHARACTERS);

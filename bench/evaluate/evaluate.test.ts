@@ -90,7 +90,7 @@ test('wrong bytes are told with their offset, a warm cache is no cold one, what 
   assert.equal(statusOf(results, 'honest')?.status, 'measured');
   const flips = statusOf(results, 'flips');
   assert.deepEqual([flips?.status, flips?.offset], ['failed', 1_048_579]);
-  assert.equal(statusOf(results, 'warmed')?.status, 'not cold', statusOf(results, 'warmed')?.reason);
+  assert.equal(statusOf(results, 'warmed')?.status, 'not cold');
   assert.match(statusOf(results, 'hangs')?.reason ?? '', /did not end within 4 s/);
   assert.match(statusOf(results, 'mount that fails')?.reason ?? '', /ended with 3: no such thing/);
   assert.equal(statusOf(results, 'told of')?.status, 'not run');

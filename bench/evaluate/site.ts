@@ -138,7 +138,7 @@ export class Site implements AsyncDisposable {
         const [agent, actor] = await Promise.all([HostAgent.start(host), HostProcess.start<ActorCommand>(host, ACTOR)]);
         const node: SiteNode = { index, name: host.name, host, directory: own, agent, actor };
         stack.defer(() => agent.stop());
-        stack.defer(() => node.actor.stop());
+        stack.defer(() => node.actor.end());
         return node;
       }),
     );
@@ -170,7 +170,7 @@ export class Site implements AsyncDisposable {
   /** What actors were doing ends, with the commands that they run. */
   async restartActors(): Promise<void> {
     for (const node of this.nodes) {
-      await node.actor.stop();
+      await node.actor.end();
       node.actor = await startActor(node.host);
     }
   }

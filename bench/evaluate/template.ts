@@ -1,17 +1,7 @@
 /** Command lines of candidates: `${name}` stands for what the evaluation puts there. */
 
 /** What every command line of a candidate may use. */
-export const VARIABLES = [
-  'node',
-  'index',
-  'address',
-  'port',
-  'dir',
-  'origin',
-  'originHost',
-  'bucket',
-  'nodes',
-] as const;
+const VARIABLES = ['node', 'index', 'address', 'port', 'dir', 'origin', 'originHost', 'bucket', 'nodes'] as const;
 
 const VARIABLE = /\$\{([^}]*)\}/g;
 

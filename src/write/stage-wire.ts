@@ -48,7 +48,7 @@ function stagedFromWire(fields: Fields): StagedContent {
   };
 }
 
-export function contentFromWire(fields: Fields): ContentId {
+function contentFromWire(fields: Fields): ContentId {
   const content = parseContentId(textOf(fields['content']));
   if (content === undefined) throw malformed('no content id');
   return content;

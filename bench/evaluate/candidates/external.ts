@@ -123,7 +123,7 @@ export const execKind: Kind<ConfigOf<'exec'>> = {
     });
     const line = (node: SiteNode, text: string) => ({
       line: filled(text, of(node)),
-      directory: String(of(node)['dir']),
+      directory: join(String(of(node)['dir']), 'objects'),
     });
     return {
       ...running(servers, {
