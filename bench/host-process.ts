@@ -12,6 +12,8 @@ export type HostMessage =
   | { readonly id: number; readonly error: string }
   | { readonly id: number; readonly note: unknown };
 
+const END_MS = 2000;
+
 interface Pending {
   readonly onNote: (note: unknown) => void;
   resolve(result: unknown): void;
@@ -65,6 +67,14 @@ export class HostProcess<Command> {
         if (error !== null && this.#pending.delete(id)) reject(error);
       });
     });
+  }
+
+  /** Has it end by itself, with what it started; kills it when it does not. */
+  async end(): Promise<void> {
+    if (this.#process.connected) this.#process.disconnect();
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), END_MS);
+    if (this.#process.exitCode === null && this.#process.signalCode === null) await once(this.#process, 'exit');
+    clearTimeout(timer);
   }
 
   /** kill -9. */

@@ -54,6 +54,65 @@ export function barsSvg(plot: { title: string; unit: string; bars: readonly Bar[
   return frame(32 + plot.bars.length * 28 + 4, plot.title, body);
 }
 
+export interface MarkRow {
+  readonly label: string;
+  /** In the order of the kinds; absent where there is none. */
+  readonly marks: readonly ({ readonly value: number; readonly low: number; readonly high: number } | undefined)[];
+}
+
+const SHAPES: readonly ((x: number, y: number) => string)[] = [
+  (x, y) => `M${x - 5} ${y}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0Z`,
+  (x, y) => `M${x - 5} ${y - 5}h10v10h-10Z`,
+  (x, y) => `M${x} ${y - 6}l6 11h-12Z`,
+  (x, y) => `M${x} ${y - 6}l6 6l-6 6l-6 -6Z`,
+];
+
+/** Marks of several kinds per row over one logarithmic axis, each with its interval; kinds differ in shape and colour. Values are above 0. */
+export function marksSvg(plot: {
+  title: string;
+  unit: string;
+  kinds: readonly string[];
+  rows: readonly MarkRow[];
+}): string {
+  const [left, right, top, step] = [170, 24, 56, 13];
+  const all = plot.rows.flatMap(({ marks }) =>
+    marks.flatMap((mark) => (mark ? [mark.low, mark.value, mark.high] : [])),
+  );
+  const least = Math.min(...all) / 1.25;
+  const span = Math.log((Math.max(...all) * 1.25) / least);
+  const x = (value: number) => round(left + (Math.log(value / least) / span) * (WIDTH - left - right));
+  const rowHeight = plot.kinds.length * step + 10;
+  const bottom = top + plot.rows.length * rowHeight;
+  const mark = (kind: number, at: number, y: number) => {
+    const shape = SHAPES[kind % SHAPES.length] as (x: number, y: number) => string;
+    return `<path d="${shape(at, y)}" fill="${COLOURS[kind % COLOURS.length]}"/>`;
+  };
+  const legend = plot.kinds.flatMap((kind, i) => [mark(i, 8 + i * 150, 34), text(20 + i * 150, 39, kind)]);
+  const ticks = [1e-3, 1e-2, 0.1, 1, 10, 100, 1e3, 1e4]
+    .flatMap((ten) => [ten, 2 * ten, 5 * ten])
+    .filter((tick) => tick > least && x(tick) < WIDTH - right);
+  const grid = ticks.flatMap((tick) => [
+    `<path d="M${x(tick)} ${top - 4}V${bottom}" stroke="#999" stroke-opacity="0.3"/>`,
+    text(x(tick), bottom + 16, `${shown(tick)}${tick === ticks.at(-1) ? ` ${plot.unit}` : ''}`, 'text-anchor="middle"'),
+  ]);
+  const rows = plot.rows.flatMap(({ label, marks }, i) => {
+    const y = top + i * rowHeight;
+    return [
+      `<path d="M0 ${y - 4}H${WIDTH}" stroke="#999" stroke-opacity="0.3"/>`,
+      text(left - 8, y + rowHeight / 2, label, 'text-anchor="end"'),
+      ...marks.flatMap((one, kind) => {
+        if (one === undefined) return [];
+        const at = round(y + 8 + kind * step);
+        return [
+          `<path d="M${x(one.low)} ${at}H${x(one.high)}" stroke="#333" stroke-width="2"/>`,
+          mark(kind, x(one.value), at),
+        ];
+      }),
+    ];
+  });
+  return frame(bottom + 24, plot.title, [...legend, ...grid, ...rows]);
+}
+
 export interface Series {
   /** Empty: without one, such as the further lines of a group. */
   readonly label: string;

@@ -1,5 +1,5 @@
 /**
- * The process's first file: hands over to the command line. Commands that live outside `src` (bench, demo, sim, simulate, plan, room) are
+ * The process's first file: hands over to the command line. Commands that live outside `src` (bench, demo, evaluate, sim, simulate, plan, room) are
  * loaded by name when they are called, so that the daemon never carries them.
  */
 import { main } from './cli/cli.ts';
@@ -12,6 +12,7 @@ const outside = (path: string, name: string) => async (): Promise<(argv: readonl
 process.exitCode = await main(process.argv.slice(2), {
   bench: outside('../bench/main.ts', 'benchMain'),
   demo: outside('../bench/demo.ts', 'demoMain'),
+  evaluate: outside('../bench/evaluate/evaluate.ts', 'evaluateMain'),
   sim: outside('../sim/main.ts', 'simMain'),
   simulate: outside('../bench/simulate/simulate.ts', 'simulateMain'),
   plan: outside('../bench/plan/plan-command.ts', 'planMain'),

@@ -9,7 +9,7 @@ import { Output } from './output.ts';
 import type { ClientOptions, CommonOptions } from './session.ts';
 
 /** Commands that live outside of `src`. */
-const OUTSIDE = ['bench', 'demo', 'sim', 'simulate', 'plan', 'room'] as const;
+const OUTSIDE = ['bench', 'demo', 'evaluate', 'sim', 'simulate', 'plan', 'room'] as const;
 type OutsideName = (typeof OUTSIDE)[number];
 
 type OutsideMain = (argv: readonly string[]) => unknown;
@@ -175,6 +175,7 @@ function addOutside(program: Command, outside: Outside, done: (exitCode: number)
   const descriptions: Readonly<Record<OutsideName, string>> = {
     bench: 'measure: local, fan-out-read, fan-out-write, fan-in-read',
     demo: 'show before and after on a real file to a cluster, in about a minute',
+    evaluate: 'run any candidates over the three scenarios, and end in one recommendation',
     sim: 'run seeded simulations of the store and its faults',
     simulate:
       'simulate fan-out reads of up to 10,000 nodes, checkpoints of real size and gathers by the shipped policies',
