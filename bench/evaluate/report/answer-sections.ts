@@ -81,12 +81,11 @@ function matrixCell(
     .flatMap((measure) => {
       const figure = figureOf(results, scenario, candidate, measure);
       return figure
-        ? [
-            `<span class="one">${MEASURE_WORDS[measure].brief} ${links.link(figure.id, `${figure.median.toPrecision(3)} s`)}</span>`,
-          ]
+        ? [`${MEASURE_WORDS[measure].brief} ${links.link(figure.id, `${figure.median.toPrecision(3)} s`)}`]
         : [];
     });
-  return shown.length > 0 ? shown.join(', ') : 'measured';
+  if (shown.length === 0) return 'measured';
+  return shown.map((text, i) => `<span class="one">${text}${i < shown.length - 1 ? ',' : ''}</span>`).join(' ');
 }
 
 /** Who misses what it must have; on paper the requirements say it. */

@@ -38,7 +38,7 @@ svg{display:block;max-width:100%;height:auto}td a,td .soft{overflow-wrap:normal}
 pre{background:var(--band);padding:.7rem .9rem;overflow-x:auto;font-size:.88rem}
 ul{padding-left:1.2rem}li{margin:.2rem 0}
 summary{cursor:pointer;font-weight:600}
-@media(max-width:36rem){body{font-size:15px}h1{font-size:1.35rem}.answer{font-size:1.05rem}svg{max-width:none;width:34rem}}
+@media(max-width:36rem){body{font-size:15px}h1{font-size:1.35rem}.answer{font-size:1.05rem}svg{max-width:none;width:34rem}table{min-width:36rem}}
 @page{size:A4;margin:10mm 12mm}
 @media print{
 :root{color-scheme:light;--back:#fff;--ink:#000;--soft:#444;--line:#bbb;--band:#f3f5f7;--link:#000;--good:#1a6e31;--bad:#ad1f14;--open:#7a4f00}
