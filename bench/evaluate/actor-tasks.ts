@@ -24,7 +24,8 @@ const READ_BUFFER_BYTES = 1 << 20;
 const COMPLAINT_CHARACTERS = 500;
 const KNOCK_MS = 1000;
 /** Also when this process is killed. */
-const ENDS_WITH_US = findTool('setpriv') === undefined ? [] : ['setpriv', '--pdeathsig', 'KILL'];
+const SHELL: readonly [command: string, ...args: readonly string[]] =
+  findTool('setpriv') === undefined ? ['sh', '-c'] : ['setpriv', '--pdeathsig', 'KILL', 'sh', '-c'];
 
 const doors = new Agent({ keepAlive: true });
 
@@ -59,8 +60,12 @@ process.on('exit', () => {
 
 export async function run(line: string, directory: string): Promise<void> {
   await mkdir(directory, { recursive: true });
-  const [command = 'sh', ...args] = [...ENDS_WITH_US, 'sh', '-c', line];
-  const child = spawn(command, args, { cwd: directory, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
+  const [command, ...args] = SHELL;
+  const child = spawn(command, [...args, line], {
+    cwd: directory,
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     said = (said + text).slice(-COMPLAINT_CHARACTERS);
