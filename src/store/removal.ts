@@ -48,6 +48,10 @@ export class Removal {
     for (let pending = this.#pending.get(id); pending !== undefined; pending = this.#pending.get(id)) await pending;
   }
 
+  isSettled(id: ContentId): boolean {
+    return !this.#pending.has(id);
+  }
+
   get underWay(): number {
     return this.#pending.size;
   }

@@ -363,6 +363,31 @@ test('a replica takes over what is here as cache, and a reader that fills it mea
   await bench.run(assertRight(store, content.id, content.sizeBytes));
 });
 
+test('S-3: a copy over cache that is found wrong begins a file of its own, which the removal of the old one does not take', async () => {
+  for (const canPunch of [true, false]) {
+    const bench = new SimStore({ canPunch });
+    let store = await bench.open();
+    const content = { id: idOf(1), sizeBytes: MiB, chunkSizeBytes: CHUNK };
+    const reservation = await bench.run(store.reserve(MiB));
+    assert.ok(reservation);
+    const hold = store.hold(content);
+    await bench.run(store.putBlock(content, 0, ramp(content.id, 0, MiB), reservation));
+    hold.release();
+    reservation.release();
+    await bench.rest();
+    assert.ok(bench.disk.rot((path) => path.endsWith('.data')));
+    bench.crash('machine');
+    store = await bench.open();
+    await bench.run(write(store, content.id, MiB));
+    await bench.rest();
+    await bench.run(assertRight(store, content.id, MiB));
+    bench.crash('machine');
+    store = await bench.open();
+    assert.equal(store.dirty(content.id)?.key, content.id);
+    await bench.run(assertRight(store, content.id, MiB));
+  }
+});
+
 test('abandoned, a content is gone at once, and may be staged anew', async () => {
   const bench = new SimStore();
   const store = await bench.open();

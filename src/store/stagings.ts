@@ -118,6 +118,8 @@ export class Stagings {
     const wantedBytes = lengthBytes === undefined ? 0 : Math.max(0, footprintBytes(lengthBytes) - hereBytes);
     const reservation =
       wantedBytes === 0 ? space.promise() : await this.#io.spaces.take(claim, wantedBytes, wantedBytes);
+    // what was found wrong, or evicted since, takes its file along: the new one begins after that
+    while (!parts.removal.isSettled(id)) await parts.removal.settled(id);
     const found = index.contents.find(id);
     const row = found ?? index.ensureContent(id, { sizeBytes: lengthBytes ?? chunkSizeBytes, chunkSizeBytes });
     index.contents.addHolds(row, 1);
