@@ -122,7 +122,7 @@ const candidate = z.discriminatedUnion('kind', [
     get: shell(['key', 'file']).optional(),
     warm: shell(['key']).optional(),
   }),
-  z.strictObject({ kind: z.literal('documented'), ...common, fact: z.string().optional() }),
+  z.strictObject({ kind: z.literal('documented'), ...common }),
 ]);
 
 const evaluation = z.strictObject({
