@@ -2,61 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import { ramp, SimStore, tableOf } from '../../sim/sim-store.ts';
+import { assertRight, CHUNK, idOf, noteOf, write } from '../../sim/staged-writes.ts';
 import { isForebayError } from '../core/errors.ts';
-import type { ContentId } from '../core/ids.ts';
 import { MiB } from '../core/limits.ts';
 import { inspectDirectory } from './inspect.ts';
-import { bytesOfPiece } from './piece.ts';
-import type { DirtyNote, Sealed, Staging } from './staging.ts';
+import type { Sealed, Staging } from './staging.ts';
 import type { Store } from './store.ts';
-
-const CHUNK = 4 * MiB;
-
-const idOf = (n: number): ContentId => `00${n.toString(16).padStart(30, '0')}` as ContentId;
-const noteOf = (key: string): DirtyNote => ({ volume: 'v', key, record: Buffer.from(`{"record":"${key}"}`) });
-
-interface WriteOptions {
-  readonly isDeclared?: boolean;
-  readonly pieceBytes?: number;
-  readonly until?: 'written' | 'summed' | 'sealed';
-}
-
-async function write(store: Store, id: ContentId, sizeBytes: number, options: WriteOptions = {}): Promise<Staging> {
-  const { isDeclared = true, pieceBytes = MiB, until = 'sealed' } = options;
-  const staging = await store.stage({ id, chunkSizeBytes: CHUNK, ...(isDeclared && { lengthBytes: sizeBytes }) });
-  for (let at = 0; at < sizeBytes; at += pieceBytes)
-    await staging.write(at, ramp(id, at, Math.min(at + pieceBytes, sizeBytes)));
-  if (until === 'written') return staging;
-  const sealed = await staging.sum(sizeBytes);
-  assert.deepEqual(sealed, { sizeBytes, table: tableOf(id, sizeBytes) });
-  if (until === 'sealed') await staging.seal(noteOf(id));
-  return staging;
-}
-
-async function read(store: Store, id: ContentId, sizeBytes: number): Promise<Buffer | undefined> {
-  const hold = store.hold({ id, sizeBytes, chunkSizeBytes: CHUNK });
-  const slices: Uint8Array[] = [];
-  let at = 0;
-  try {
-    while (at < sizeBytes) {
-      const piece = await store.acquire(id, { start: at, end: sizeBytes }, { verify: false });
-      if (piece === undefined) return undefined;
-      const bytes = await bytesOfPiece(piece);
-      slices.push(Uint8Array.from(bytes));
-      piece.release();
-      at += bytes.length;
-    }
-    return Buffer.concat(slices);
-  } finally {
-    hold.release();
-  }
-}
-
-async function assertRight(store: Store, id: ContentId, sizeBytes: number): Promise<void> {
-  const bytes = await read(store, id, sizeBytes);
-  assert.ok(bytes !== undefined, `${id} is whole`);
-  assert.equal(bytes.compare(ramp(id, 0, sizeBytes)), 0, `${id} has the right bytes`);
-}
 
 const SIZES = [0, 1, 900, 32 * 1024 - 1, 32 * 1024, MiB - 1, MiB, MiB + 1, 4 * MiB, 9 * MiB + 5];
 
@@ -325,67 +276,6 @@ test('blocks go to a peer while the rest still comes, whole ones only, and the l
   const again = await replica.open();
   await replica.run(assertRight(again, id, sizeBytes));
   assert.equal(again.status.usedBytes, sizeBytes);
-});
-
-test('a replica takes over what is here as cache, and a reader that fills it meanwhile pays nothing', async () => {
-  const bench = new SimStore();
-  let store = await bench.open();
-  const content = { id: idOf(1), sizeBytes: 6 * MiB + 5, chunkSizeBytes: CHUNK };
-  const hold = store.hold(content);
-  const reservation = await bench.run(store.reserve(8 * MiB));
-  assert.ok(reservation);
-  const put = (block: number) =>
-    store.putBlock(
-      content,
-      block,
-      ramp(content.id, block * MiB, Math.min((block + 1) * MiB, content.sizeBytes)),
-      reservation,
-    );
-  for (const block of [0, 6]) await bench.run(put(block));
-  const staging = await bench.run(
-    store.stage({ id: content.id, chunkSizeBytes: CHUNK, lengthBytes: content.sizeBytes }),
-  );
-  await assert.rejects(bench.run(store.stage({ id: content.id, chunkSizeBytes: CHUNK })), (error) =>
-    isForebayError(error, 'conflict'),
-  );
-  assert.deepEqual(Array.from(staging.wholeBlocks()), [0, 6]);
-  await bench.run(put(3));
-  for (const block of [1, 2, 4, 5])
-    await bench.run(staging.write(block * MiB, ramp(content.id, block * MiB, (block + 1) * MiB)));
-  assert.equal((await bench.run(staging.sum(content.sizeBytes))).table, tableOf(content.id, content.sizeBytes));
-  await bench.run(staging.seal(noteOf('k')));
-  reservation.release();
-  hold.release();
-  assert.equal(store.status.usedBytes, content.sizeBytes);
-  bench.crash('process');
-  store = await bench.open();
-  assert.equal(store.dirty(content.id)?.key, 'k');
-  await bench.run(assertRight(store, content.id, content.sizeBytes));
-});
-
-test('S-3: a copy over cache that is found wrong begins a file of its own, which the removal of the old one does not take', async () => {
-  for (const canPunch of [true, false]) {
-    const bench = new SimStore({ canPunch });
-    let store = await bench.open();
-    const content = { id: idOf(1), sizeBytes: MiB, chunkSizeBytes: CHUNK };
-    const reservation = await bench.run(store.reserve(MiB));
-    assert.ok(reservation);
-    const hold = store.hold(content);
-    await bench.run(store.putBlock(content, 0, ramp(content.id, 0, MiB), reservation));
-    hold.release();
-    reservation.release();
-    await bench.rest();
-    assert.ok(bench.disk.rot((path) => path.endsWith('.data')));
-    bench.crash('machine');
-    store = await bench.open();
-    await bench.run(write(store, content.id, MiB));
-    await bench.rest();
-    await bench.run(assertRight(store, content.id, MiB));
-    bench.crash('machine');
-    store = await bench.open();
-    assert.equal(store.dirty(content.id)?.key, content.id);
-    await bench.run(assertRight(store, content.id, MiB));
-  }
 });
 
 test('abandoned, a content is gone at once, and may be staged anew', async () => {
