@@ -32,10 +32,10 @@ const bench = (value: number, low: number, high: number, of: string): Efficiency
 
 /** The README's figures. */
 export const MEASURED: Efficiencies = {
-  stallRatio: bench(0.4, 0.38, 1.39, 'fan-out-write (adopt, 4 nodes on one disk; inconclusive)'),
-  safeFloorRatio: bench(2.1, 1.7, 2.6, 'fan-out-write (250 Mbit/s links; target 1.15 missed)'),
-  durableRatio: bench(1.08, 1.07, 1.11, 'fan-out-write (250 Mbit/s links)'),
-  restoreFloorRatio: bench(1.02, 1.01, 1.03, 'fan-out-write (250 Mbit/s links)'),
+  stallRatio: bench(0.71, 0.41, 1.76, 'fan-out-write (adopt, 4 nodes on one disk; inconclusive)'),
+  safeFloorRatio: bench(1.51, 1.42, 1.67, 'fan-out-write (250 Mbit/s links; target 1.15 missed)'),
+  durableRatio: bench(1.07, 1.03, 1.09, 'fan-out-write (250 Mbit/s links)'),
+  restoreFloorRatio: bench(1.04, 1.02, 1.09, 'fan-out-write (250 Mbit/s links)'),
   efficiency: bench(0.955, 0.94, 0.964, 'fan-out-read (8 nodes, origin at 2 links)'),
 };
 

@@ -40,10 +40,10 @@ test('rates are read as people write them', () => {
 test('the four things that nobody can guess are enough; what is assumed is told', async () => {
   const { code, stdout } = await plan(...NEEDED);
   assert.equal(code, 0);
-  assert.match(stdout, /^exposed +1,693 +52\.9 /m);
+  assert.match(stdout, /^exposed +1,693 +33\.4 /m);
   assert.match(stdout, /share 82\.7 GB ÷ 5 GB\/s = 16\.5 s/);
   assert.match(stdout, /Assumed\n {2}8 GPUs per node/);
-  assert.match(stdout, /safeFloorRatio 2\.1 \(1\.7–2\.6\): forebay bench/);
+  assert.match(stdout, /safeFloorRatio 1\.51 \(1\.42–1\.67\): forebay bench/);
 });
 
 test('JSON has inputs, efficiencies with their sources, rows with formulas; flags and results come before what is built in', async (t) => {

@@ -292,15 +292,14 @@ export function planOf(inputs: PlanInputs, efficiencies: Efficiencies): Plan {
     // The one figure of which more is better.
     efficiency: efficiencies.efficiency[pick === 'low' ? 'high' : 'low'],
   });
-  const [best, worst] = [forebay(inputs, ratios('low')), forebay(inputs, ratios('high'))];
+  const edges = [forebay(inputs, ratios('low')), forebay(inputs, ratios('high'))];
   return {
-    rows: ROWS.map(([name, unit, what]) => ({
-      name,
-      unit,
-      what,
-      asyncCopy: copied.side[name],
-      forebay: { ...middle.side[name], best: best.side[name].value, worst: worst.side[name].value },
-    })),
+    rows: ROWS.map(([name, unit, what]) => {
+      // what is exposed is a difference: where ranks wait longer it is less
+      const values = edges.map(({ side }) => side[name].value);
+      const [best, worst] = [Math.min(...values), Math.max(...values)];
+      return { name, unit, what, asyncCopy: copied.side[name], forebay: { ...middle.side[name], best, worst } };
+    }),
     failuresPerMonth: failuresPerMonth(inputs),
     notes: notesOf(inputs, efficiencies, copied.copyS, middle.drainS),
   };
