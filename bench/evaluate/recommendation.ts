@@ -169,13 +169,13 @@ function nobody(results: Results, found: Pick<Recommendation, 'standings' | 'twi
   const open = combination.flatMap(({ scenario, candidate }) => (candidate ? [] : [scenario]));
   const instead =
     covered.length === 0
-      ? 'None was measured in any scenario.'
+      ? 'Of those with every must-have none was measured in any scenario.'
       : `The fewest that cover what can be covered: ${covered.join(', ')}.`;
   return {
     ...found,
     outcome: 'nobody',
     choice: [],
-    answer: `No candidate covers all of ${results.scenarios.map(({ name }) => name).join(', ')} and has every must-have, so none is recommended. ${instead}${open.length === 0 ? '' : ` Nobody covers ${open.join(', ')}.`}`,
+    answer: `No candidate covers all of ${results.scenarios.map(({ name }) => name).join(', ')} and has every must-have, so none is recommended. ${instead}${covered.length === 0 || open.length === 0 ? '' : ` Nobody covers ${open.join(', ')}.`}`,
     comparisons: [],
     combination,
     claims: combination.flatMap(({ scenario, candidate }) => {
