@@ -142,7 +142,7 @@ test('with nobody eligible the fewest that cover the scenarios are named, and wh
   ]);
   assert.match(found.answer, /Nobody covers fan-out-read/);
   figuresExist(split, found);
-  assert.match(recommend(some('Alluxio')).answer, /None was measured in any scenario/);
+  assert.match(recommend(some('Alluxio')).answer, /none was measured in any scenario/);
 });
 
 test("a loser's figures from a busy machine make the verdict inconclusive where it hangs on them, and only there", () => {
