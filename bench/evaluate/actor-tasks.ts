@@ -8,11 +8,9 @@ import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { readValues, valueBytes } from '../fan-in-read/kv-client.ts';
 import { RespClient } from '../fan-in-read/resp-client.ts';
-import { monotonicMs } from '../fan-out-read/agent-command.ts';
-import { copy, save as saveFiles } from '../fan-out-write/job-tasks.ts';
+import { copy, restore, save as saveFiles, timed } from '../fan-out-write/job-tasks.ts';
 import { send } from '../fan-out-write/uploader.ts';
 import { firstWrong, patternSlices } from '../pattern.ts';
-import { RawReader } from '../raw-reader.ts';
 import { findTool } from '../tool.ts';
 import type { ActorCommand, JobFile, Sink, Source, Spell } from './actor-command.ts';
 import { filled } from './template.ts';
@@ -28,12 +26,6 @@ const SHELL: readonly [command: string, ...args: readonly string[]] =
   findTool('setpriv') === undefined ? ['sh', '-c'] : ['setpriv', '--pdeathsig', 'KILL', 'sh', '-c'];
 
 const doors = new Agent({ keepAlive: true });
-
-async function timed(work: () => Promise<unknown>): Promise<Spell> {
-  const fromMs = monotonicMs();
-  await work();
-  return { fromMs, toMs: monotonicMs() };
-}
 
 /** Workers that take from one list until it is empty. */
 async function inParallel<T>(items: readonly T[], parallel: number, work: (item: T) => Promise<void>): Promise<void> {
@@ -104,21 +96,6 @@ async function byShell(from: Extract<Source, { via: 'shell' }>, file: JobFile): 
   await rm(path, { force: true });
 }
 
-async function overHttp(from: Extract<Source, { via: 'http' }>, files: readonly JobFile[], parallel: number) {
-  const left = files.values();
-  const worker = async () => {
-    const reader = new RawReader(from.host, { bufferBytes: READ_BUFFER_BYTES });
-    await reader.connect();
-    try {
-      for (const { name, seed, sizeBytes } of left)
-        await reader.read({ path: from.prefix + name, seed, start: 0, end: sizeBytes });
-    } finally {
-      reader.close();
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(parallel, files.length) }, worker));
-}
-
 async function overResp({ host, lookup }: Extract<Source, { via: 'resp' }>, files: readonly JobFile[]): Promise<void> {
   const resp = await RespClient.connect(host);
   try {
@@ -133,8 +110,11 @@ async function overResp({ host, lookup }: Extract<Source, { via: 'resp' }>, file
 }
 
 export function read({ from, files, parallel }: Of<'read'>): Promise<Spell> {
+  if (from.via === 'http') {
+    const { host, prefix } = from;
+    return restore({ do: 'restore', host, prefix, files, parallel });
+  }
   return timed(() => {
-    if (from.via === 'http') return overHttp(from, files, parallel);
     if (from.via === 'resp') return overResp(from, files);
     if (from.via === 'shell') return inParallel(files, parallel, (file) => byShell(from, file));
     return inParallel(files, parallel, (file) => readFile(join(from.directory, file.name), file));

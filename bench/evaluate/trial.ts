@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CpuWatch } from '../cpu-busy.ts';
 import { floorSeconds, type Goodput } from '../fan-out-read/floor.ts';
-import { countRequests, type OriginRequest } from '../origin-log.ts';
+import { isArrival } from '../fan-out-write/watch.ts';
+import { countRequests } from '../origin-log.ts';
 import type { JobFile, Spell } from './actor-command.ts';
 import type { Running } from './candidates/candidate.ts';
 import type { Evaluation } from './evaluation.ts';
@@ -72,8 +73,6 @@ async function fanOutRead({ site, running, scenarios, goodput, tag }: TrialConte
     floorS: floorSeconds({ nodes: site.nodes.length, sizeBytes: size, goodput }),
   };
 }
-
-const isArrival = ({ method, status }: OriginRequest) => status === 200 && (method === 'PUT' || method === 'COMPLETE');
 
 /** When the origin had all of these, every byte compared; milliseconds of CLOCK_MONOTONIC. */
 async function untilDurable(site: Site, files: readonly JobFile[], signal: AbortSignal): Promise<number> {

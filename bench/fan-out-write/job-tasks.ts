@@ -16,7 +16,7 @@ type Of<Kind extends JobCommand['do']> = Extract<JobCommand, { do: Kind }>;
 const doors = new Agent({ keepAlive: true });
 const uploader = new Uploader();
 
-async function timed(work: () => Promise<unknown>): Promise<Spell> {
+export async function timed(work: () => Promise<unknown>): Promise<Spell> {
   const fromMs = monotonicMs();
   await work();
   return { fromMs, toMs: monotonicMs() };

@@ -29,7 +29,8 @@ export async function statesOf(node: RigNode, step: Step): Promise<readonly Writ
 }
 
 /** More than one node has it, or the origin. */
-const isSafe = ({ kind, level }: WrittenState) => kind === 'stub' || (kind === 'dirty' && level === 'replicated');
+export const isSafe = ({ kind, level }: WrittenState) =>
+  kind === 'stub' || (kind === 'dirty' && level === 'replicated');
 
 /** With the last that the daemons wrote to their logs: the bench removes everything else. */
 function late(rig: Rig, what: string): Error {
@@ -59,7 +60,8 @@ export async function untilSafe(
   return undefined;
 }
 
-const isArrival = ({ method, status }: OriginRequest) => status === 200 && (method === 'PUT' || method === 'COMPLETE');
+export const isArrival = ({ method, status }: OriginRequest) =>
+  status === 200 && (method === 'PUT' || method === 'COMPLETE');
 
 /** When the origin had the whole step, every byte compared. Rejects on a wrong byte. */
 export async function untilDurable(rig: Rig, step: Step): Promise<number> {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon } from '../../daemon.ts';
 import { monotonicMs } from '../../fan-out-read/agent-command.ts';
 import { acquainted } from '../../fan-out-read/cluster.ts';
-import type { WrittenState } from '../../fan-out-write/watch.ts';
+import { isSafe, type WrittenState } from '../../fan-out-write/watch.ts';
 import type { JobFile } from '../actor-command.ts';
 import type { ConfigOf } from '../evaluation.ts';
 import { BUCKET, type Site, type SiteNode } from '../site.ts';
@@ -20,8 +20,6 @@ const SPARE_MIB = 256;
 const ROOM = 8;
 const POLL_MS = 20;
 const LOG_LINES = 5;
-
-const isSafe = ({ kind, level }: WrittenState) => kind === 'stub' || (kind === 'dirty' && level === 'replicated');
 
 class RunningForebay implements Running {
   readonly #config: ConfigOf<'forebay'>;
